@@ -1,0 +1,255 @@
+"""`python -m processor`: puts the pipeline together and runs it until SIGTERM."""
+
+import signal
+import sys
+
+# Before the imports, which take a while: a stop at any moment from the first is a clean one.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import random
+import tempfile
+import threading
+import time
+import warnings
+from typing import Any
+
+import stamina.instrumentation
+import uvloop
+from confluent_kafka import KafkaException
+from prometheus_client import Gauge
+
+# authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
+with warnings.catch_warnings(record=True):
+    from quixstreams.kafka.configuration import ConnectionConfig
+
+from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication, HandedBack
+from processor.enrich import Enrich, Lane
+from processor.health import serve_health
+from processor.ledger import FinishedRecords, Ledger
+from processor.pipeline import OutcomeSerializer, build_pipeline
+from processor.process import Process
+from processor.providers import without_keys
+from processor.providers.call import provider_transport
+from processor.providers.dadata import dadata
+from processor.providers.yandexgpt import yandexgpt
+from processor.settings import ProcessorSettings
+from processor.sink import Sink
+from processor.topics import Topics
+from shared.logs import configure_logs
+from shared.messages import TaskType
+from shared.settings import WrongSettings, read_settings
+
+logger = logging.getLogger("processor")
+
+POLL_SECONDS = 0.005
+"""How long the run loop waits for a record before it looks at finished work."""
+
+STUCK_SECONDS = 120.0
+"""After which a run loop that has not turned counts as stuck. A commit or a rebalance may take it some of that."""
+
+PRUNE_SECONDS = 3600.0
+"""Between two looks at which ledger entries Kafka has no records of any more."""
+
+EXIT_SECONDS = 5.0
+"""How long the event loop may take to close its connections."""
+
+PRODUCER_BYTES_MAX = 8 * 1024 * 1024
+"""Above any dead letter, so that the topic's limit decides, which `Process` knows."""
+
+
+def main() -> None:
+    """Run the processor; exits with 0 after a stop, 2 where a setting is missing or wrong."""
+    argparse.ArgumentParser(
+        prog="python -m processor",
+        description="Takes tasks from the import topic, asks their provider, stores the answers in PostgreSQL and "
+        "puts the results on the result topic. Settings come from the environment: see README.md.",
+    ).parse_args()
+    try:
+        settings = read_settings(ProcessorSettings)
+    except WrongSettings as error:
+        sys.exit(_wrong(str(error)))
+    configure_logs(settings.log_level, settings.log_format)
+    stamina.instrumentation.set_on_retry_hooks([])  # attempts are counted, and a dead letter is logged
+    run(settings)
+
+
+def run(settings: ProcessorSettings) -> None:
+    """Put everything together, run it until a signal stops it, and take it down again."""
+    running: list[ApplyAsync[FinishedRecords]] = []  # empty until Kafka and the topics are there
+    ledger = Ledger(settings.postgres_connection())
+    if settings.processor_http_port:
+        try:
+            serve_health(
+                settings.processor_http_port,
+                live=lambda: _stuck(running),
+                ready=lambda: _missing(running, ledger),
+            )
+        except OSError as error:
+            sys.exit(_wrong(f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}"))
+    topics = Topics(settings.kafka_connection())
+    topics.ensure(settings.kafka_topics(), settings.kafka_topic_partitions)
+
+    with event_loop() as loop:
+        transport = provider_transport(settings.dadata_concurrent_requests + settings.yandexgpt_concurrent_requests)
+        process = Process(
+            enrich=Enrich(lanes(settings, transport), settings.provider_attempts),
+            store=Sink(ledger).write,
+            task_types=settings.task_types,
+            result_bytes_max=topics.message_bytes_max(settings.kafka_result_topic),
+            dead_letter_bytes_max=topics.message_bytes_max(settings.kafka_dead_letter_topic),
+        )
+
+        async def finished_records(topic: str, partition: int, first_offset: int) -> FinishedRecords:
+            return await ledger.finished(await topics.id(topic), partition)
+
+        app = application(settings)
+        app.operator = build_pipeline(
+            app.dataframe(app.topic(settings.kafka_import_topic, "bytes", "bytes")),
+            process=process,
+            finished_records=finished_records,
+            result_topic=app.topic(settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
+            dead_letter_topic=app.topic(settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
+            loop=loop,
+            in_flight_max=settings.in_flight_max,
+            drain_seconds=settings.drain_seconds,
+            shutdown_seconds=settings.shutdown_seconds,
+        )
+        running.append(app.operator)
+        Gauge("integration_in_flight", "Records taken and not finished.").set_function(lambda: running[0].in_flight)
+        background = [ledger.connect(), prune(ledger, topics, settings.kafka_import_topic)]
+        for coroutine in background:
+            asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            app.run()
+        except HandedBack as left:
+            logger.warning("stopped: %s", left)
+        else:
+            logger.info("stopped: nothing was in flight")
+        asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
+
+
+def lanes(settings: ProcessorSettings, transport: Any) -> dict[TaskType, Lane]:
+    """Return the provider of each task type. A provider without keys refuses its tasks; that is said once."""
+    if settings.dadata_api_key and settings.dadata_secret_key:
+        keys: dict[str, Any] = {
+            "url": settings.dadata_url,
+            "api_key": settings.dadata_api_key,
+            "secret_key": settings.dadata_secret_key,
+            "transport": transport,
+        }
+        phone, email = dadata("phone", **keys), dadata("email", **keys)
+    else:
+        phone = email = _refusing("phone and email", "DADATA_API_KEY and DADATA_SECRET_KEY")
+    if settings.yandexgpt_api_key and settings.yandexgpt_folder_id:
+        gpt = yandexgpt(
+            url=settings.yandexgpt_url,
+            api_key=settings.yandexgpt_api_key,
+            folder_id=settings.yandexgpt_folder_id,
+            model=settings.yandexgpt_model,
+            transport=transport,
+        )
+    else:
+        gpt = _refusing("gpt", "YANDEXGPT_API_KEY and YANDEXGPT_FOLDER_ID")
+    dadata_slots = asyncio.Semaphore(settings.dadata_concurrent_requests)
+    gpt_slots = asyncio.Semaphore(settings.yandexgpt_concurrent_requests)
+    return {
+        "phone": Lane("dadata_phone", phone, dadata_slots, settings.provider_timeout_seconds),
+        "email": Lane("dadata_email", email, dadata_slots, settings.provider_timeout_seconds),
+        "gpt": Lane("yandexgpt", gpt, gpt_slots, settings.yandexgpt_timeout_seconds),
+    }
+
+
+def application(settings: ProcessorSettings) -> DrainingApplication:
+    """Return the Quix application: it commits nothing by itself and never gives Kafka up."""
+    return DrainingApplication(
+        broker_address=ConnectionConfig.from_librdkafka_dict(settings.kafka_connection()),
+        consumer_group=settings.consumer_group(),
+        auto_offset_reset="earliest",
+        auto_create_topics=False,
+        use_changelog_topics=False,
+        state_dir=tempfile.gettempdir(),
+        commit_interval=NEVER_SECONDS,
+        consumer_poll_timeout=POLL_SECONDS,
+        broker_availability_timeout=0,
+        loglevel=None,
+        on_consumer_error=_go_on,
+        consumer_extra_config={
+            "session.timeout.ms": 10_000,  # a replica that was killed stalls its partitions for that long
+            "queued.max.messages.kbytes": 16 * 1024,
+            **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
+        },
+        producer_extra_config={
+            "linger.ms": 0,
+            "message.max.bytes": PRODUCER_BYTES_MAX,
+            "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
+        },
+    )
+
+
+async def prune(ledger: Ledger, topics: Topics, topic: str) -> None:
+    """Delete the ledger's entries of records that Kafka has no more, again and again. Every replica may do it."""
+    while True:
+        await asyncio.sleep(random.uniform(0.5, 1.5) * PRUNE_SECONDS)  # noqa: S311 - spreads the replicas
+        try:
+            for partition, first_offset in (await topics.first_offsets(topic)).items():
+                await ledger.prune(await topics.id(topic), partition, first_offset)
+        except KafkaException as error:
+            logger.warning("the ledger is pruned later: %s", error.args[0].str())
+
+
+@contextlib.contextmanager
+def event_loop() -> Any:
+    """Run an event loop in a thread of its own for as long as the context lasts."""
+    loop = uvloop.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="event loop", daemon=True).start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+
+
+async def _close(transport: Any, ledger: Ledger) -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await transport.aclose()
+    await ledger.close()
+
+
+def _refusing(task_types: str, names: str) -> Any:
+    logger.warning("%s are not set: tasks of %s are dead-lettered as provider_refused_account", names, task_types)
+    return without_keys(names)
+
+
+def _go_on(error: Exception, message: Any, _: logging.Logger) -> bool:
+    if message is not None:  # the record could not be read; going on would lose it
+        logger.error("a record cannot be read: %s", type(error).__name__)
+        return False
+    logger.warning("reading from Kafka: %s", error)
+    return True
+
+
+def _stuck(running: list[ApplyAsync[FinishedRecords]]) -> list[str]:
+    return ["the run loop does not turn"] if running and time.monotonic() - running[0].polled_at > STUCK_SECONDS else []
+
+
+def _missing(running: list[ApplyAsync[FinishedRecords]], ledger: Ledger) -> list[str]:
+    missing = [] if running else ["Kafka or its topics"]
+    if not ledger.connected:
+        missing.append("PostgreSQL")
+    return missing + _stuck(running)
+
+
+def _wrong(problem: str) -> int:
+    print(f"processor: {problem}", file=sys.stderr)  # noqa: T201 - before there is a log, for a person
+    return 2
+
+
+if __name__ == "__main__":
+    main()

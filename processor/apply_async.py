@@ -1,0 +1,371 @@
+"""An operator that Quix Streams lacks: `apply` with a coroutine, many records in flight, in one dataframe.
+
+    sdf = apply_async(sdf, call_provider, loop=loop).dataframe
+
+Records go downstream as their coroutines finish, each under its own message context, so that `to_topic`, key, headers
+and timestamp work as if nothing had happened. Nothing is committed past an unfinished record. This is the only file
+that knows Quix's insides; it is generic and knows nothing of tasks.
+
+How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, quixstreams/dataframe/joins/lookups):
+
+* It is a stream function that keeps records and a periodic task, called once a turn of the run loop, that hands the
+  finished ones on.
+* Quix stores an offset as soon as the record is taken, so Quix's own checkpoint must not run by its clock: give
+  `commit_interval=NEVER_SECONDS`. The operator commits each partition's low watermark itself.
+* Quix commits what it has taken when partitions are revoked and when it stops, after `flush()` of its sinks. The
+  operator is such a sink, and raises there while work is unfinished: Quix then gives that commit up.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from confluent_kafka import KafkaException, TopicPartition
+from quixstreams import Application
+from quixstreams.context import copy_context, message_context, set_message_context
+from quixstreams.core.stream import StreamFunction, VoidExecutor
+from quixstreams.dataframe import StreamingDataFrame
+from quixstreams.models.messagecontext import MessageContext
+from quixstreams.sinks import BaseSink
+
+from processor.in_flight import InFlight
+
+logger = logging.getLogger(__name__)
+
+NEVER_SECONDS = 10 * 365 * 24 * 3600.0
+"""A `commit_interval` for the application that leaves committing to the operator."""
+
+COMMIT_SECONDS = 1.0
+"""Between two commits. What a crash makes Kafka deliver again is what was finished in between."""
+
+FLUSH_SECONDS = 1.0
+"""How long the run loop waits, at a commit, for Kafka to acknowledge what was produced."""
+
+Headers = list[tuple[str, bytes | None]] | None
+Prepared = TypeVar("Prepared")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it stands in Kafka: bytes, and the position (topic, partition, offset)."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    key: bytes | None
+    timestamp: int
+    headers: Headers
+
+
+class HandedBack(Exception):
+    """Time ran out before all was finished. The rest of the work goes to the partition's next owner."""
+
+
+@dataclass(slots=True, eq=False)
+class _Assignment:
+    """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
+
+    in_flight: InFlight = field(default_factory=InFlight)
+    prepared: "asyncio.Future[Any] | None" = None
+    committed: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    record: Record
+    context: MessageContext
+    assignment: _Assignment
+    outcome: Any = None
+    error: BaseException | None = None
+    task: "asyncio.Task[None] | None" = None
+
+
+class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
+    """The operator behind `apply_async`. `take`, `poll` and `flush` run on Quix's thread, the coroutines on the loop's.
+
+    Invariant: every record that is taken leaves exactly once: downstream, or handed back uncommitted.
+    """
+
+    def __init__(
+        self,
+        sdf: StreamingDataFrame,
+        func: Callable[[Record, Prepared], Awaitable[Any]],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        prepare: Callable[[str, int, int], Awaitable[Prepared]],
+        in_flight_max: int,
+        drain_seconds: float,
+        shutdown_seconds: float,
+    ) -> None:
+        StreamFunction.__init__(self, self._take)
+        BaseSink.__init__(self)
+        self._func = func
+        self._prepare = prepare
+        self._loop = loop
+        self._in_flight_max = in_flight_max
+        self._drain_seconds = drain_seconds
+        self._shutdown_seconds = shutdown_seconds
+
+        self._assignments: dict[tuple[str, int], _Assignment] = {}
+        self._items: dict[tuple[str, int, int], _Item] = {}
+        self._undelivered = 0
+        self._inbox: deque[_Item] = deque()
+        self._outbox: deque[_Item] = deque()
+        self._loop_woken = False
+        self._paused = False
+        self._commit_at = 0.0
+        self._stop: Callable[[], None] | None = None
+        self._stop_by: float | None = None
+        self.polled_at = time.monotonic()
+
+        self._context = sdf.processing_context
+        self._context.sink_manager.register(self)
+        self._context.dataframe_registry.register_periodic_task(self.poll)
+        # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
+        self._assign_to_consumer = self._context.consumer.assign
+        self._context.consumer.assign = self._assign  # type: ignore[method-assign]
+        self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
+
+    @property
+    def in_flight(self) -> int:
+        """Records that are taken and not finished. May be read from any thread."""
+        return len(self._items)
+
+    @property
+    def assigned(self) -> int:
+        """Partitions of which records were taken since they were assigned. May be read from any thread."""
+        return len(self._assignments)
+
+    @property
+    def paused(self) -> bool:
+        """Whether reading stands still, because the limit is reached or the program stops."""
+        return self._paused
+
+    def stop(self, then: Callable[[], None]) -> None:
+        """Take no more records, finish those in flight for at most `shutdown_seconds`, then call `then`.
+
+        Only notes the wish, so it may be called from a signal handler, and before the run loop starts.
+        """
+        self._stop = then
+
+    # On Quix's thread --------------------------------------------------------------------------------------------
+
+    def get_executor(self, *child_executors: VoidExecutor) -> VoidExecutor:
+        """Return what Quix calls with each record. Part of Quix's StreamFunction."""
+        self._downstream = self._resolve_branching(*child_executors)
+        return self._take
+
+    def _take(self, value: Any, key: Any, timestamp: int, headers: Any) -> None:
+        context = message_context()
+        topic, partition, offset = context.topic, context.partition, context.offset
+        assignment = self._assignments.get((topic, partition))
+        if assignment is None or not assignment.in_flight.expects(offset):
+            assignment = self._begin(topic, partition)
+        assignment.in_flight.take(offset)
+        record = Record(topic, partition, offset, value, key, timestamp, headers)
+        position = (topic, partition, offset)
+        running = self._items.get(position)
+        if running is not None and running.record == record:
+            # It was handed back and came back while its coroutine still runs: one call is enough.
+            running.assignment = assignment
+            return
+        item = _Item(record, context, assignment)
+        self._items[position] = item
+        self._inbox.append(item)
+        if not self._loop_woken:  # one wake-up of the loop for a burst of records
+            self._loop_woken = True
+            self._loop.call_soon_threadsafe(self._start_tasks)
+
+    def poll(self) -> None:
+        """Hand finished records on, commit, pause or resume reading. Quix calls it once a turn of its run loop."""
+        if self._outbox:
+            self._emit()
+        now = self.polled_at = time.monotonic()
+        if now >= self._commit_at:
+            self._commit_at = now + COMMIT_SECONDS
+            self._commit()
+        if self._stop is not None:
+            self._stop_if_drained(now, self._stop)
+        elif len(self._items) + self._undelivered >= self._in_flight_max:
+            self._pause()
+        elif self._paused and len(self._items) + self._undelivered <= self._in_flight_max // 2:
+            self._paused = False
+            self._context.consumer.resume(self._context.consumer.assignment())
+
+    def flush(self) -> None:
+        """Finish what is in flight, for a bounded time. Quix calls it before partitions are revoked and when it stops.
+
+        Raises:
+            HandedBack: work is left; Quix then does not commit what it has taken.
+        """
+        give_up_at = time.monotonic() + (self._drain_seconds if self._stop is None else 0.0)
+        while self._unfinished() and time.monotonic() < give_up_at:
+            time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
+            self._emit()
+        committed = self._commit(flush_seconds=max(FLUSH_SECONDS, give_up_at - time.monotonic()))
+        unfinished = self._unfinished()
+        self._assignments.clear()
+        if unfinished or not committed:
+            raise HandedBack(f"{unfinished} records in flight go to the partitions' next owner")
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """Part of Quix's BaseSink, for records that `sdf.sink()` sends. This one sends none."""
+        raise NotImplementedError
+
+    def _assign(self, partitions: list[TopicPartition]) -> None:
+        self._assignments.clear()
+        # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
+        self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+        self._assign_to_consumer(partitions)
+        if self._paused:  # a new assignment is not paused
+            self._context.consumer.pause(partitions)
+        logger.info("assigned %d partitions", len(partitions))
+
+    def _begin(self, topic: str, partition: int) -> _Assignment:
+        if (topic, partition) in self._assignments:  # read from again without a rebalance: the offsets were reset
+            self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+        assignment = self._assignments[topic, partition] = _Assignment()
+        return assignment
+
+    def _emit(self) -> None:
+        copy_context().run(self._emit_each)  # what is set for a record must not outlive this call
+
+    def _emit_each(self) -> None:
+        while self._outbox:
+            item = self._outbox.popleft()
+            record = item.record
+            position = (record.topic, record.partition, record.offset)
+            if self._items.get(position) is item:
+                del self._items[position]
+            if self._assignments.get((record.topic, record.partition)) is not item.assignment:
+                continue  # handed back: the partition's next owner emits it
+            if item.error is not None:
+                raise item.error  # a coroutine that raises stops the application, with its offset uncommitted
+            set_message_context(item.context)
+            self._downstream(item.outcome, record.key, record.timestamp, record.headers)
+            item.assignment.in_flight.finish(record.offset)
+
+    def _commit(self, flush_seconds: float = FLUSH_SECONDS) -> bool:
+        """Commit the low watermarks. Returns False where Kafka did not take it all; the next commit tries again."""
+        moved = [
+            (assignment, TopicPartition(topic, partition, committable))
+            for (topic, partition), assignment in self._assignments.items()
+            if (committable := assignment.in_flight.committable) is not None and committable != assignment.committed
+        ]
+        if not moved and not self._undelivered:
+            return True
+        # First what was produced, then the offsets of what it was produced from.
+        self._undelivered = self._context.producer.flush(flush_seconds)
+        if self._undelivered:
+            return False
+        # The broker takes offsets of a partition from a member that does not own it (any more).
+        mine = {(owned.topic, owned.partition) for owned in self._context.consumer.assignment()}
+        moved = [(assignment, to) for assignment, to in moved if (to.topic, to.partition) in mine]
+        if not moved:
+            return True
+        try:
+            answers = self._context.consumer.commit(offsets=[to for _, to in moved], asynchronous=False)
+        except KafkaException as error:
+            logger.warning("offsets are not committed yet: %s", error.args[0].str())
+            return False
+        errors = {(answer.topic, answer.partition): answer.error for answer in answers or []}
+        for assignment, to in moved:
+            if errors.get((to.topic, to.partition)) is None:
+                assignment.committed = to.offset
+        return not any(errors.values())
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._context.consumer.pause(self._context.consumer.assignment())
+
+    def _stop_if_drained(self, now: float, then: Callable[[], None]) -> None:
+        self._pause()
+        if self._stop_by is None:
+            self._stop_by = now + self._shutdown_seconds
+            logger.info("stopping: %d records in flight", self._unfinished())
+        if now >= self._stop_by or (not self._unfinished() and self._commit()):
+            then()
+
+    def _unfinished(self) -> int:
+        return sum(len(assignment.in_flight) for assignment in self._assignments.values())
+
+    # On the event loop's thread ------------------------------------------------------------------------------------
+
+    def _start_tasks(self) -> None:
+        self._loop_woken = False
+        while self._inbox:
+            item = self._inbox.popleft()
+            item.task = self._loop.create_task(self._run(item))
+
+    async def _run(self, item: _Item) -> None:
+        try:
+            assignment = item.assignment
+            record = item.record
+            if assignment.prepared is None:
+                assignment.prepared = asyncio.ensure_future(
+                    self._prepare(record.topic, record.partition, record.offset)
+                )
+            prepared = await assignment.prepared
+            item.outcome = await self._func(record, prepared)
+        except Exception as error:  # noqa: BLE001 - it is raised again on Quix's thread, see _emit_each
+            item.error = error
+        self._outbox.append(item)
+
+
+def apply_async(
+    sdf: StreamingDataFrame,
+    func: Callable[[Record, Prepared], Awaitable[Any]],
+    *,
+    loop: asyncio.AbstractEventLoop,
+    prepare: Callable[[str, int, int], Awaitable[Prepared]],
+    in_flight_max: int = 5000,
+    drain_seconds: float = 5.0,
+    shutdown_seconds: float = 20.0,
+) -> ApplyAsync[Prepared]:
+    """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
+
+    Args:
+        sdf: a dataframe of an application with `commit_interval=NEVER_SECONDS`.
+        func: gets the record and what `prepare` returned for its partition. If it raises, the application stops with
+            the record's offset uncommitted. It may be called again for the same record after a crash or a rebalance.
+        loop: an event loop that runs in another thread.
+        prepare: called with topic, partition and first offset, once for every partition before its first record, each
+            time the partition is assigned. The records of the partition wait for it.
+        in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
+        drain_seconds: how long a rebalance waits for work in flight.
+        shutdown_seconds: how long `stop` waits for it.
+
+    Returns:
+        The operator; its `dataframe` is the dataframe to go on with.
+    """
+    return ApplyAsync(
+        sdf,
+        func,
+        loop=loop,
+        prepare=prepare,
+        in_flight_max=in_flight_max,
+        drain_seconds=drain_seconds,
+        shutdown_seconds=shutdown_seconds,
+    )
+
+
+class DrainingApplication(Application):
+    """A Quix application whose `stop()`, which its signal handlers call, lets an operator finish its work first.
+
+    Quix forgets a stop that comes before its run loop has started; the operator remembers it.
+    """
+
+    operator: ApplyAsync[Any] | None = None
+
+    def stop(self, fail: bool = False) -> None:
+        """Stop after the work in flight is finished, or at once where the application has failed."""
+        if fail or self.operator is None:
+            super().stop(fail)
+        else:
+            self.operator.stop(then=super().stop)

@@ -1,0 +1,56 @@
+"""The processor's HTTP port: health and metrics, for orchestrators and Prometheus."""
+
+import json
+import threading
+from collections.abc import Callable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+REQUEST_SECONDS = 5.0
+"""After which a client that sends nothing is hung up on."""
+
+Missing = Callable[[], list[str]]
+"""Answers what is missing, in words; nothing is well."""
+
+
+def serve_health(port: int, *, live: Missing, ready: Missing) -> None:
+    """Answer `/health/live`, `/health/ready` and `/metrics` from a daemon thread, for as long as the process lives.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    metrics = make_wsgi_app()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        match environ["PATH_INFO"]:
+            case "/health/live":
+                return _answer(start_response, live())
+            case "/health/ready":
+                return _answer(start_response, ready())
+            case "/metrics":
+                return metrics(environ, start_response)
+            case _:
+                start_response("404 Not Found", [("Content-Type", "text/plain")])
+                return [b"/health/live, /health/ready and /metrics are here\n"]
+
+    server = make_server("", port, application, _Server, _Handler)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+
+
+def _answer(start_response: Any, missing: list[str]) -> list[bytes]:
+    start_response("503 Service Unavailable" if missing else "200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({"status": "missing" if missing else "ok", "missing": missing}).encode() + b"\n"]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = REQUEST_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the standard library's
+        """Log nothing: a probe every few seconds is no news."""

@@ -1,0 +1,51 @@
+"""What becomes of a record: a result, or a dead letter that is the record again, byte for byte, with the reason."""
+
+from dataclasses import dataclass
+
+from processor.apply_async import Record
+from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode, Result
+
+# Lengths as varints, and the head of a batch of one record (Kafka's protocol guide, "Record Batch").
+_HEADER_FRAMING_BYTES = 10
+_RECORD_FRAMING_BYTES = 100
+
+HeaderList = list[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is produced for a record: always with the record's own key."""
+
+    value: bytes | None
+    headers: HeaderList
+    is_result: bool
+
+    def size_bytes(self, key: bytes | None) -> int:
+        """Return at least what the broker counts against a topic's max.message.bytes."""
+        headers = sum(len(name.encode()) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in self.headers)
+        return len(key or b"") + len(self.value or b"") + headers + _RECORD_FRAMING_BYTES
+
+
+def result(record: Record, task_id: int, row_id: int) -> Outcome:
+    """Return the result, with the record's headers."""
+    return Outcome(Result(task_id=task_id, id=row_id).to_bytes(), list(record.headers or ()), is_result=True)
+
+
+def dead_letter(record: Record, code: ErrorCode, reason: str) -> Outcome:
+    """Return the record with the headers that say where it came from and why it failed.
+
+    Args:
+        record: goes on as it is. Headers that an earlier dead letter left in it stay, the new ones come after them.
+        code: goes into `error_code`.
+        reason: for a person; must not repeat the task or the answer.
+    """
+    why = {
+        f"{DEAD_LETTER_HEADER_PREFIX}original-topic": record.topic,
+        f"{DEAD_LETTER_HEADER_PREFIX}original-partition": str(record.partition),
+        f"{DEAD_LETTER_HEADER_PREFIX}original-offset": str(record.offset),
+        f"{DEAD_LETTER_HEADER_PREFIX}original-timestamp": str(record.timestamp),
+        f"{DEAD_LETTER_HEADER_PREFIX}exception-message": reason,
+        ERROR_CODE_HEADER: code.value,
+    }
+    headers = [*(record.headers or ()), *((name, text.encode()) for name, text in why.items())]
+    return Outcome(record.value, headers, is_result=False)

@@ -1,0 +1,55 @@
+"""The pipeline: import topic -> decode -> enrich -> PostgreSQL sink -> result topic | dead-letter topic."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from quixstreams.dataframe import StreamingDataFrame
+from quixstreams.models import SerializationContext, Serializer, Topic
+
+from processor.apply_async import ApplyAsync, Record, apply_async
+from processor.ledger import FinishedRecords
+from processor.outcome import Outcome
+
+
+def build_pipeline(
+    records: StreamingDataFrame,
+    *,
+    process: Callable[[Record, FinishedRecords], Awaitable[Outcome | None]],
+    finished_records: Callable[[str, int, int], Awaitable[FinishedRecords]],
+    result_topic: Topic,
+    dead_letter_topic: Topic,
+    loop: asyncio.AbstractEventLoop,
+    **limits: Any,
+) -> ApplyAsync[FinishedRecords]:
+    """Declare what happens to a record, in the order in which it does.
+
+    Args:
+        records: the import topic's dataframe; values and keys are bytes.
+        process: decode -> enrich -> PostgreSQL sink, many records at a time.
+        finished_records: answers which records of a partition are done already, whenever it is assigned.
+        result_topic: gets an outcome that is a result.
+        dead_letter_topic: gets every other outcome.
+        loop: where `process` runs.
+        limits: of `apply_async`.
+    """
+    operator = apply_async(records, process, loop=loop, prepare=finished_records, **limits)
+    outcomes = operator.dataframe.filter(lambda outcome: outcome is not None)
+    outcomes = outcomes.set_headers(lambda outcome, key, timestamp, headers: outcome.headers)
+    outcomes = outcomes.set_timestamp(_written_now)
+    outcomes.to_topic(lambda outcome, key, timestamp, headers: result_topic if outcome.is_result else dead_letter_topic)
+    return operator
+
+
+class OutcomeSerializer(Serializer):
+    """The result and the dead-letter topic's value: the outcome's bytes, or None for a tombstone."""
+
+    def __call__(self, value: Outcome, ctx: SerializationContext) -> bytes | None:  # type: ignore[override]
+        """Return the bytes. Part of Quix's Serializer."""
+        return value.value
+
+
+def _written_now(value: Any, key: Any, timestamp: int, headers: Any) -> int:
+    # Kafka deletes by timestamp: a dead letter of an old record must not be deleted as soon as it is written.
+    return int(time.time() * 1000)

@@ -1,0 +1,109 @@
+"""One record from its bytes to its outcome: decode -> enrich -> PostgreSQL sink."""
+
+import asyncio
+import json
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Collection
+
+from processor.apply_async import Record
+from processor.ledger import FinishedRecords, Position, Row, RowRefused
+from processor.metrics import TASKS
+from processor.outcome import Outcome, dead_letter, result
+from processor.providers import Answer, ProviderError
+from shared.messages import ErrorCode, InvalidTask, Task, TaskType, decode_task
+
+logger = logging.getLogger(__name__)
+
+NO_TASK_TYPE: TaskType = "phone"
+"""Whose processors answer for records that are no task, where processors share the task types out."""
+
+
+class Process:
+    """Takes a record through the pipeline's steps. A failure over one record ends here, as its dead letter."""
+
+    def __init__(
+        self,
+        *,
+        enrich: Callable[[Task], Awaitable[Answer]],
+        store: Callable[[Row], Awaitable[int]],
+        task_types: Collection[TaskType],
+        result_bytes_max: int,
+        dead_letter_bytes_max: int,
+    ) -> None:
+        """Note the steps.
+
+        Args:
+            enrich: asks the task's provider.
+            store: writes the row and answers its id.
+            task_types: what this processor handles; records of other types are passed over.
+            result_bytes_max: the largest record that the result topic takes.
+            dead_letter_bytes_max: the largest record that the dead-letter topic takes.
+        """
+        self._enrich = enrich
+        self._store = store
+        self._task_types = task_types
+        self._result_bytes_max = result_bytes_max
+        self._dead_letter_bytes_max = dead_letter_bytes_max
+
+    async def __call__(self, record: Record, finished: FinishedRecords) -> Outcome | None:
+        """Return what is to be produced for the record, or None where another group of processors handles it.
+
+        A crash before this returns leaves a row, or none; the record comes again, and is answered from the ledger where
+        its row is there.
+        """
+        task: Task | None = None
+        outcome: Outcome | None
+        try:
+            task = decode_task(record.value)
+            if task.task_type not in self._task_types:
+                self._count(task, "passed_over")
+                return None
+            row_id = await finished.find(record.offset)
+            if row_id is not None:
+                self._count(task, "known")
+            else:
+                position = Position(finished.topic_id, record.partition, record.offset)
+                answer = await self._enrich(task)
+                row_id = await self._store(Row(position, json.dumps(answer), task.task_type))
+                self._count(task, "stored")
+            outcome = result(record, task.task_id, row_id)
+        except InvalidTask as error:
+            if NO_TASK_TYPE not in self._task_types:
+                return None
+            outcome = self._dead_letter(record, None, ErrorCode.INVALID_TASK, str(error))
+        except ProviderError as error:
+            outcome = self._dead_letter(record, task, error.code, str(error))
+        except RowRefused as error:
+            outcome = self._dead_letter(record, task, ErrorCode.INTERNAL_ERROR, str(error))
+        except Exception as error:  # noqa: BLE001 - the one boundary: a bug over one record must not stop the others
+            # Neither the exception's text nor its arguments: they may repeat the task or the answer.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("unforeseen %s over %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
+            outcome = self._dead_letter(record, task, ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}")
+        if outcome.size_bytes(record.key) > (
+            self._result_bytes_max if outcome.is_result else self._dead_letter_bytes_max
+        ):
+            await self._hold(record)
+        return outcome
+
+    def _dead_letter(self, record: Record, task: Task | None, code: ErrorCode, reason: str) -> Outcome:
+        self._count(task, code.value)
+        logger.warning("dead letter %s of %s: %s", code.value, _where(record), reason)
+        return dead_letter(record, code, reason)
+
+    async def _hold(self, record: Record) -> None:
+        # Neither losing it nor stopping for it: it stays in flight, its offset uncommitted, until somebody acts.
+        logger.error(
+            "%s does not fit into the result or the dead-letter topic and is held: raise their max.message.bytes "
+            "above the import topic's by 64 KiB, then restart",
+            _where(record),
+        )
+        await asyncio.get_running_loop().create_future()
+
+    def _count(self, task: Task | None, outcome: str) -> None:
+        TASKS.labels(task.task_type if task else "none", outcome).inc()
+
+
+def _where(record: Record) -> str:
+    return f"{record.topic}[{record.partition}]@{record.offset}"

@@ -1,0 +1,70 @@
+"""The providers that answer tasks: `async (data) -> answer`, and what their failures mean.
+
+ProviderError
+├── ProviderUnavailable     try again later: 429, 5xx, timeout, no connection, an answer that makes no sense
+├── TaskRejected            never with this input: 400, 413, content filter
+├── AccountRefused          never with this account: 401, 402, 403, no key
+└── UnexpectedAnswer        never with this program: a redirect, 404, 405, 415
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shared.messages import ErrorCode
+
+Answer = dict[str, Any]
+"""What the provider answered, as it goes into the row."""
+
+Provider = Callable[[str], Awaitable[Answer]]
+"""Asks a provider once. Raises a ProviderError; has no time limit of its own."""
+
+
+class ProviderError(Exception):
+    """A provider did not answer the task. No message repeats the task, the answer or a key."""
+
+    code: ErrorCode
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider cannot answer now."""
+
+    code = ErrorCode.PROVIDER_UNAVAILABLE
+
+    def __init__(self, message: str, *, retryable: bool = True, retry_after_seconds: float | None = None) -> None:
+        """Note the failure.
+
+        Args:
+            message: what happened.
+            retryable: whether asking again may help.
+            retry_after_seconds: how long the provider asks us to wait, where it does.
+        """
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TaskRejected(ProviderError):
+    """The provider refuses this very input."""
+
+    code = ErrorCode.TASK_REJECTED
+
+
+class AccountRefused(ProviderError):
+    """The provider refuses our key, or our quota or balance is used up."""
+
+    code = ErrorCode.PROVIDER_REFUSED_ACCOUNT
+
+
+class UnexpectedAnswer(ProviderError):
+    """The provider says that the request itself is wrong: a bug here or a wrong address."""
+
+    code = ErrorCode.INTERNAL_ERROR
+
+
+def without_keys(names: str) -> Provider:
+    """Return a provider for an account that we have no keys of: it refuses every task, naming the settings."""
+
+    async def refuse(data: str) -> Answer:
+        raise AccountRefused(f"{names} are not set")
+
+    return refuse

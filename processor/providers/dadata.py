@@ -1,0 +1,48 @@
+"""DaData's standardization of phones and e-mail addresses: POST /api/v1/clean/phone and /api/v1/clean/email."""
+
+import json
+from typing import Literal
+
+import httpx
+from pydantic import SecretStr
+
+from processor.providers import Answer, Provider, ProviderUnavailable
+from processor.providers.call import call
+
+
+def dadata(
+    kind: Literal["phone", "email"],
+    *,
+    url: str,
+    api_key: SecretStr,
+    secret_key: SecretStr,
+    transport: httpx.AsyncBaseTransport,
+) -> Provider:
+    """Return a provider that cleans one phone or e-mail address a request; DaData bills by the record.
+
+    Answers with `qc` codes that mean garbage are answers like any other.
+
+    Args:
+        kind: what is cleaned.
+        url: base address, to which the path is appended.
+        api_key: goes into `Authorization: Token ...`.
+        secret_key: goes into `X-Secret`.
+        transport: what sends the requests.
+    """
+    address = httpx.URL(f"{url.rstrip('/')}/api/v1/clean/{kind}")
+    headers = {
+        "Authorization": f"Token {api_key.get_secret_value()}",
+        "X-Secret": secret_key.get_secret_value(),
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+
+    async def clean(data: str) -> Answer:
+        body = json.dumps([data], ensure_ascii=False).encode()
+        match await call(transport, httpx.Request("POST", address, headers=headers, content=body)):
+            case [dict(answer)] if answer:
+                return answer
+            case _:
+                raise ProviderUnavailable("the answer is not an array of one object")
+
+    return clean

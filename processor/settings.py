@@ -1,0 +1,103 @@
+"""The processor's settings."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from shared.messages import TASK_TYPES, TaskType
+from shared.settings import Settings
+
+
+class ProcessorSettings(Settings):
+    """Read once, in `__main__`."""
+
+    kafka_consumer_group: Annotated[
+        str, Field(min_length=1, description="Consumer group; the task types are appended where TASK_TYPES names few.")
+    ] = "integration-service"
+    kafka_group_instance_id: Annotated[
+        str | None, Field(description="Static membership, for a replica that restarts in place; differs by replica.")
+    ] = None
+
+    postgres_host: Annotated[str, Field(description="The database's host.")] = "db"
+    postgres_port: Annotated[int, Field(ge=1, le=65535, description="The database's port.")] = 5432
+    postgres_user: Annotated[str, Field(description="The database's user.")] = "postgres"
+    postgres_password: Annotated[SecretStr, Field(description="The database's password.")]
+    postgres_db: Annotated[
+        str,
+        Field(
+            validation_alias=AliasChoices("POSTGRES_DB", "POSTGRES_NAME"),
+            description="The database; POSTGRES_NAME is read where POSTGRES_DB is not set.",
+        ),
+    ] = "postgres"
+    postgres_sslmode: Annotated[
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"], Field(description="As in libpq.")
+    ] = "prefer"
+
+    dadata_api_key: Annotated[SecretStr | None, Field(description="DaData's API key, for phone and email.")] = None
+    dadata_secret_key: Annotated[SecretStr | None, Field(description="DaData's secret key.")] = None
+    dadata_url: Annotated[
+        str, Field(pattern="^https?://", description="DaData's base URL, to which the paths are appended.")
+    ] = "https://cleaner.dadata.ru"
+    dadata_concurrent_requests: Annotated[
+        int, Field(ge=1, le=10_000, description="Most requests to DaData in flight, of one replica.")
+    ] = 64
+    provider_timeout_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="How long one attempt at DaData may take.")
+    ] = 5.0
+
+    yandexgpt_api_key: Annotated[SecretStr | None, Field(description="YandexGPT's API key, for gpt.")] = None
+    yandexgpt_folder_id: Annotated[str | None, Field(description="The folder that the API key belongs to.")] = None
+    yandexgpt_model: Annotated[str, Field(description="Model and version.")] = "yandexgpt-lite/latest"
+    yandexgpt_url: Annotated[
+        str, Field(pattern="^https?://", description="YandexGPT's base URL, to which the path is appended.")
+    ] = "https://llm.api.cloud.yandex.net"
+    yandexgpt_concurrent_requests: Annotated[
+        int, Field(ge=1, le=10_000, description="Most requests to YandexGPT in flight.")
+    ] = 10
+    yandexgpt_timeout_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="How long one attempt at YandexGPT may take.")
+    ] = 120.0
+
+    task_types: Annotated[
+        tuple[TaskType, ...],
+        NoDecode,
+        Field(min_length=1, description="Task types that this processor handles, comma-separated."),
+    ] = TASK_TYPES
+    provider_attempts: Annotated[
+        int, Field(ge=1, le=100, description="Tries of one task before it is dead-lettered.")
+    ] = 5
+    in_flight_max: Annotated[
+        int, Field(ge=1, le=100_000, description="Records of one replica taken from Kafka and not yet finished.")
+    ] = 5000
+    # Quix gives the drain of a rebalance 60 seconds before it goes on without it.
+    drain_seconds: Annotated[
+        float, Field(ge=0, le=50, description="How long a rebalance waits for work in flight.")
+    ] = 5
+    shutdown_seconds: Annotated[float, Field(ge=0, le=3600, description="How long a stop waits for it.")] = 20
+    processor_http_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of health and metrics; 0 turns them off.")
+    ] = 8001
+
+    @field_validator("task_types", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(dict.fromkeys(part.strip() for part in value.split(","))) if isinstance(value, str) else value
+
+    def consumer_group(self) -> str:
+        """Return the group's name: groups of processors that share the task types out read the topic independently."""
+        handled = [task_type for task_type in TASK_TYPES if task_type in self.task_types]
+        if len(handled) == len(TASK_TYPES):
+            return self.kafka_consumer_group
+        return "-".join([self.kafka_consumer_group, *handled])
+
+    def postgres_connection(self) -> dict[str, Any]:
+        """Return libpq's connection parameters, the password in the clear."""
+        return {
+            "host": self.postgres_host,
+            "port": self.postgres_port,
+            "user": self.postgres_user,
+            "password": self.postgres_password.get_secret_value(),
+            "dbname": self.postgres_db,
+            "sslmode": self.postgres_sslmode,
+        }

@@ -1,0 +1,89 @@
+"""The topics as Kafka's administration sees them: made where they are missing, and known by their id."""
+
+import asyncio
+import logging
+import time
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+
+logger = logging.getLogger(__name__)
+
+ASK_SECONDS = 5.0
+"""How long one question may take."""
+
+RETRY_SECONDS = 1.0
+
+MESSAGE_BYTES_DEFAULT = 1_048_588
+"""Kafka's own default of max.message.bytes."""
+
+
+class Topics:
+    """Kafka's topics. Waits for Kafka as long as it takes."""
+
+    def __init__(self, connection: dict[str, str]) -> None:
+        """Note how to reach Kafka.
+
+        Args:
+            connection: librdkafka's connection properties.
+        """
+        self._admin = AdminClient({**connection, "log_level": 2}, logger=logger)
+
+    def ensure(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
+        """Wait until all topics are there, making those that are missing. Blocks; a signal handler may raise out of it.
+
+        Args:
+            topics: name -> configuration of a topic that is made here.
+            partitions: of a topic that is made here.
+        """
+        told = False
+        while True:
+            try:
+                known = self._admin.list_topics(timeout=1).topics
+                missing = [NewTopic(name, partitions, config=topics[name]) for name in topics if name not in known]
+                if not missing:
+                    return
+                for name, made in self._admin.create_topics(missing, operation_timeout=ASK_SECONDS).items():
+                    made.result(ASK_SECONDS)
+                    logger.info("made the topic %s with %d partitions", name, partitions)
+            except KafkaException as error:
+                # Where another program was faster, the next look finds the topic.
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS and not told:
+                    logger.warning("waiting for Kafka: %s", error.args[0].str())
+                    told = True
+            time.sleep(RETRY_SECONDS / 10)
+
+    def message_bytes_max(self, name: str) -> int:
+        """Return the largest record, in bytes, that the topic takes; the default where it may not be asked. Blocks."""
+        try:
+            [answer] = self._admin.describe_configs(
+                [ConfigResource(ResourceType.TOPIC, name)], request_timeout=ASK_SECONDS
+            ).values()
+            return int(answer.result(ASK_SECONDS)["max.message.bytes"].value)
+        except KafkaException as error:
+            logger.warning("max.message.bytes is not known, its default is assumed: %s", error.args[0].str())
+            return MESSAGE_BYTES_DEFAULT
+
+    async def id(self, name: str) -> str:
+        """Return Kafka's own id of the topic, which a topic made again does not share."""
+        while True:
+            try:
+                asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)
+                return str((await asyncio.wrap_future(asked[name])).topic_id)
+            except KafkaException as error:
+                logger.warning("the topic's id is not known yet: %s", error.args[0].str())
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def first_offsets(self, name: str) -> dict[int, int]:
+        """Return partition -> first offset that Kafka still has.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)
+        partitions = [partition.id for partition in (await asyncio.wrap_future(described[name])).partitions]
+        asked = self._admin.list_offsets(
+            {TopicPartition(name, partition): OffsetSpec.earliest() for partition in partitions},
+            request_timeout=ASK_SECONDS,
+        )
+        return {where.partition: (await asyncio.wrap_future(answer)).offset for where, answer in asked.items()}

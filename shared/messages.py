@@ -1,0 +1,98 @@
+"""What travels over Kafka: tasks in, results out, and the headers that both carry."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+TaskType = Literal["phone", "email", "gpt"]
+TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
+
+TASK_ID_MAX = 2**53 - 1
+"""Beyond it JSON numbers are rounded by readers that hold them as doubles (RFC 8259, section 6)."""
+
+DATA_CHARACTERS_MAX: dict[TaskType, int] = {"phone": 256, "email": 256, "gpt": 100_000}
+
+CORRELATION_ID_HEADER = "kafka_correlationId"
+"""One request's id, as Spring Kafka names it. The gateway sets it, the processor carries it to the reply."""
+REQUEST_ID_HEADER = "X-Request-ID"
+IDEMPOTENCY_KEY_HEADER = "idempotency_key"
+ERROR_CODE_HEADER = "error_code"
+DEAD_LETTER_HEADER_PREFIX = "kafka_dlt-"
+
+
+class Task(BaseModel):
+    """A task as it stands in the import topic's value and in the body of `POST /tasks`. Unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    task_id: Annotated[
+        int,
+        Field(ge=-TASK_ID_MAX, le=TASK_ID_MAX, description="The caller's own number; it may repeat.", examples=[42]),
+    ]
+    task_type: Annotated[TaskType, Field(description="Which provider answers.", examples=["phone"])]
+    data: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=max(DATA_CHARACTERS_MAX.values()),
+            description="What the provider is asked. At most 256 characters for phone and email, 100,000 for gpt.",
+            examples=["8 916 823 34 54"],
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _data_fits_its_type(self) -> Self:
+        if len(self.data) > DATA_CHARACTERS_MAX[self.task_type]:
+            raise ValueError(f"data has more than {DATA_CHARACTERS_MAX[self.task_type]} characters")
+        return self
+
+
+class Result(BaseModel):
+    """A result as it stands in the result topic's value and in the REST answer."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    task_id: Annotated[int, Field(ge=-TASK_ID_MAX, le=TASK_ID_MAX, description="As the task had it.", examples=[42])]
+    id: Annotated[int, Field(ge=1, description="The primary key of the row that holds the answer.", examples=[1])]
+
+    def to_bytes(self) -> bytes:
+        """Return the value for the result topic: `{"task_id":42,"id":1}`."""
+        return b'{"task_id":%d,"id":%d}' % (self.task_id, self.id)
+
+
+class ErrorCode(StrEnum):
+    """Why a task did not become a result: the dead letter's header and the REST answer's `error_code`."""
+
+    INVALID_TASK = "invalid_task"
+    TASK_REJECTED = "task_rejected"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    PROVIDER_REFUSED_ACCOUNT = "provider_refused_account"
+    INTERNAL_ERROR = "internal_error"
+
+
+class InvalidTask(ValueError):
+    """The value is no task. The message says what is wrong with it and repeats nothing of it."""
+
+
+def decode_task(value: bytes | None) -> Task:
+    """Read a task out of a record's value or a request's body.
+
+    Raises:
+        InvalidTask: the value is missing, is not UTF-8, is not JSON or has another shape.
+    """
+    if value is None:
+        raise InvalidTask("the record has no value (a tombstone)")
+    try:
+        return Task.model_validate_json(value)
+    except ValidationError as error:
+        raise InvalidTask(_without_input(error)) from None
+
+
+def _without_input(error: ValidationError) -> str:
+    # str(error) would repeat the input, which is personal data: test_messages.py holds this.
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(
+        ": ".join([*(str(part) for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])
+        for problem in problems
+    )

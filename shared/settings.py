@@ -1,0 +1,114 @@
+"""The settings that both programs read, and how a program reads its settings: once, whole, or not at all."""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
+"""What a dead-letter topic takes that the service makes itself: a dead letter is larger than its record by its headers,
+and a record may be as large as Kafka's default of 1 MiB."""
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+LogFormat = Literal["json", "console"]
+
+
+class Settings(BaseSettings):
+    """A program's settings out of the environment. An empty value counts as not set, as in compose files."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, populate_by_name=False
+    )
+
+    kafka_bootstrap_servers: Annotated[str, Field(description="Kafka, as host:port,host:port.")] = "kafka:9094"
+    kafka_import_topic: Annotated[str, Field(description="Topic that tasks come in by.")]
+    kafka_result_topic: Annotated[str, Field(description="Topic that results go out by.")]
+    kafka_dead_letter_topic: Annotated[
+        str, Field(description="Topic for records that cannot become results; the import topic's name + `-dlt`.")
+    ] = ""
+    kafka_topic_partitions: Annotated[
+        int, Field(ge=1, le=10_000, description="Partitions of topics that the service creates itself.")
+    ] = 12
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="As in librdkafka.")
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="As in librdkafka.")
+    ] = None
+    kafka_sasl_username: Annotated[str | None, Field(description="As in librdkafka.")] = None
+    kafka_sasl_password: Annotated[SecretStr | None, Field(description="As in librdkafka.")] = None
+    kafka_ssl_ca_location: Annotated[str | None, Field(description="File with the CA's certificate.")] = None
+    log_level: Annotated[LogLevel, Field(description="Least level that is logged.")] = "INFO"
+    log_format: Annotated[LogFormat | None, Field(description="json or console; console on a terminal.")] = None
+
+    @field_validator("kafka_import_topic", "kafka_result_topic", "kafka_dead_letter_topic")
+    @classmethod
+    def _is_a_topic_name(cls, name: str) -> str:
+        legal = name.replace(".", "a").replace("_", "a").replace("-", "a")
+        if name and not (legal.isascii() and legal.isalnum() and len(name) <= 249 and name not in (".", "..")):
+            raise ValueError("is no name for a Kafka topic: at most 249 of a-z, A-Z, 0-9, '.', '_', '-'")
+        return name
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> "Settings":
+        if not self.kafka_dead_letter_topic:
+            object.__setattr__(self, "kafka_dead_letter_topic", f"{self.kafka_import_topic}-dlt")
+        names = [self.kafka_import_topic, self.kafka_result_topic, self.kafka_dead_letter_topic]
+        if len(set(names)) < len(names):
+            raise ValueError("KAFKA_IMPORT_TOPIC, KAFKA_RESULT_TOPIC and KAFKA_DEAD_LETTER_TOPIC must differ")
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with "
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
+            )
+        return self
+
+    def kafka_topics(self) -> dict[str, dict[str, str]]:
+        """Return the topics that the service needs: name -> configuration, for those that it makes itself."""
+        return {
+            self.kafka_import_topic: {},
+            self.kafka_result_topic: {},
+            self.kafka_dead_letter_topic: {"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)},
+        }
+
+    def kafka_connection(self) -> dict[str, str]:
+        """Return librdkafka's connection properties, secrets in the clear."""
+        connection = {
+            "bootstrap.servers": self.kafka_bootstrap_servers,
+            "security.protocol": self.kafka_security_protocol.lower(),
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            assert self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password  # checked above
+            connection["sasl.mechanism"] = self.kafka_sasl_mechanism
+            connection["sasl.username"] = self.kafka_sasl_username
+            connection["sasl.password"] = self.kafka_sasl_password.get_secret_value()
+        if self.kafka_ssl_ca_location:
+            connection["ssl.ca.location"] = self.kafka_ssl_ca_location
+        return connection
+
+
+class WrongSettings(Exception):
+    """A setting is missing or wrong. The message is one line that names it and never repeats its value."""
+
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
+
+
+def read_settings(settings_class: type[SettingsType]) -> SettingsType:
+    """Read a program's settings out of the environment.
+
+    Raises:
+        WrongSettings: one or more of them is missing or wrong.
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        raise WrongSettings("; ".join(_in_words(problem["loc"], problem["msg"]) for problem in problems)) from None
+
+
+def _in_words(location: tuple[int | str, ...], message: str) -> str:
+    message = "is required" if message == "Field required" else message.removeprefix("Value error, ")
+    return f"{str(location[0]).upper()}: {message}" if location else message

@@ -1,0 +1,52 @@
+-- The tables of the integration service. Safe to run again: what is there stays as it is.
+-- Run by the schema's owner:  psql -v ON_ERROR_STOP=1 -f sql/001_tables.sql
+
+BEGIN;
+
+-- Two replicas of a deployment may run this at once: the second waits here for the first.
+SELECT pg_advisory_xact_lock(hashtext('integration_service schema'));
+
+DO $$
+BEGIN
+    IF to_regtype('task_type') IS NULL THEN
+        CREATE TYPE task_type AS ENUM ('phone', 'email', 'gpt');
+    END IF;
+END
+$$;
+
+CREATE TABLE IF NOT EXISTS integration_service (
+    id        BIGINT    PRIMARY KEY,
+    data      JSONB     NOT NULL,
+    task_type task_type NOT NULL
+);
+
+COMMENT ON TABLE  integration_service           IS 'One row for each task that a provider answered.';
+COMMENT ON COLUMN integration_service.id        IS 'Drawn by the ledger when the task''s record is entered there; the id in the result.';
+COMMENT ON COLUMN integration_service.data      IS 'What the provider answered. Personal data.';
+COMMENT ON COLUMN integration_service.task_type IS 'Which provider answered.';
+
+-- Kafka delivers a record at least once. An entry here says that the record at this position is done and which row is
+-- its own, so that however often the record comes, there is one row, one id and one paid call.
+CREATE TABLE IF NOT EXISTS ledger (
+    topic_id  TEXT    NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset"  BIGINT  NOT NULL,
+    id        BIGINT  NOT NULL GENERATED ALWAYS AS IDENTITY,
+    PRIMARY KEY (topic_id, partition, "offset")
+);
+
+COMMENT ON TABLE  ledger           IS 'Positions of the import topic that are done. Entries are deleted once Kafka has deleted their records.';
+COMMENT ON COLUMN ledger.topic_id  IS 'Kafka''s own id of the topic, not its name: a topic made again starts at offset 0 again.';
+COMMENT ON COLUMN ledger.partition IS 'Partition of the record.';
+COMMENT ON COLUMN ledger."offset"  IS 'Offset of the record.';
+COMMENT ON COLUMN ledger.id        IS 'integration_service.id of the record''s row. No foreign key: rows may be deleted, positions stay done.';
+
+-- A database that had rows before it had a ledger: new ids go on after them.
+SELECT setval(pg_get_serial_sequence('ledger', 'id'), greatest(rows.last_id, entries.last_id))
+FROM (SELECT max(id) AS last_id FROM integration_service) AS rows,
+     (SELECT max(id) AS last_id FROM ledger) AS entries
+WHERE rows.last_id > coalesce(entries.last_id, 0)
+  AND rows.last_id >= (SELECT last_value FROM pg_sequences
+                       WHERE format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence('ledger', 'id'));
+
+COMMIT;

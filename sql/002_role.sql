@@ -1,0 +1,18 @@
+-- The role with the least that the processor needs. Safe to run again.
+-- Give it to the user that the processor connects as:  GRANT integration_service TO your_user;
+
+BEGIN;
+
+SELECT pg_advisory_xact_lock(hashtext('integration_service schema'));
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'integration_service') THEN
+        CREATE ROLE integration_service NOLOGIN;
+    END IF;
+END
+$$;
+
+GRANT SELECT, INSERT, DELETE ON integration_service, ledger TO integration_service;
+
+COMMIT;
