@@ -74,6 +74,8 @@ def main() -> None:
     except WrongSettings as error:
         sys.exit(_wrong(str(error)))
     configure_logs(settings.log_level, settings.log_format)
+    if settings.log_level == "INFO":  # Quix's own INFO is what its developers want to know
+        logging.getLogger("quixstreams").setLevel(logging.WARNING)
     stamina.instrumentation.set_on_retry_hooks([])  # attempts are counted, and a dead letter is logged
     run(settings)
 
@@ -124,6 +126,13 @@ def run(settings: ProcessorSettings) -> None:
         background = [ledger.connect(), prune(ledger, topics, settings.kafka_import_topic)]
         for coroutine in background:
             asyncio.run_coroutine_threadsafe(coroutine, loop)
+        logger.info(
+            "started: %s -> %s | %s, group %s",
+            settings.kafka_import_topic,
+            settings.kafka_result_topic,
+            settings.kafka_dead_letter_topic,
+            settings.consumer_group(),
+        )
         try:
             app.run()
         except HandedBack as left:

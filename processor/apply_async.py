@@ -70,9 +70,9 @@ class HandedBack(Exception):
 class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
 
+    committed: int
     in_flight: InFlight = field(default_factory=InFlight)
     prepared: "asyncio.Future[Any] | None" = None
-    committed: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +165,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         topic, partition, offset = context.topic, context.partition, context.offset
         assignment = self._assignments.get((topic, partition))
         if assignment is None or not assignment.in_flight.expects(offset):
-            assignment = self._begin(topic, partition)
+            assignment = self._begin(topic, partition, offset)
         assignment.in_flight.take(offset)
         record = Record(topic, partition, offset, value, key, timestamp, headers)
         position = (topic, partition, offset)
@@ -204,6 +204,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             HandedBack: work is left; Quix then does not commit what it has taken.
         """
         give_up_at = time.monotonic() + (self._drain_seconds if self._stop is None else 0.0)
+        self._emit()
         while self._unfinished() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
             self._emit()
@@ -226,10 +227,10 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._context.consumer.pause(partitions)
         logger.info("assigned %d partitions", len(partitions))
 
-    def _begin(self, topic: str, partition: int) -> _Assignment:
+    def _begin(self, topic: str, partition: int, offset: int) -> _Assignment:
         if (topic, partition) in self._assignments:  # read from again without a rebalance: the offsets were reset
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
-        assignment = self._assignments[topic, partition] = _Assignment()
+        assignment = self._assignments[topic, partition] = _Assignment(committed=offset)
         return assignment
 
     def _emit(self) -> None:

@@ -1,0 +1,444 @@
+"""The async operator, without a broker: Quix's own stream, registry and sink manager, a consumer and a producer of a few lines.
+
+The event loop is turned by the test, so every interleaving is the test's own choice.
+"""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quixstreams.context import copy_context, message_context, set_message_context
+from quixstreams.core.stream import Stream
+from quixstreams.dataframe.registry import DataFrameRegistry
+from quixstreams.models.messagecontext import MessageContext
+from quixstreams.sinks import SinkManager
+
+from processor import apply_async as module
+from processor.apply_async import HandedBack, apply_async
+
+
+class FakeConsumer:
+    """Remembers commits and pauses; fails on request."""
+
+    def __init__(self):
+        self.partitions = []
+        self.commits = []
+        self.paused = False
+        self.failing = False
+
+    def assign(self, partitions):
+        self.partitions = partitions
+        self.paused = False
+
+    def assignment(self):
+        return self.partitions
+
+    def commit(self, offsets, asynchronous):
+        if self.failing:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        self.commits += [(offset.topic, offset.partition, offset.offset) for offset in offsets]
+        return offsets
+
+    def pause(self, partitions):
+        self.paused = True
+
+    def resume(self, partitions):
+        self.paused = False
+
+
+class Bench:
+    """The operator with everything around it, turned by hand."""
+
+    def __init__(self, in_flight_max=1000, drain_seconds=0.0, shutdown_seconds=60.0):
+        self.loop = asyncio.new_event_loop()
+        self.consumer = FakeConsumer()
+        self.undelivered = 0
+        self.emitted = []
+        self.called = []
+        self.prepared = []
+        self.waiting = {}
+        self.now = 0.0
+        context = SimpleNamespace(
+            consumer=self.consumer,
+            producer=SimpleNamespace(flush=lambda timeout: self.undelivered),
+            sink_manager=SinkManager(),
+            dataframe_registry=DataFrameRegistry(),
+            init_checkpoint=lambda: None,
+        )
+        dataframe = SimpleNamespace(
+            processing_context=context,
+            stream=Stream(),
+            __dataframe_clone__=lambda stream: SimpleNamespace(stream=stream),
+        )
+        self.operator = apply_async(
+            dataframe,
+            self.func,
+            loop=self.loop,
+            prepare=self.prepare,
+            in_flight_max=in_flight_max,
+            drain_seconds=drain_seconds,
+            shutdown_seconds=shutdown_seconds,
+        )
+        stream = self.operator.dataframe.stream.add_update(self.emit, metadata=True)
+        self.take_record = stream.compose_single()
+        self.turn_periodic_tasks = context.dataframe_registry.run_periodic_tasks
+        self.assign(0)
+
+    def close(self):
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.turn_loop()
+        self.loop.close()
+
+    async def prepare(self, topic, partition, offset):
+        self.prepared.append((topic, partition, offset))
+        return f"prepared {len(self.prepared)}"
+
+    async def func(self, record, prepared):
+        self.called.append((record.offset, prepared))
+        self.waiting[record.partition, record.offset] = self.loop.create_future()
+        return await self.waiting[record.partition, record.offset]
+
+    def emit(self, value, key, timestamp, headers):
+        context = message_context()
+        self.emitted.append((context.partition, context.offset, value, key, timestamp, headers))
+
+    def assign(self, *partitions):
+        self.consumer.assign([TopicPartition("import", partition) for partition in partitions])
+
+    def take(self, offset, partition=0, value=b"value"):
+        context = copy_context()
+        context.run(set_message_context, MessageContext("import", partition, offset, 0))
+        context.run(self.take_record, value, b"key %d" % offset, 1000 + offset, [("h", b"%d" % offset)])
+        self.turn_loop()
+
+    def turn_loop(self):
+        for _ in range(5):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def finish(self, offset, partition=0, outcome="done"):
+        future = self.waiting.pop((partition, offset))
+        future.set_exception(outcome) if isinstance(outcome, Exception) else future.set_result(outcome)
+        self.turn_loop()
+
+    def poll(self, seconds=0.0):
+        self.now += seconds
+        self.turn_periodic_tasks()
+
+    @property
+    def emitted_offsets(self):
+        return [offset for _, offset, *_ in self.emitted]
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    benches = []
+
+    def make(**options):
+        benches.append(Bench(**options))
+        monkeypatch.setattr(module.time, "monotonic", lambda: benches[-1].now)
+        return benches[-1]
+
+    yield make
+    for each in benches:
+        each.close()
+
+
+def test_records_go_downstream_as_they_finish_each_with_its_own_context(bench):
+    run = bench()
+    for offset in (5, 6, 7):
+        run.take(offset)
+    run.finish(6, outcome="six")
+    run.poll()
+    run.finish(5, outcome="five")
+    run.poll()
+
+    assert run.emitted == [
+        (0, 6, "six", b"key 6", 1006, [("h", b"6")]),
+        (0, 5, "five", b"key 5", 1005, [("h", b"5")]),
+    ]
+    assert run.operator.in_flight == 1
+
+
+def test_nothing_is_committed_past_an_unfinished_record(bench):
+    run = bench()
+    for offset in (5, 6, 7):
+        run.take(offset)
+    run.finish(7)
+    run.finish(5)
+    run.poll(seconds=10)
+    run.finish(6)
+    run.poll()
+    run.poll(seconds=10)
+
+    assert run.consumer.commits == [("import", 0, 6), ("import", 0, 8)]
+
+
+def test_no_offset_is_committed_before_what_came_of_it_is_delivered(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.undelivered = 1
+    run.poll(seconds=10)
+    assert run.consumer.commits == []
+
+    run.undelivered = 0
+    run.poll(seconds=10)
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_commit_that_fails_is_tried_again(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.consumer.failing = True
+    run.poll(seconds=10)
+    run.consumer.failing = False
+    run.poll(seconds=10)
+    run.poll(seconds=10)
+
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_only_partitions_that_are_owned_are_committed(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.consumer.partitions = []
+    run.poll(seconds=10)
+
+    assert run.consumer.commits == []
+
+
+def test_a_coroutine_that_raises_stops_the_application_with_its_offset_uncommitted(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5, outcome=ZeroDivisionError())
+
+    with pytest.raises(ZeroDivisionError):
+        run.poll(seconds=10)
+
+    assert run.consumer.commits == []
+
+
+def test_reading_pauses_at_the_limit_and_goes_on_at_half_of_it(bench):
+    run = bench(in_flight_max=4)
+    for offset in range(3):
+        run.take(offset)
+        run.poll()
+    assert not run.consumer.paused
+
+    run.take(3)
+    run.poll()
+    assert run.consumer.paused
+    assert run.operator.paused
+
+    run.finish(0)
+    run.poll()
+    assert run.consumer.paused
+
+    run.finish(3)
+    run.poll()
+    run.poll()
+    assert not run.consumer.paused
+
+
+def test_results_that_are_not_delivered_count_as_work(bench):
+    run = bench(in_flight_max=2)
+    run.take(0)
+    run.finish(0)
+    run.undelivered = 5
+    run.poll(seconds=10)
+    assert run.consumer.paused
+
+    run.undelivered = 0
+    run.poll(seconds=10)
+    run.poll()
+    assert not run.consumer.paused
+
+
+def test_a_new_assignment_is_paused_like_the_one_before(bench):
+    run = bench(in_flight_max=1)
+    run.take(0)
+    run.poll()
+    run.assign(0, 1)
+
+    assert run.consumer.paused
+
+
+def test_a_partition_is_prepared_once_an_assignment(bench):
+    run = bench()
+    run.take(5)
+    run.take(6)
+    run.take(9, partition=1)
+    run.assign(0)
+    run.take(7)
+
+    assert run.prepared == [("import", 0, 5), ("import", 1, 9), ("import", 0, 7)]
+    assert run.called == [(5, "prepared 1"), (6, "prepared 1"), (9, "prepared 2"), (7, "prepared 3")]
+
+
+def test_a_rebalance_commits_what_is_finished_and_hands_the_rest_back(bench):
+    run = bench()
+    for offset in (5, 6, 7):
+        run.take(offset)
+    run.finish(5)
+    run.finish(7)
+
+    with pytest.raises(HandedBack, match="1 records"):
+        run.operator.flush()
+    run.assign()
+    run.finish(6)
+    run.poll(seconds=10)
+
+    assert run.emitted_offsets == [5, 7]
+    assert run.consumer.commits == [("import", 0, 6)]
+    assert run.operator.in_flight == 0
+
+
+def test_a_rebalance_with_nothing_in_flight_hands_nothing_back(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.operator.flush()
+
+    assert run.emitted_offsets == [5]
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_record_that_comes_back_while_it_is_still_in_flight_is_not_run_twice(bench):
+    run = bench()
+    run.take(5)
+    with pytest.raises(HandedBack):
+        run.operator.flush()
+    run.assign(0)
+    run.take(5)
+    run.finish(5)
+    run.poll(seconds=10)
+
+    assert len(run.called) == 1
+    assert run.emitted_offsets == [5]
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_another_record_at_the_same_position_is_run(bench):
+    run = bench()
+    run.take(5)
+    with pytest.raises(HandedBack):
+        run.operator.flush()
+    run.assign(0)
+    old = run.waiting.pop((0, 5))
+    run.take(5, value=b"of a topic made again")
+    old.set_result("old")
+    run.turn_loop()
+    run.poll()
+    assert run.emitted == []
+
+    run.finish(5, outcome="new")
+    run.poll()
+    assert [value for _, _, value, *_ in run.emitted] == ["new"]
+
+
+def test_a_late_outcome_of_a_lost_assignment_does_not_move_the_watermark(bench):
+    run = bench()
+    run.take(5)
+    run.assign()
+    run.assign(0)
+    run.take(9)
+    run.finish(5)
+    run.poll(seconds=10)
+
+    assert run.emitted == []  # the partition's owner in between has emitted it
+    assert run.consumer.commits == []
+
+
+def test_a_partition_that_is_read_from_again_without_a_rebalance_starts_anew(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.poll(seconds=10)
+    run.take(3)
+    run.finish(3)
+    run.poll(seconds=10)
+
+    assert run.emitted_offsets == [5, 3]
+    assert run.consumer.commits == [("import", 0, 6), ("import", 0, 4)]
+
+
+def test_a_stop_takes_nothing_more_finishes_what_is_in_flight_and_then_stops(bench):
+    run = bench()
+    stopped = []
+    run.take(5)
+    run.operator.stop(then=lambda: stopped.append(True))
+    run.poll(seconds=10)
+    assert run.consumer.paused
+    assert not stopped
+
+    run.finish(5)
+    run.poll(seconds=0.001)
+    assert stopped
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_stop_waits_for_a_bounded_time_and_hands_the_rest_back(bench):
+    run = bench(shutdown_seconds=20)
+    stopped = []
+    run.take(5)
+    run.operator.stop(then=lambda: stopped.append(True))
+    run.poll()
+    run.poll(seconds=19)
+    assert not stopped
+
+    run.poll(seconds=2)
+    assert stopped
+    with pytest.raises(HandedBack):
+        run.operator.flush()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfinished_one(data):
+    """Any order of taking, finishing, polling, losing and revoking: what the broker would deliver again is delivered again."""
+    bench = Bench()
+    try:
+        log_end, next_offset, committed, finished = 12, 0, 0, set()
+        for _ in range(data.draw(st.integers(1, 60))):
+            can_finish = sorted(offset for _, offset in bench.waiting)
+            step = data.draw(st.sampled_from(["take", "finish", "poll", "revoke", "lose"]))
+            if step == "take" and next_offset < log_end:
+                bench.take(next_offset)
+                next_offset += 1
+            elif step == "finish" and can_finish:
+                offset = data.draw(st.sampled_from(can_finish))
+                bench.finish(offset, outcome=f"done {offset}")
+            elif step == "poll":
+                bench.poll()
+                bench.operator._commit()
+            elif step in ("revoke", "lose"):
+                if step == "revoke":
+                    try:
+                        bench.operator.flush()
+                    except HandedBack:
+                        pass
+                committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
+                bench.assign(0)
+                next_offset = committed
+            finished = set(bench.emitted_offsets)
+            for _, _, offset in bench.consumer.commits:
+                assert set(range(offset)) <= finished, "committed past an unfinished record"
+
+        committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
+        for _ in range(3):
+            for partition, offset in sorted(bench.waiting):
+                bench.finish(offset, partition, outcome=f"done {offset}")
+            bench.poll()
+        bench.operator.flush()
+        assert set(bench.emitted_offsets) >= set(range(next_offset)), "lost"
+        assert all(value == f"done {offset}" for _, offset, value, *_ in bench.emitted)
+        assert bench.operator.in_flight == 0
+    finally:
+        bench.close()

@@ -1,0 +1,154 @@
+"""How often a provider is asked, how long each time, how many at once."""
+
+import asyncio
+
+import pytest
+import stamina
+
+from processor.enrich import Enrich, Lane
+from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
+from shared.messages import Task
+
+PHONE = Task(task_id=1, task_type="phone", data="8 916")
+GPT = Task(task_id=2, task_type="gpt", data="?")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting():
+    with stamina.set_testing(True, attempts=3, cap=True):
+        yield
+
+
+def enrich(ask, *, slots=10, timeout_seconds=5.0, attempts_max=3):
+    lane = Lane("phone", ask, asyncio.Semaphore(slots), timeout_seconds)
+    return Enrich({"phone": lane}, attempts_max)
+
+
+def failing(*failures):
+    """Return a provider that fails so, once each, and then answers; and the list of what it was asked."""
+    asked = []
+
+    async def ask(data):
+        asked.append(data)
+        if len(asked) <= len(failures):
+            raise failures[len(asked) - 1]
+        return {"qc": 0}
+
+    return ask, asked
+
+
+def test_a_failure_that_passes_costs_attempts_and_no_more():
+    ask, asked = failing(ProviderUnavailable("429"), ProviderUnavailable("500", retry_after_seconds=0))
+
+    assert asyncio.run(enrich(ask)(PHONE)) == {"qc": 0}
+    assert asked == ["8 916"] * 3
+
+
+def test_after_the_last_attempt_the_failure_stands():
+    ask, asked = failing(*[ProviderUnavailable("429")] * 3)
+
+    with pytest.raises(ProviderUnavailable):
+        asyncio.run(enrich(ask)(PHONE))
+
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TaskRejected("400"),
+        AccountRefused("403"),
+        UnexpectedAnswer("404"),
+        ProviderUnavailable("501", retryable=False),
+        ZeroDivisionError(),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_what_will_not_pass_is_not_asked_again(failure):
+    ask, asked = failing(failure)
+
+    with pytest.raises(type(failure)):
+        asyncio.run(enrich(ask)(PHONE))
+
+    assert len(asked) == 1
+
+
+def test_an_attempt_that_takes_too_long_is_given_up_and_made_again():
+    asked = []
+
+    async def ask(data):
+        asked.append(data)
+        if len(asked) == 1:
+            await asyncio.Event().wait()
+        return {"qc": 0}
+
+    assert asyncio.run(enrich(ask, timeout_seconds=0.01)(PHONE)) == {"qc": 0}
+    assert len(asked) == 2
+
+
+def test_no_more_requests_are_in_flight_than_there_are_slots():
+    in_flight, most = 0, 0
+
+    async def ask(data):
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(0)
+        in_flight -= 1
+        return {}
+
+    async def run():
+        ask_enriched = enrich(ask, slots=4)
+        await asyncio.gather(*(ask_enriched(PHONE) for _ in range(40)))
+
+    asyncio.run(run())
+
+    assert most == 4
+
+
+def test_work_that_waits_for_one_provider_does_not_delay_another():
+    async def run():
+        answered = asyncio.Event()
+
+        async def slow(data):
+            await answered.wait()
+            return {}
+
+        async def fast(data):
+            return {"qc": 0}
+
+        ask = Enrich(
+            {
+                "gpt": Lane("gpt", slow, asyncio.Semaphore(1), 60),
+                "phone": Lane("phone", fast, asyncio.Semaphore(1), 60),
+            },
+            attempts_max=1,
+        )
+        waiting = [asyncio.ensure_future(ask(GPT)) for _ in range(100)]
+        answer = await ask(PHONE)
+        assert not any(task.done() for task in waiting)
+        answered.set()
+        await asyncio.gather(*waiting)
+        return answer
+
+    assert asyncio.run(run()) == {"qc": 0}
+
+
+def test_a_slot_is_free_while_a_task_waits_for_its_next_attempt():
+    async def run():
+        failed = asyncio.Event()
+
+        async def ask(data):
+            if data == "8 916":
+                failed.set()
+                raise ProviderUnavailable("429", retry_after_seconds=3600)
+            return {}
+
+        with stamina.set_testing(False):
+            one_slot = enrich(ask, slots=1)
+            waiting = asyncio.ensure_future(one_slot(PHONE))
+            await failed.wait()
+            assert await one_slot(PHONE.model_copy(update={"data": "other"})) == {}
+            waiting.cancel()
+
+    asyncio.run(run())

@@ -1,0 +1,94 @@
+"""What travels over Kafka: tasks in, results out."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, InvalidTask, Result, Task, decode_task
+
+
+def value(**changes):
+    return json.dumps({"task_id": 1, "task_type": "phone", "data": "8 916", **changes}).encode()
+
+
+@pytest.mark.parametrize("task_id", [0, -1, TASK_ID_MAX, -TASK_ID_MAX])
+def test_every_integer_that_travels_safely_is_a_task_id(task_id):
+    assert decode_task(value(task_id=task_id)).task_id == task_id
+
+
+def test_unknown_fields_are_ignored():
+    assert decode_task(value(priority={"high": [1]})) == Task(task_id=1, task_type="phone", data="8 916")
+
+
+@pytest.mark.parametrize(("task_type", "characters_max"), DATA_CHARACTERS_MAX.items())
+def test_data_is_as_long_as_its_type_allows_and_no_longer(task_type, characters_max):
+    assert len(decode_task(value(task_type=task_type, data="я" * characters_max)).data) == characters_max
+    with pytest.raises(InvalidTask, match="data"):
+        decode_task(value(task_type=task_type, data="я" * (characters_max + 1)))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        b"",
+        b" ",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf" + value(),
+        b"null",
+        b"1",
+        b'"task"',
+        b"[]",
+        b"[" * 100_000,
+        b"{}",
+        value()[:-1],
+        value() + b"}",
+        b"{'task_id': 1}",
+        value(task_id=1.0),
+        value(task_id=1.5),
+        value(task_id="1"),
+        value(task_id=True),
+        value(task_id=None),
+        value(task_id=TASK_ID_MAX + 1),
+        value(task_id=-TASK_ID_MAX - 1),
+        value().replace(b": 1", b": 1e3"),
+        value().replace(b": 1", b": NaN"),
+        value().replace(b": 1", b": " + b"9" * 10_000),
+        value(task_type="PHONE"),
+        value(task_type="fax"),
+        value(task_type=None),
+        value(data=""),
+        value(data=None),
+        value(data=8916),
+        value(data=["8 916"]),
+        value(data="x").replace(b'"x"', b'"\\ud800"'),
+        value(data="x").replace(b'"x"', b'"\xff"'),
+    ],
+    ids=lambda broken: repr(broken)[:40],
+)
+def test_a_value_of_any_other_shape_is_no_task(broken):
+    with pytest.raises(InvalidTask) as invalid:
+        decode_task(broken)
+
+    assert str(invalid.value)
+    assert "\n" not in str(invalid.value)
+
+
+@given(st.binary(max_size=200))
+def test_bytes_are_a_task_or_an_invalid_task_and_nothing_else(junk):
+    with pytest.raises(InvalidTask):
+        decode_task(junk)
+
+
+@pytest.mark.parametrize("field", ["task_id", "task_type", "data", "canary"])
+def test_what_is_said_about_a_broken_task_repeats_nothing_of_it(field):
+    with pytest.raises(InvalidTask) as invalid:
+        decode_task(value(**{field: {"canary-7d1f": "canary-7d1f"}}, task_idx=1).replace(b'"task_id"', b'"task"'))
+
+    assert "canary-7d1f" not in str(invalid.value)
+
+
+def test_a_result_is_written_with_its_two_fields_only():
+    assert Result(task_id=-5, id=7).to_bytes() == b'{"task_id":-5,"id":7}'

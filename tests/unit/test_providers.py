@@ -1,0 +1,223 @@
+"""One suite over all providers: what they ask, and what becomes of every kind of answer."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from processor.providers import (
+    AccountRefused,
+    ProviderError,
+    ProviderUnavailable,
+    TaskRejected,
+    UnexpectedAnswer,
+    without_keys,
+)
+from processor.providers.call import ANSWER_BYTES_MAX
+from processor.providers.dadata import dadata
+from processor.providers.yandexgpt import yandexgpt
+
+PHONE = {"source": "8 916", "phone": "+7 916", "qc": 0}
+FINAL = {
+    "alternatives": [{"message": {"role": "assistant", "text": "да"}, "status": "ALTERNATIVE_STATUS_FINAL"}],
+    "usage": {"inputTextTokens": "3", "completionTokens": "1", "totalTokens": "4"},
+    "modelVersion": "09.02.2025",
+}
+CANARY = "canary-7d1f"
+
+PROVIDERS = {
+    "phone": lambda transport: dadata(
+        "phone",
+        url="http://dadata.test/",
+        api_key=SecretStr("key"),
+        secret_key=SecretStr("secret"),
+        transport=transport,
+    ),
+    "email": lambda transport: dadata(
+        "email", url="http://dadata.test", api_key=SecretStr("key"), secret_key=SecretStr("secret"), transport=transport
+    ),
+    "gpt": lambda transport: yandexgpt(
+        url="http://yandex.test",
+        api_key=SecretStr("key"),
+        folder_id="b1g",
+        model="yandexgpt-lite/latest",
+        transport=transport,
+    ),
+}
+GOOD = {"phone": [PHONE], "email": [PHONE], "gpt": {"result": FINAL}}
+
+
+def ask(kind, answer, data="8 916"):
+    """Ask the provider once; `answer` is a response, an exception, or a function of the request."""
+
+    def handle(request):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(request) if callable(answer) else answer
+
+    return asyncio.run(PROVIDERS[kind](httpx.MockTransport(handle))(data))
+
+
+@pytest.fixture(params=PROVIDERS)
+def kind(request):
+    return request.param
+
+
+def test_dadata_is_asked_for_one_record_as_its_contract_says():
+    asked = []
+
+    def handle(request):
+        asked.append(request)
+        return httpx.Response(200, json=[PHONE])
+
+    assert ask("phone", handle, "раб 846)231.60.14 *139") == PHONE
+    [request] = asked
+    assert (request.method, str(request.url)) == ("POST", "http://dadata.test/api/v1/clean/phone")
+    assert json.loads(request.content) == ["раб 846)231.60.14 *139"]
+    assert request.headers["authorization"] == "Token key"
+    assert request.headers["x-secret"] == "secret"
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_yandexgpt_is_asked_as_its_contract_says_and_told_to_keep_nothing():
+    asked = []
+
+    def handle(request):
+        asked.append(request)
+        return httpx.Response(200, json={"result": FINAL})
+
+    assert ask("gpt", handle, "Да?") == FINAL
+    [request] = asked
+    assert (request.method, str(request.url)) == ("POST", "http://yandex.test/foundationModels/v1/completion")
+    assert json.loads(request.content) == {
+        "modelUri": "gpt://b1g/yandexgpt-lite/latest",
+        "completionOptions": {"stream": False, "temperature": 0.3, "maxTokens": "2000"},
+        "messages": [{"role": "user", "text": "Да?"}],
+    }
+    assert request.headers["authorization"] == "Api-Key key"
+    assert request.headers["x-data-logging-enabled"] == "false"
+
+
+def test_yandexgpt_may_answer_without_the_wrapper():
+    assert ask("gpt", httpx.Response(200, json=FINAL)) == FINAL
+
+
+def test_a_truncated_text_is_an_answer_marked_by_its_own_status():
+    truncated = {"alternatives": [{"message": {"text": "да"}, "status": "ALTERNATIVE_STATUS_TRUNCATED_FINAL"}]}
+
+    assert ask("gpt", httpx.Response(200, json={"result": truncated})) == truncated
+
+
+@pytest.mark.parametrize("alternative", [{}, {"message": {"role": "assistant", "text": CANARY}}])
+def test_what_the_content_filter_stops_is_rejected(alternative):
+    filtered = {"alternatives": [{**alternative, "status": "ALTERNATIVE_STATUS_CONTENT_FILTER"}]}
+
+    with pytest.raises(TaskRejected):
+        ask("gpt", httpx.Response(200, json={"result": filtered}))
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+def test_a_failure_that_may_pass_is_retryable(kind, status):
+    with pytest.raises(ProviderUnavailable) as failure:
+        ask(kind, httpx.Response(status, text=CANARY))
+
+    assert failure.value.retryable
+
+
+def test_what_is_not_implemented_is_not_asked_again(kind):
+    with pytest.raises(ProviderUnavailable) as failure:
+        ask(kind, httpx.Response(501))
+
+    assert not failure.value.retryable
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_an_input_that_is_refused_is_rejected(kind, status):
+    with pytest.raises(TaskRejected):
+        ask(kind, httpx.Response(status, text=CANARY))
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_an_account_that_is_refused_is_said_to_be(kind, status):
+    with pytest.raises(AccountRefused):
+        ask(kind, httpx.Response(status, json={"message": f"Feature 'CLEAN' disabled for token '{CANARY}'."}))
+
+
+@pytest.mark.parametrize("status", [301, 302, 404, 405, 415])
+def test_a_request_that_is_wrong_in_itself_is_a_bug_and_a_redirect_is_not_followed(kind, status):
+    with pytest.raises(UnexpectedAnswer):
+        ask(kind, httpx.Response(status, headers={"location": "http://elsewhere.test"}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"\xff",
+        b"[" * 100_000,
+        b"null",
+        b"1",
+        b'"x"',
+        b"[]",
+        b"{}",
+        b"[{}]",
+        b"[1]",
+        b"[NaN]",
+        b'[{"qc":Infinity}]',
+        b'[{"qc":0},{"qc":0}]',
+        b'{"result":null}',
+        b'{"result":{"alternatives":[]}}',
+        b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_UNSPECIFIED"}]}}',
+        b'{"result":{"alternatives":[{"status":7}]}}',
+        b'{"error":{"grpcCode":8}}',
+    ],
+    ids=lambda body: repr(body)[:40],
+)
+def test_an_answer_that_makes_no_sense_is_retryable(kind, body):
+    with pytest.raises(ProviderUnavailable) as failure:
+        ask(kind, httpx.Response(200, content=body))
+
+    assert failure.value.retryable
+
+
+def test_an_answer_without_end_is_cut_off(kind):
+    with pytest.raises(ProviderUnavailable, match="more than"):
+        ask(kind, httpx.Response(200, content=b"[" + b" " * ANSWER_BYTES_MAX))
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("x"), httpx.ReadError("x"), httpx.ReadTimeout("x"), ConnectionResetError("x")]
+)
+def test_no_connection_is_retryable(kind, error):
+    with pytest.raises(ProviderUnavailable) as failure:
+        ask(kind, error)
+
+    assert failure.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), ("-1", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+)
+def test_retry_after_is_read_as_seconds_or_a_date(kind, value, seconds):
+    with pytest.raises(ProviderUnavailable) as failure:
+        ask(kind, httpx.Response(429, headers={"retry-after": value}))
+
+    assert failure.value.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])
+def test_no_error_repeats_the_task_the_answer_or_a_key(kind, status):
+    with pytest.raises(ProviderError) as failure:
+        ask(kind, httpx.Response(status, text=CANARY), data=CANARY)
+
+    assert CANARY not in str(failure.value)
+    assert failure.value.__cause__ is None
+
+
+def test_a_provider_without_keys_refuses_and_names_the_settings():
+    with pytest.raises(AccountRefused, match="DADATA_API_KEY"):
+        asyncio.run(without_keys("DADATA_API_KEY")("8 916"))

@@ -1,0 +1,84 @@
+"""Group commit: what gathers while a batch is being written makes the next one."""
+
+import asyncio
+
+import pytest
+
+from processor.ledger import Position, Row, RowRefused
+from processor.sink import BATCH_ROWS_MAX, Sink
+
+
+class FakeLedger:
+    """Keeps rows in a dict; refuses batches that hold the data `bad`."""
+
+    def __init__(self):
+        self.batches = []
+        self.ids = {}
+
+    async def write(self, rows):
+        self.batches.append(len(rows))
+        await asyncio.sleep(0)
+        if any(row.data == "bad" for row in rows):
+            raise RowRefused("refused")
+        assert len({row.position for row in rows}) == len(rows)
+        return {row.position: self.ids.setdefault(row.position, len(self.ids) + 1) for row in rows}
+
+
+def row(offset, data="{}"):
+    return Row(Position("topic-id", 0, offset), data, "phone")
+
+
+def write_all(rows):
+    ledger = FakeLedger()
+
+    async def run():
+        sink = Sink(ledger)
+        return await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
+
+    return ledger, asyncio.run(run())
+
+
+def test_rows_that_wait_together_are_written_together():
+    ledger, ids = write_all([row(offset) for offset in range(50)])
+
+    assert ids == list(range(1, 51))
+    assert ledger.batches == [50]
+
+
+def test_a_batch_has_a_limit():
+    ledger, ids = write_all([row(offset) for offset in range(BATCH_ROWS_MAX + 1)])
+
+    assert sorted(ids) == list(range(1, BATCH_ROWS_MAX + 2))
+    assert ledger.batches == [BATCH_ROWS_MAX, 1]
+
+
+def test_large_answers_are_written_in_smaller_batches():
+    ledger, ids = write_all([row(offset, "x" * 5_000_000) for offset in range(3)])
+
+    assert ids == [1, 2, 3]
+    assert ledger.batches == [1, 1, 1]
+
+
+def test_a_position_that_comes_twice_at_once_is_one_row_and_one_id():
+    ledger, ids = write_all([row(1), row(1), row(2)])
+
+    assert ids == [1, 1, 2]
+    assert ledger.batches == [2]
+
+
+@pytest.mark.parametrize("bad", [{0}, {6}, {3, 4}, set(range(7))])
+def test_a_row_that_is_refused_fails_alone(bad):
+    _, ids = write_all([row(offset, "bad" if offset in bad else "{}") for offset in range(7)])
+
+    for offset, outcome in enumerate(ids):
+        assert isinstance(outcome, RowRefused) == (offset in bad)
+
+
+def test_rows_that_come_after_a_refused_one_are_written():
+    async def run():
+        sink = Sink(FakeLedger())
+        with pytest.raises(RowRefused):
+            await sink.write(row(1, "bad"))
+        return await sink.write(row(2))
+
+    assert asyncio.run(run()) == 1
