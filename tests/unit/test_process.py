@@ -66,7 +66,7 @@ def fail_with(error):
 
 
 def why(outcome):
-    return {name: value for name, value in outcome.headers[len(HEADERS) :]}
+    return dict(outcome.headers[len(HEADERS) :])
 
 
 def test_a_task_becomes_a_row_and_then_a_result_with_the_records_headers():

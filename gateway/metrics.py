@@ -1,0 +1,16 @@
+"""What Prometheus can ask a gateway."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUEST_SECONDS = Histogram(
+    "integration_gateway_request_seconds",
+    "Requests, from their first byte to the last of the answer.",
+    ["route", "method", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+WAITING_REPLIES = Gauge("integration_gateway_waiting_replies", "Requests that wait for their reply.")
+
+LATE_REPLIES = Counter(
+    "integration_gateway_late_replies", "Replies to this gateway's requests that came when nobody waited any more."
+)

@@ -1,0 +1,135 @@
+"""Kafka on this machine: one KRaft node of Apache Kafka, from Maven artifacts."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from sandbox.child import Child, free_port
+
+POM = Path(__file__).with_name("kafka-pom.xml")
+FETCH_SECONDS = 600
+
+# A broker of a test-suite starts often and lives for minutes: start-up counts more than its last per cent of speed.
+_JVM = ("-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+
+
+class Kafka(Child):
+    """One broker with its data in `folder`. Stopped or killed, it starts again with the same data at the same port."""
+
+    def __init__(self, folder: Path, log_folder: Path, *, outlive: bool = False) -> None:
+        """Choose its ports; nothing is started or fetched."""
+        self._data = folder / "kafka"
+        self.port = free_port()
+        self.bootstrap_servers = f"127.0.0.1:{self.port}"
+        self._properties = self._data / "server.properties"
+        super().__init__("Kafka", [], log_folder / "kafka.log", outlive=outlive)
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            sandbox.child.NotReady: it does not.
+        """
+        self.start_soon()
+        self.wait()
+
+    def start_soon(self) -> None:
+        """Start it without waiting."""
+        jars = install()
+        if not self._properties.exists():
+            self._format(jars)
+        self._command = _java(jars, "kafka.Kafka", str(self._properties))
+        super().start()
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            sandbox.child.NotReady: it does not.
+        """
+        self.wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+            return bool(admin.list_topics(timeout=0.5).brokers)
+        except KafkaException:
+            return False
+
+    def _format(self, jars: Path) -> None:
+        controller_port = free_port()
+        self._data.mkdir(parents=True, exist_ok=True)
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": str(self._data / "log"),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            # A broker that was killed is let in again when the controller, which is itself, has given its old life up.
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
+        }
+        text = "".join(f"{name}={value}\n" for name, value in properties.items())
+        new = self._properties.with_suffix(".new")
+        new.write_text(text)
+        cluster_id = "MkU3OEVBNTcwNTJENDM2Qg"
+        arguments = ["format", "--ignore-formatted", "-t", cluster_id, "-c", str(new)]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            subprocess.run(_java(jars, "kafka.tools.StorageTool", *arguments), check=True, stdout=log, stderr=log)
+        new.rename(self._properties)
+
+
+def install() -> Path:
+    """Fetch the artifacts where they are not there yet, and return their folder. Safe to interrupt and to run twice."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "integration-service"
+    folder = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if folder.exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    fetched = Path(tempfile.mkdtemp(prefix="kafka-", dir=cache))
+    try:
+        subprocess.run(
+            [
+                "mvn",
+                "-q",
+                "-B",
+                "-Dstyle.color=never",
+                "-f",
+                POM,
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={fetched}",
+            ],
+            check=True,
+            timeout=FETCH_SECONDS,
+        )
+        if not folder.exists():  # another run may have been faster
+            fetched.rename(folder)
+    finally:
+        shutil.rmtree(fetched, ignore_errors=True)
+    return folder
+
+
+def _java(jars: Path, *arguments: str) -> list[str]:
+    return ["java", *_JVM, *_QUIET, "-cp", f"{jars}/*", *arguments]
+
+
+if __name__ == "__main__":
+    print(f"Kafka is in {install()}", file=sys.stderr)

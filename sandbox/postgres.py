@@ -1,0 +1,161 @@
+"""PostgreSQL on this machine: one cluster of the system's packages, in a folder of its own."""
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from sandbox.child import Child, free_port
+
+SCHEMA = Path(__file__).parents[1] / "sql"
+_ADMIN = "postgres"
+
+
+class Postgres(Child):
+    """One cluster with its data in `folder`, which the user that it runs as must be able to reach.
+
+    PostgreSQL refuses to run as root; there it runs as the user `postgres`. Only TCP on 127.0.0.1, by password.
+    """
+
+    host = "127.0.0.1"
+    user = _ADMIN
+
+    def __init__(self, folder: Path, log_folder: Path, *, outlive: bool = False) -> None:
+        """Choose its port and password; nothing is started."""
+        self._data = folder / "postgres"
+        self.port = free_port()
+        self.password = secrets.token_urlsafe(16)
+        super().__init__(
+            "PostgreSQL",
+            [program("postgres"), "-D", self._data, "-p", str(self.port)],
+            log_folder / "postgres.log",
+            folder=Path("/"),
+            user=_user(),
+            outlive=outlive,
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            sandbox.child.NotReady: it does not.
+        """
+        self.start_soon()
+        self.wait()
+
+    def start_soon(self) -> None:
+        """Start it without waiting."""
+        if not (self._data / "PG_VERSION").exists():
+            self._initialise()
+        (self._data / "postmaster.pid").unlink(missing_ok=True)  # left over where it was killed
+        super().start()
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            sandbox.child.NotReady: it does not.
+        """
+        self.wait_until(self._answers)
+
+    def conninfo(self, database: str = "postgres") -> str:
+        """Return libpq's connection string of the cluster's administrator."""
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
+
+    def create_database(self, name: str, template: str = "template1") -> None:
+        """Make a database, as a copy of another."""
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    psycopg.sql.Identifier(name), psycopg.sql.Identifier(template)
+                )
+            )
+
+    def apply_schema(self, database: str = "postgres") -> None:
+        """Run the scripts of sql/ in their order, with psql as a user would."""
+        for script in sorted(SCHEMA.glob("*.sql")):
+            self.psql(database, "-q", "-f", script)
+
+    def psql(self, database: str, *arguments: str | Path) -> str:
+        """Run psql as the administrator and return what it prints.
+
+        Raises:
+            subprocess.CalledProcessError: it fails.
+        """
+        command: list[str | Path] = [
+            program("psql"),
+            "-X",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            self.conninfo(database),
+            *arguments,
+        ]
+        return subprocess.run(
+            command,
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
+        ).stdout
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.conninfo(), connect_timeout=1).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _initialise(self) -> None:
+        self._data.mkdir(parents=True, mode=0o700)
+        password_file = self._data.with_suffix(".password")
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.password)
+        user = _user()
+        if user is not None:
+            shutil.chown(self._data, user)
+            shutil.chown(password_file, user)
+        command: list[str | Path] = [
+            program("initdb"),
+            "-D",
+            self._data,
+            "-U",
+            _ADMIN,
+            f"--pwfile={password_file}",
+            "-A",
+            "scram-sha-256",
+        ]
+        subprocess.run(
+            [*command, "-E", "UTF8", "--locale=C", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=user,
+            cwd="/",
+        )
+        password_file.unlink()
+        with (self._data / "postgresql.conf").open("a") as settings:
+            settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 100\n")
+
+
+def program(name: str) -> Path:
+    """Return where PostgreSQL's program is: the newest of Debian's packages, or on the path.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
+    found = versions[-1] if versions else shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"PostgreSQL's {name} is not installed: apt-get install postgresql")
+    return Path(found)
+
+
+def _user() -> str | None:
+    if os.geteuid() != 0:
+        return None
+    users = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
