@@ -67,8 +67,10 @@ def main() -> None:
         )
     )
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
-    server.run(sockets=[listener])
-    logger.info("stopped")
+    try:
+        server.run(sockets=[listener])
+    finally:  # uvicorn raises the signal again that stopped it
+        logger.info("stopped")
 
 
 def _wrong(problem: str) -> int:

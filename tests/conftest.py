@@ -1,0 +1,381 @@
+"""What is real in the tests: one Kafka, one PostgreSQL and one process of simulators a session, from sandbox/.
+
+Each test has topics and a database of its own. What a test starts is ended with it.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from sandbox.child import Child, free_port
+from sandbox.kafka import Kafka
+from sandbox.postgres import Postgres
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 60.0
+"""After which what should happen counts as not happening. No test measures by it."""
+
+
+def until(condition, what, seconds=PATIENCE_SECONDS):
+    """Wait until the condition answers something true, and return that."""
+    give_up_at = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < give_up_at, f"not within {seconds:g} seconds: {what}"
+        time.sleep(0.05)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def session_folder():
+    # Not pytest's own: PostgreSQL, which is not root, must reach it.
+    folder = Path(tempfile.mkdtemp(prefix="integration-service-tests-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def kafka(session_folder):
+    broker = Kafka(session_folder, session_folder / "logs")
+    with ended_at_last(broker):
+        broker.start()
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres(session_folder):
+    cluster = Postgres(session_folder, session_folder / "logs")
+    with ended_at_last(cluster):
+        cluster.start()
+        cluster.create_database("template_tasks")
+        cluster.apply_schema("template_tasks")
+        with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
+            connection.execute("CREATE ROLE processor LOGIN PASSWORD 'processor' IN ROLE integration_service")
+        yield cluster
+
+
+@dataclass
+class Database:
+    """A database of one test: the schema and nothing in it."""
+
+    postgres: Postgres
+    name: str
+
+    @property
+    def environment(self):
+        """How a processor reaches it: as a user with the role of sql/ and nothing more."""
+        return {
+            "POSTGRES_HOST": self.postgres.host,
+            "POSTGRES_PORT": str(self.postgres.port),
+            "POSTGRES_USER": "processor",
+            "POSTGRES_PASSWORD": "processor",
+            "POSTGRES_DB": self.name,
+        }
+
+    def query(self, statement, *parameters):
+        """Return the statement's rows, as the cluster's administrator."""
+        with psycopg.connect(self.postgres.conninfo(self.name), autocommit=True) as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def rows(self):
+        """Return id -> (data, task type)."""
+        return {
+            row_id: rest for row_id, *rest in self.query("SELECT id, data, task_type::text FROM integration_service")
+        }
+
+
+_database_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database(postgres):
+    name = f"test_{next(_database_numbers)}"
+    postgres.create_database(name, template="template_tasks")
+    return Database(postgres, name)
+
+
+@dataclass
+class Simulators:
+    """The providers' simulators and their control."""
+
+    url: str
+    client: httpx.Client
+
+    def control(self, **settings):
+        """Set what they do until the test ends."""
+        answer = self.client.put("/_control", json=settings)
+        assert answer.status_code == 200, answer.text
+
+    def requests(self):
+        """Return what was asked and answered so far."""
+        return self.client.get("/_requests").json()
+
+    def calls(self, provider):
+        """Return how many requests the provider got."""
+        return self.requests()["providers"][provider].get("requests", 0)
+
+
+@pytest.fixture(scope="session")
+def simulators_process(session_folder):
+    port = free_port()
+    command = [sys.executable, "-m", "sandbox.simulators", "--port", str(port), "--latency-ms", "10"]
+    child = Child("simulators", command, session_folder / "logs" / "simulators.log", folder=ROOT)
+    with ended_at_last(child), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        child.start()
+
+        def answers():
+            with contextlib.suppress(httpx.TransportError):
+                return client.get("/health").status_code == 200
+
+        child.wait_until(answers)
+        yield Simulators(str(client.base_url), client)
+
+
+@pytest.fixture
+def simulators(simulators_process):
+    simulators_process.control(latency_ms=10, remember_inputs=True)
+    simulators_process.client.delete("/_requests")
+    return simulators_process
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A record as a consumer sees it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list
+
+    @property
+    def json(self):
+        return json.loads(self.value)
+
+    def header(self, name):
+        """Return the header's last value, or None."""
+        return dict(self.headers).get(name)
+
+
+@dataclass
+class Topics:
+    """The topics of one test, made before any program runs."""
+
+    kafka: Kafka
+    name: str
+    partitions: int = 4
+    seen: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.results, self.dead_letters = f"{self.name}-results", f"{self.name}-dlt"
+        self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        new = [
+            NewTopic(self.name, self.partitions),
+            NewTopic(self.results, self.partitions),
+            NewTopic(self.dead_letters, self.partitions, config={"max.message.bytes": "2097152"}),
+        ]
+        for made in self.admin.create_topics(new).values():
+            made.result(30)
+        self.producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "message.max.bytes": 2_000_000})
+        self.consumer = Consumer(
+            {
+                "bootstrap.servers": self.kafka.bootstrap_servers,
+                "group.id": f"{self.name}-test",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        self.consumer.assign(
+            [
+                TopicPartition(topic, number, 0)
+                for topic in (self.results, self.dead_letters)
+                for number in range(self.partitions)
+            ]
+        )
+
+    def close(self):
+        self.consumer.close()
+
+    @property
+    def environment(self):
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_IMPORT_TOPIC": self.name,
+            "KAFKA_RESULT_TOPIC": self.results,
+            "KAFKA_CONSUMER_GROUP": f"{self.name}-group",
+        }
+
+    def send(self, *values, key=None, headers=None):
+        """Put values on the import topic and wait until Kafka has them."""
+        for value in values:
+            self.producer.produce(self.name, value, key=key, headers=headers or [])
+            self.producer.poll(0)
+        assert self.producer.flush(30) == 0
+
+    def send_tasks(self, numbers, task_type="phone"):
+        """Put a task on the import topic for each number, which is its task_id and in its data."""
+        self.send(*(json.dumps({"task_id": n, "task_type": task_type, "data": f"8 916 {n}"}).encode() for n in numbers))
+
+    def add_partitions(self, partitions):
+        """Grow all three topics."""
+        new = [NewPartitions(topic, partitions) for topic in (self.name, self.results, self.dead_letters)]
+        for made in self.admin.create_partitions(new).values():
+            made.result(30)
+
+    def read(self):
+        """Take in what has come on the result and the dead-letter topic, and return all that ever came."""
+        while messages := self.consumer.consume(1000, 0.1):
+            for message in messages:
+                assert message.error() is None, message.error()
+                self.seen.append(
+                    Seen(
+                        message.topic(),
+                        message.partition(),
+                        message.offset(),
+                        message.key(),
+                        message.value(),
+                        message.headers() or [],
+                    )
+                )
+        return self.seen
+
+    def read_results(self):
+        """Return task_id -> the ids that its results carry."""
+        results = {}
+        for seen in self.read():
+            if seen.topic == self.results:
+                assert seen.json.keys() == {"task_id", "id"}
+                results.setdefault(seen.json["task_id"], []).append(seen.json["id"])
+        return results
+
+    def read_dead_letters(self):
+        return [seen for seen in self.read() if seen.topic == self.dead_letters]
+
+    def lag(self, group=None):
+        """Return how many records of the import topic the group has not committed."""
+        consumer = Consumer(
+            {"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": group or f"{self.name}-group"}
+        )
+        try:
+            committed = consumer.committed([TopicPartition(self.name, n) for n in range(self.partitions)], timeout=30)
+            ends = [consumer.get_watermark_offsets(partition, timeout=30)[1] for partition in committed]
+            return sum(end - max(0, partition.offset) for partition, end in zip(committed, ends, strict=True))
+        finally:
+            consumer.close()
+
+
+@pytest.fixture
+def topics(kafka):
+    topics = Topics(kafka, f"test-{uuid.uuid4().hex[:8]}")
+    yield topics
+    topics.close()
+
+
+class Program(Child):
+    """A processor or a gateway of one test."""
+
+    url = ""
+    client = None
+
+    def serve_at(self, port):
+        """Note where it will listen."""
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
+
+    def answers(self, path, status=200):
+        """Tell whether a GET is answered with the status."""
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code == status
+        except httpx.TransportError:
+            return False
+
+    def wait(self):
+        """Wait until it is ready."""
+        self.wait_until(lambda: self.answers("/health/ready"))
+        return self
+
+    def log_text(self):
+        return self.log.read_text() if self.log.exists() else ""
+
+
+@pytest.fixture
+def start(request, tmp_path, topics):
+    """Return a function that starts `processor` or `gateway` with its environment and waits until it is ready."""
+    programs = []
+
+    def start(package, *environments, wait=True, arguments=(), **settings):
+        number = len(programs) + 1
+        port = free_port()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **topics.environment,
+            "PROCESSOR_HTTP_PORT": str(port),
+            "GATEWAY_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "LOG_LEVEL": "DEBUG",
+        }
+        for more in (*environments, settings):
+            environment |= {name: str(value) for name, value in more.items()}
+        environment = {name: value for name, value in environment.items() if value != "None"}
+        program = Program(
+            f"{package} {number}",
+            [sys.executable, "-m", package, *arguments],
+            tmp_path / f"{package}-{number}.log",
+            environment=environment,
+            folder=ROOT,
+        )
+        program.serve_at(port)
+        programs.append(program)
+        program.start()
+        return program.wait() if wait else program
+
+    yield start
+    for program in programs:
+        program.kill()
+        program.client.close()
+        assert "unforeseen" not in program.log_text() or "unforeseen" in request.node.name, program.log_text()
+
+
+@pytest.fixture
+def start_processor(start, database, simulators):
+    """Return a function that starts a processor with the test's topics, database and simulators."""
+    providers = {
+        "DADATA_API_KEY": "key",
+        "DADATA_SECRET_KEY": "secret",
+        "DADATA_URL": simulators.url,
+        "YANDEXGPT_API_KEY": "key",
+        "YANDEXGPT_FOLDER_ID": "folder",
+        "YANDEXGPT_URL": simulators.url,
+    }
+
+    def start_processor(**options):
+        return start("processor", database.environment, providers, **options)
+
+    return start_processor
+
+
+@contextlib.contextmanager
+def ended_at_last(child):
+    """End the child, however the block ends."""
+    try:
+        yield child
+    finally:
+        child.resume()
+        child.stop()
