@@ -1,28 +1,33 @@
 """`python -m gateway`: serves the REST interface until SIGTERM."""
 
+import os
 import signal
 import sys
 
-# Before the imports, which take a while: a stop at any moment from the first is a clean one. uvicorn takes the signals
-# over while it serves, and gives them back when it has stopped.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+# Before the imports, which take a while: a stop at any moment from the first is a clean one, and there is nothing to
+# clean up yet. uvicorn takes the signals over while it serves; when it has stopped it raises them again.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
+import asyncio
 import logging
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
-from gateway.app import create_app
+from gateway.app import create_app, stop_waiting
+from gateway.kafka import SEND_SECONDS_MAX, Kafka
+from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
 from shared.settings import WrongSettings, read_settings
 
 logger = logging.getLogger("gateway")
 
-SHUTDOWN_SECONDS = 10
-"""How long a stop waits for requests that wait for their reply."""
+SHUTDOWN_SECONDS = 8.0
+"""How long requests may go on waiting for their reply during a stop. Then they are told that it is still to come."""
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: longer than a load balancer's usual minute, so that it closes first."""
@@ -51,9 +56,19 @@ def main() -> None:
         sys.exit(_wrong(f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}"))
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
-    server = uvicorn.Server(
+    kafka = Kafka(
+        settings.kafka_connection(),
+        import_topic=settings.kafka_import_topic,
+        dead_letter_topic=settings.kafka_dead_letter_topic,
+        topics=settings.kafka_topics(),
+        partitions=settings.kafka_topic_partitions,
+        remembered_seconds=REMEMBERED_SECONDS,
+        remembered_max=REMEMBERED_MAX,
+    )
+    app = create_app(settings, kafka)
+    server = Server(
         uvicorn.Config(
-            create_app(settings),
+            app,
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -63,13 +78,27 @@ def main() -> None:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+            timeout_graceful_shutdown=int(SEND_SECONDS_MAX) + 1,
+        ),
+        stop_waiting=lambda: stop_waiting(app),
     )
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
-    try:
-        server.run(sockets=[listener])
-    finally:  # uvicorn raises the signal again that stopped it
+    server.run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which in a stop does not cut off the requests that wait longest."""
+
+    def __init__(self, config: uvicorn.Config, *, stop_waiting: Callable[[], None]) -> None:
+        """Note what to call when SHUTDOWN_SECONDS of a stop are over."""
+        super().__init__(config)
+        self._stop_waiting = stop_waiting
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, and let those that are there end."""
+        logger.info("stopping")
+        asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS, self._stop_waiting)
+        await super().shutdown(sockets)
         logger.info("stopped")
 
 

@@ -3,48 +3,35 @@
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import health, tasks
 from gateway.correlation import new_correlation_id
 from gateway.kafka import Kafka
-from gateway.metrics import LATE_REPLIES, REQUEST_SECONDS, WAITING_REPLIES
-from gateway.problems import problem
-from gateway.replies import Replies, Reply
-from gateway.routes import router
+from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES
+from gateway.problems import Problem
+from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
 from shared.messages import REQUEST_ID_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_SECONDS = 3600.0
-"""How long a reply can be asked for by `GET /tasks/ID`."""
-
-REMEMBERED_MAX = 100_000
-"""How many replies at most."""
-
 REQUEST_ID_CHARACTERS_MAX = 128
 
-_ERROR_CODES = {404: "not_found", 405: "method_not_allowed"}
+ERROR_CODES = {404: "not_found", 405: "method_not_allowed"}
+"""Of what the framework refuses by itself."""
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
-    """Return the application; Kafka is opened when it starts, and need not be there yet."""
-    kafka = Kafka(
-        settings.kafka_connection(),
-        import_topic=settings.kafka_import_topic,
-        dead_letter_topic=settings.kafka_dead_letter_topic,
-        topics=settings.kafka_topics(),
-        partitions=settings.kafka_topic_partitions,
-        remembered_seconds=REMEMBERED_SECONDS,
-        remembered_max=REMEMBERED_MAX,
-    )
+def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
+    """Return the application. Kafka is started and closed with it, and need not be there yet."""
     replies: Replies[asyncio.Future[Reply]] = Replies(
         waiting_max=settings.waiting_replies_max,
         remembered_max=REMEMBERED_MAX,
@@ -52,6 +39,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         on_late=LATE_REPLIES.inc,
     )
     WAITING_REPLIES.set_function(lambda: replies.waiting)
+    READY.set_function(lambda: not kafka.missing())
 
     def replied(batch: list[tuple[str, Reply]]) -> None:
         now = time.time()
@@ -72,15 +60,22 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         summary="Phones, e-mail addresses and prompts in; cleaned and answered rows out.",
         docs_url=None,  # FastAPI's pages load their scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.kafka = kafka
-    app.state.replies = replies
-    app.state.settings = settings
-    app.include_router(router)
-    app.add_exception_handler(StarletteHTTPException, _http_error)
+    app.state.gateway = tasks.Gateway(settings, kafka, replies)
+    app.include_router(tasks.router)
+    app.include_router(health.router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http_exception)
     app.add_middleware(EveryRequest)
     return app
+
+
+def stop_waiting(app: FastAPI) -> None:
+    """Answer the requests that wait for their reply with what is known: Kafka has their task. For a stop."""
+    for waiter in app.state.gateway.replies.waiters():
+        waiter.cancel()
 
 
 class EveryRequest:
@@ -97,8 +92,7 @@ class EveryRequest:
         started_at = time.perf_counter()
         correlation_id = new_correlation_id(time.time())
         request_id = _request_id(scope)
-        scope["state"]["correlation_id"] = correlation_id
-        scope["state"]["request_id"] = request_id
+        scope.setdefault("state", {}).update(correlation_id=correlation_id, request_id=request_id)
         headers = [(b"x-correlation-id", correlation_id.encode())]
         if request_id is not None:
             headers.append((REQUEST_ID_HEADER.lower().encode(), request_id))
@@ -113,15 +107,29 @@ class EveryRequest:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception as error:  # the boundary: a bug over one request must not take the connection down
-            logger.exception("unforeseen %s over request %s", type(error).__name__, correlation_id)
-            if status:
-                raise
-            answer = problem(500, ErrorCode.INTERNAL_ERROR, "unforeseen error", correlation_id)
-            await answer(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - the boundary: a bug over one request is that request's 500
+            # Where it happened and not what it says: that may repeat the task.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("unforeseen %s over request %s\n%s", type(error).__name__, correlation_id, frames)  # noqa: TRY400
+            if not status:  # else the answer is cut short, and uvicorn closes the connection
+                answer = Problem(500, ErrorCode.INTERNAL_ERROR, "unforeseen error").response(correlation_id)
+                await answer(scope, receive, send_with_headers)
         finally:
+            seconds = time.perf_counter() - started_at
             route = getattr(scope.get("route"), "path", "none")
-            REQUEST_SECONDS.labels(route, _method(scope), status).observe(time.perf_counter() - started_at)
+            method = _method(scope)
+            REQUEST_SECONDS.labels(route, method, status).observe(seconds)
+            logger.log(
+                # An overload's many 503 are counted, and those of a provider are the processor's to tell.
+                logging.WARNING if status in (500, 502, 504) else logging.DEBUG,
+                "%s %s: %d in %.3f seconds, correlation id %s, X-Request-ID %s",
+                method,
+                route,
+                status,
+                seconds,
+                correlation_id,
+                request_id and request_id.decode(),
+            )
 
 
 def _request_id(scope: Scope) -> bytes | None:
@@ -137,7 +145,11 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in known else "other"
 
 
-async def _http_error(request: Request, error: Any) -> Response:
-    assert isinstance(error, HTTPException | StarletteHTTPException)
-    code = _ERROR_CODES.get(error.status_code, "bad_request")
-    return problem(error.status_code, code, str(error.detail), request.state.correlation_id, error.headers)
+async def _problem(request: Request, error: Any) -> Response:
+    answer: Response = error.response(request.state.correlation_id)
+    return answer
+
+
+async def _http_exception(request: Request, error: Any) -> Response:
+    code = ERROR_CODES.get(error.status_code, "bad_request")
+    return Problem(error.status_code, code, str(error.detail), error.headers).response(request.state.correlation_id)

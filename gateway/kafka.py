@@ -1,6 +1,6 @@
-"""Kafka's side of the gateway: tasks out, replies in. The only file here that knows confluent_kafka.
+"""Kafka's side of the gateway: tasks out, replies in. The only file here that knows confluent_kafka, so it is long.
 
-librdkafka's calls run in threads of their own; what they find is handed to the event loop in batches.
+librdkafka's calls that may block run in threads of their own; what they find is handed to the event loop in batches.
 """
 
 import asyncio
@@ -10,21 +10,39 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from gateway.metrics import TASKS_SENT
 from gateway.replies import Reply
 from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
 
 SEND_SECONDS_MAX = 10.0
-"""How long Kafka may take to acknowledge a task. After that the caller is told that it was not taken. In rare cases it
-was: when the broker wrote it and every acknowledgement got lost. The task is then done all the same, as after a 504."""
+"""How long Kafka may take to acknowledge a task. After that it is not sent any more, and the caller gets a 503.
+
+In rare cases Kafka has it: it was written, and every acknowledgement was lost. It is then done all the same. The answer
+is still 503, as 504 would promise that it is done; who tries again may get a second row, as after any lost answer.
+"""
+
+SEND_BYTES_MAX = 128 * 1024 * 1024
+"""Of tasks that Kafka has not acknowledged yet. Beyond it a task is not taken."""
 
 LOOK_SECONDS = 5.0
-"""Between two looks at the topics: for new partitions, and for whether Kafka is there."""
+"""Between two looks at the topics: for new partitions, topics made again, and whether Kafka is there."""
 
 LOOK_AGAIN_SECONDS = 0.5
 """The same, while something is missing."""
@@ -32,8 +50,17 @@ LOOK_AGAIN_SECONDS = 0.5
 ASK_SECONDS = 5.0
 """How long one question to Kafka may take."""
 
+POLL_SECONDS = 0.1
+"""How long a thread that waits for Kafka does not notice a stop."""
+
 BATCH_MAX = 500
 """Replies handed to the event loop at once."""
+
+RESULT_BYTES_MAX = 128
+"""Nothing longer is a result: two numbers in JSON."""
+
+REASON_CHARACTERS_MAX = 500
+"""Of a dead letter's exception message; the rest is cut off."""
 
 Replied = Callable[[list[tuple[str, Reply]]], None]
 """Gets (correlation id, reply) of a batch of replies, on the event loop."""
@@ -42,7 +69,7 @@ _Partition = tuple[str, int]
 
 
 class NotTaken(Exception):
-    """Kafka has not taken the task. The message says why, and that it may be sent again."""
+    """Kafka has not taken the task. The message says why."""
 
 
 class Kafka:
@@ -74,41 +101,43 @@ class Kafka:
             remembered_seconds: how far back replies are read at the start.
             remembered_max: how many of them at most.
         """
-        self._connection = {**connection, "client.id": "integration-service-gateway"}
+        self._connection = {
+            **connection,
+            "client.id": "integration-service-gateway",
+            "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
+            "socket.nagle.disable": True,
+            "socket.timeout.ms": 10_000,  # a connection that went silent is given up after that
+            "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "error_cb": self._note_error,
+        }
         self._import_topic = import_topic
         self._dead_letter_topic = dead_letter_topic
         self._topics = topics
-        self._reply_topics = [name for name in topics if name != import_topic]
         self._new_topic_partitions = partitions
         self._remembered_seconds = remembered_seconds
         self._remembered_max = remembered_max
 
         self._closing = threading.Event()
-        self._reachable = False
-        self._wanted: frozenset[_Partition] = frozenset()
-        self._positions: dict[_Partition, int] = {}
+        self._look_now = threading.Event()
+        self._absent = ["Kafka"]
+        self._told: set[str] = set()
+        self._delivered: deque[tuple[asyncio.Future[None], KafkaError | None]] = deque()
+        self._producer_is_broken = False
+        self._threads: list[threading.Thread] = []
+        # Partition -> its topic's id: as the topics are now, and as the consumer reads them.
+        self._wanted: dict[_Partition, str] = {}
+        self._assigned: dict[_Partition, str] = {}
+        self._next_offsets: dict[_Partition, int] = {}
         self._behind: set[_Partition] = set()
         self._positioned = False
-        self._delivered: deque[tuple[asyncio.Future[None], KafkaError | None]] = deque()
-        self._threads: list[threading.Thread] = []
 
     def start(self, replied: Replied, forget_until: Callable[[float], None]) -> None:
         """Start the threads. Call it on the event loop that `replied` and `forget_until` are to be called on."""
         self._loop = asyncio.get_running_loop()
         self._replied = replied
         self._forget_until = forget_until
-        self._producer = Producer(
-            {
-                **self._connection,
-                "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 0,
-                "message.timeout.ms": int(SEND_SECONDS_MAX * 1000),
-                "message.max.bytes": 2 * 1024 * 1024,
-                "error_cb": self._note_error,
-            },
-            logger=logger,
-        )
+        self._producer = self._new_producer()
         self._consumer = Consumer(
             {
                 **self._connection,
@@ -117,12 +146,15 @@ class Kafka:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 100,
-                "error_cb": self._note_error,
             },
             logger=logger,
         )
-        for work in (self._poll_deliveries, self._poll_replies, self._look_at_topics):
-            thread = threading.Thread(target=_loudly, args=(work,), name=work.__name__, daemon=True)
+        for name, work in (
+            ("deliveries", self._poll_deliveries),
+            ("replies", self._poll_replies),
+            ("topics", self._watch_topics),
+        ):
+            thread = threading.Thread(target=_loudly, args=(work,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -130,25 +162,24 @@ class Kafka:
         """Send what is still to be sent, and end the threads. Blocks for a few seconds at most."""
         self._producer.flush(2)
         self._closing.set()
+        self._look_now.set()
         for thread in self._threads:
             thread.join(2)
         self._consumer.close()
 
     def dead(self) -> list[str]:
         """Return what has ended that must not end: nothing, while all is well."""
-        return [f"the thread {thread.name}" for thread in self._threads if not thread.is_alive()]
+        return [f"the thread of {thread.name}" for thread in self._threads if not thread.is_alive()]
 
     def missing(self) -> list[str]:
         """Return what is missing before a task may be sent: nothing, while all is well."""
-        if not self._reachable:
-            return ["Kafka"]
-        return [] if self._positioned else ["the reply consumer's position"]
+        return self._absent or ([] if self._positioned else ["the reply consumer's position"])
 
     def send(self, value: bytes, headers: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
         """Send a task, and return a future that is done when Kafka has it and fails with NotTaken where it has not.
 
         Raises:
-            NotTaken: the producer's queue is full.
+            NotTaken: the producer's queue is full, or it is broken and about to be replaced.
         """
         sent: asyncio.Future[None] = self._loop.create_future()
 
@@ -160,8 +191,10 @@ class Kafka:
         try:
             self._producer.produce(self._import_topic, value, headers=headers, on_delivery=on_delivery)
         except BufferError:
+            TASKS_SENT.labels("not_taken").inc()
             raise NotTaken("too many tasks wait for Kafka") from None
         except KafkaException as error:
+            TASKS_SENT.labels("not_taken").inc()
             raise NotTaken(f"Kafka does not take the task: {error.args[0].name()}") from None
         return sent
 
@@ -170,47 +203,100 @@ class Kafka:
     def _settle_deliveries(self) -> None:
         while self._delivered:
             sent, error = self._delivered.popleft()
-            if sent.done():  # its request was given up
+            TASKS_SENT.labels("not_taken" if error else "taken").inc()
+            if sent.done():  # its request has ended
                 continue
             if error is None:
                 sent.set_result(None)
             else:
-                sent.set_exception(NotTaken(f"Kafka has not taken the task: {error.name()}"))
+                sent.set_exception(NotTaken(f"Kafka has not confirmed the task: {error.name()}"))
 
-    # In threads ------------------------------------------------------------------------------------------------------
-
-    def _note_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._reachable:
-            self._reachable = False
-            logger.warning("Kafka cannot be reached")
+    # In the thread of deliveries -------------------------------------------------------------------------------------
 
     def _poll_deliveries(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(0.1)
+            self._producer.poll(POLL_SECONDS)
+            if self._producer_is_broken:
+                broken, self._producer = self._producer, self._new_producer()
+                self._producer_is_broken = False
+                broken.purge()
+                broken.flush(1)
+
+    def _new_producer(self) -> Producer:
+        return Producer(
+            {
+                **self._connection,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 0,
+                "message.timeout.ms": int(SEND_SECONDS_MAX * 1000),
+                "queue.buffering.max.kbytes": SEND_BYTES_MAX // 1024,
+            },
+            logger=logger,
+        )
+
+    # In the thread of replies ----------------------------------------------------------------------------------------
 
     def _poll_replies(self) -> None:
         while not self._closing.is_set():
-            if self._wanted != self._positions.keys():
-                self._take_up(self._wanted)
-            first = self._consumer.poll(0.1)
-            if first is None:
+            try:
+                if self._wanted != self._assigned:
+                    self._assign(self._wanted)
+                first = self._consumer.poll(POLL_SECONDS)
+                if first is None:
+                    continue
+                # consume() alone would wait for a full batch; so it only takes what is there already.
+                batch = [first, *self._consumer.consume(BATCH_MAX - 1, 0)]
+            except KafkaException as error:
+                self._tell(error.args[0])
+                self._closing.wait(LOOK_AGAIN_SECONDS)
                 continue
-            # consume() alone would wait for a full batch; so it only takes what is there already.
-            batch = [first, *self._consumer.consume(BATCH_MAX - 1, 0)]
             replies = [reply for message in batch if (reply := self._read(message)) is not None]
             if replies:
                 self._loop.call_soon_threadsafe(self._replied, replies)
+
+    def _assign(self, wanted: dict[_Partition, str]) -> None:
+        """Read from new partitions too: at the start from some time back, later from their first record.
+
+        Raises:
+            KafkaException: Kafka does not tell the offsets.
+        """
+        kept = {partition for partition, topic_id in wanted.items() if self._assigned.get(partition) == topic_id}
+        new = wanted.keys() - kept
+        starts = dict.fromkeys(new, OFFSET_BEGINNING) if self._positioned else self._starts(new)
+        next_offsets = {**starts, **{partition: self._next_offsets[partition] for partition in kept}}
+        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
+        self._next_offsets = next_offsets
+        self._assigned = wanted
+        self._behind = (self._behind & kept) | new
+        logger.info("hearing replies on %d partitions", len(wanted))
+
+    def _starts(self, partitions: set[_Partition]) -> dict[_Partition, int]:
+        since_ms = int((time.time() - self._remembered_seconds) * 1000)
+        asked = [TopicPartition(*partition, since_ms) for partition in partitions]
+        share = self._remembered_max // max(1, len(partitions))
+        starts = {}
+        for found in self._consumer.offsets_for_times(asked, timeout=ASK_SECONDS):
+            if found.error:
+                raise KafkaException(found.error)
+            _, end = self._consumer.get_watermark_offsets(found, timeout=ASK_SECONDS)
+            start = found.offset if found.offset >= 0 else end
+            starts[found.topic, found.partition] = max(start, end - share)
+            if start < end - share:  # too many: what was asked before now is not known for sure
+                self._loop.call_soon_threadsafe(self._forget_until, time.time())
+        return starts
 
     def _read(self, message: Message) -> tuple[str, Reply] | None:
         partition = (message.topic(), message.partition())
         error = message.error()
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
-                self._caught_up(partition)
-            elif not error.retriable():
-                logger.warning("reading replies: %s", error.name())
+                self._behind.discard(partition)
+                self._positioned = self._positioned or not self._behind
+            else:
+                self._tell(error)
             return None
-        self._positions[partition] = message.offset() + 1
+        self._next_offsets[partition] = message.offset() + 1
         try:
             headers = dict(message.headers() or ())  # of two with one name the last one counts
         except UnicodeDecodeError:  # no gateway has made them
@@ -219,85 +305,90 @@ class Kafka:
         if correlation_id is None:
             return None
         if message.topic() == self._dead_letter_topic:
-            reply = Reply(
-                None,
-                _text(headers.get(ERROR_CODE_HEADER)) or ErrorCode.INTERNAL_ERROR,
-                _text(headers.get(f"{DEAD_LETTER_HEADER_PREFIX}exception-message")),
-            )
-        else:
-            reply = Reply(message.value())
-        return _text(correlation_id), reply
+            reason = _text(headers.get(f"{DEAD_LETTER_HEADER_PREFIX}exception-message"))[:REASON_CHARACTERS_MAX]
+            code = _text(headers.get(ERROR_CODE_HEADER)) or ErrorCode.INTERNAL_ERROR
+            return _text(correlation_id), Reply(None, code, reason)
+        value = message.value()
+        if value is None or len(value) > RESULT_BYTES_MAX:
+            return None
+        return _text(correlation_id), Reply(value)
 
-    def _caught_up(self, partition: _Partition) -> None:
-        if partition in self._behind:
-            self._behind.discard(partition)
-            if not self._behind:
-                self._positioned = True
-                logger.info("hearing replies on %d partitions", len(self._positions))
+    # In the thread of topics -----------------------------------------------------------------------------------------
 
-    def _take_up(self, wanted: frozenset[_Partition]) -> None:
-        """Read from new partitions too: at the start from some time back, later from their first record."""
-        new = wanted - self._positions.keys()
-        try:
-            starts = dict.fromkeys(new, OFFSET_BEGINNING) if self._positioned else self._starts(new)
-        except KafkaException as error:
-            logger.warning("the replies' positions are not known yet: %s", error.args[0].name())
-            self._closing.wait(LOOK_AGAIN_SECONDS)
-            return
-        self._behind = {partition for partition in self._behind | new if partition in wanted}
-        self._positions = {partition: self._positions.get(partition, starts.get(partition, 0)) for partition in wanted}
-        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in self._positions.items()])
-
-    def _starts(self, partitions: frozenset[_Partition]) -> dict[_Partition, int]:
-        since = time.time() - self._remembered_seconds
-        asked = [TopicPartition(*partition, int(since * 1000)) for partition in partitions]
-        by_time = {
-            (found.topic, found.partition): found.offset
-            for found in self._consumer.offsets_for_times(asked, timeout=ASK_SECONDS)
-        }
-        share = self._remembered_max // len(partitions)
-        starts = {}
-        for partition in partitions:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=ASK_SECONDS)
-            start = by_time[partition] if by_time[partition] >= 0 else high
-            starts[partition] = max(low, start, high - share)
-            if starts[partition] > max(low, start):  # too many: what was made before the first of them is not known
-                self._loop.call_soon_threadsafe(self._forget_until, time.time())
-        return starts
-
-    def _look_at_topics(self) -> None:
+    def _watch_topics(self) -> None:
         admin = AdminClient(self._connection, logger=logger)
-        told = None
         while not self._closing.is_set():
-            trouble = self._look(admin)
-            if trouble != told:
-                if trouble:
-                    logger.warning("waiting for Kafka: %s", trouble)
-                told = trouble
-            self._closing.wait(LOOK_AGAIN_SECONDS if self.missing() else LOOK_SECONDS)
+            try:
+                self._look(admin)
+            except KafkaException as error:
+                self._absent = ["Kafka"]
+                self._tell(error.args[0])
+            admin.poll(0)
+            self._look_now.wait(LOOK_AGAIN_SECONDS if self.missing() else LOOK_SECONDS)
+            self._look_now.clear()
 
-    def _look(self, admin: AdminClient) -> str | None:
-        """Make missing topics and note the partitions; return what is in the way."""
+    def _look(self, admin: AdminClient) -> None:
+        """Note which partitions there are, and make the topics that are missing.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        asked = admin.describe_topics(TopicCollection(list(self._topics)), request_timeout=ASK_SECONDS)
+        found = {name: described for name, answer in asked.items() if (described := _found(answer)) is not None}
+        self._absent = [f"the topic {name}" for name in self._topics if name not in found]
+        if self._absent:
+            new = [
+                NewTopic(name, self._new_topic_partitions, config=configuration)
+                for name, configuration in self._topics.items()
+                if name not in found
+            ]
+            for name, made in admin.create_topics(new, operation_timeout=ASK_SECONDS).items():
+                self._note_made(name, made)
+            return
+        self._wanted = {
+            (name, partition.id): str(topic.topic_id)
+            for name, topic in found.items()
+            if name != self._import_topic
+            for partition in topic.partitions
+        }
+        if self._told:
+            self._told.clear()
+            logger.info("Kafka answers")
+
+    def _note_made(self, name: str, made: "Future[None]") -> None:
         try:
-            known = admin.list_topics(timeout=ASK_SECONDS).topics
-            missing = [name for name in self._topics if name not in known]
-            if missing:
-                new = [NewTopic(name, self._new_topic_partitions, config=self._topics[name]) for name in missing]
-                for name, made in admin.create_topics(new, operation_timeout=ASK_SECONDS).items():
-                    made.result(ASK_SECONDS)
-                    logger.info("made the topic %s with %d partitions", name, self._new_topic_partitions)
-                known = admin.list_topics(timeout=ASK_SECONDS).topics
+            made.result()
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
-                return None
-            self._reachable = False
-            return str(error.args[0].name())
-        if all(name in known for name in self._topics):
-            self._wanted = frozenset(
-                (name, partition) for name in self._reply_topics for partition in known[name].partitions
-            )
-            self._reachable = True
-        return None
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
+                self._tell(error.args[0])
+        else:
+            logger.info("made the topic %s", name)
+
+    # In any thread ---------------------------------------------------------------------------------------------------
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._producer_is_broken = True  # of the three clients only an idempotent producer has fatal errors
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._absent:
+            self._absent = ["Kafka"]
+            self._look_now.set()
+        self._tell(error)
+
+    def _tell(self, error: KafkaError) -> None:
+        """Log each kind of trouble once, until Kafka has been well again."""
+        if error.name() not in self._told:
+            self._told.add(error.name())
+            logger.warning("Kafka: %s: %s", error.name(), error.str())
+
+
+def _found(answer: "Future[Any]") -> Any | None:
+    """Return the described topic, or None where there is none."""
+    try:
+        return answer.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise
 
 
 def _loudly(work: Callable[[], None]) -> None:
@@ -305,7 +396,6 @@ def _loudly(work: Callable[[], None]) -> None:
         work()
     except Exception:
         logger.exception("a thread has ended that must not: the gateway is not live any more")
-        raise
 
 
 def _text(header: bytes | None) -> str:

@@ -4,9 +4,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 REQUEST_SECONDS = Histogram(
     "integration_gateway_request_seconds",
-    "Requests, from their first byte to the last of the answer.",
+    "Requests, from their headers to the last of the answer; status 499: the caller left.",
     ["route", "method", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+TASKS_SENT = Counter(
+    "integration_gateway_tasks_sent", "Tasks given to Kafka: taken, or not_taken in time or at all.", ["outcome"]
 )
 
 WAITING_REPLIES = Gauge("integration_gateway_waiting_replies", "Requests that wait for their reply.")
@@ -14,3 +18,5 @@ WAITING_REPLIES = Gauge("integration_gateway_waiting_replies", "Requests that wa
 LATE_REPLIES = Counter(
     "integration_gateway_late_replies", "Replies to this gateway's requests that came when nobody waited any more."
 )
+
+READY = Gauge("integration_gateway_ready", "1 while tasks can be taken: Kafka answers and all replies are heard.")

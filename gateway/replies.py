@@ -7,6 +7,12 @@ from typing import Generic, TypeVar
 
 from gateway.correlation import FUTURE_SECONDS_MAX, made_at
 
+REMEMBERED_SECONDS = 3600.0
+"""How long a reply can be asked for by `GET /tasks/ID`."""
+
+REMEMBERED_MAX = 100_000
+"""How many replies at most."""
+
 Waiter = TypeVar("Waiter")
 
 
@@ -41,7 +47,7 @@ class Replies(Generic[Waiter]):
             waiting_max: requests that may wait at once.
             remembered_max: replies that are kept.
             remembered_seconds: how long they are kept, counted from when their request was made.
-            on_late: called for each reply whose request was answered without it.
+            on_late: called for each reply whose request was given up before.
         """
         self._on_late = on_late
         self._waiting_max = waiting_max
@@ -49,7 +55,7 @@ class Replies(Generic[Waiter]):
         self._remembered_seconds = remembered_seconds
         self._waiting: dict[str, Waiter] = {}
         self._remembered: OrderedDict[str, Reply] = OrderedDict()
-        self._unanswered: OrderedDict[str, None] = OrderedDict()
+        self._given_up: OrderedDict[str, None] = OrderedDict()
         self._forgotten_until = 0.0
 
     @property
@@ -69,10 +75,18 @@ class Replies(Generic[Waiter]):
 
     def remove(self, correlation_id: str) -> None:
         """Let the request wait no longer. Call it on every way out; it does nothing where the reply came."""
+        self._waiting.pop(correlation_id, None)
+
+    def give_up(self, correlation_id: str) -> None:
+        """Let the request wait no longer although its caller wanted the reply: one that still comes is late."""
         if self._waiting.pop(correlation_id, None) is not None:
-            self._unanswered[correlation_id] = None
-            if len(self._unanswered) > self._remembered_max:
-                self._unanswered.popitem(last=False)
+            self._given_up[correlation_id] = None
+            if len(self._given_up) > self._remembered_max:
+                self._given_up.popitem(last=False)
+
+    def waiters(self) -> list[Waiter]:
+        """Return everyone who waits."""
+        return list(self._waiting.values())
 
     def settle(self, correlation_id: str, reply: Reply, now: float) -> Waiter | None:
         """Note a reply and return who waits for it; None where nobody does, or not here, or not any more.
@@ -82,12 +96,15 @@ class Replies(Generic[Waiter]):
         made = made_at(correlation_id)
         if made is None or not now - self._remembered_seconds < made <= now + FUTURE_SECONDS_MAX:
             return None
-        self._remembered[correlation_id] = reply
+        known = self._remembered.get(correlation_id)
+        # A dead letter that is put back ends as a result, which is the last word: the topics have no common order.
+        if known is None or known.value is None:
+            self._remembered[correlation_id] = reply
         while len(self._remembered) > self._remembered_max or self._oldest_is_over(now):
             forgotten, _ = self._remembered.popitem(last=False)
             self.forget_until(made_at(forgotten) or 0.0)
-        if correlation_id in self._unanswered:
-            del self._unanswered[correlation_id]
+        if correlation_id in self._given_up:
+            del self._given_up[correlation_id]
             self._on_late()
         return self._waiting.pop(correlation_id, None)
 

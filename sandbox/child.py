@@ -1,6 +1,5 @@
 """A program that runs beside this one until it is stopped, with its output in a log file."""
 
-import contextlib
 import ctypes
 import os
 import random
@@ -65,7 +64,21 @@ class Child:
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+        if self._process is None or self._process.returncode is not None:
+            return False
+        # Not Popen.poll: a Ctrl-C inside it can leave its lock taken, and the next call would wait for ever.
+        try:
+            pid, status = os.waitpid(self._process.pid, os.WNOHANG)
+        except ChildProcessError:
+            pid, status = self._process.pid, 0
+        if pid:
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+        return not pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, negative for the signal that ended it; None while it runs."""
+        return None if self.running or self._process is None else self._process.returncode
 
     def start(self) -> None:
         """Start it. Call it from a thread that lives on: the program ends with the thread, unless it may outlive it."""
@@ -99,39 +112,43 @@ class Child:
 
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """Ask it to end, kill it where it does not in time, and return its exit code; None where it was not started."""
-        if self._process is None:
-            return None
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        self.signal(signal.SIGTERM)
+        if not self._ends_within(seconds):
             self.kill()
-        return self._process.returncode
+        return self.returncode
 
     def kill(self) -> None:
         """Kill it and all that it started, at once."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
+        self._signal_group(signal.SIGKILL)
+        self._ends_within(STOP_SECONDS)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, where it runs."""
+        if self.running:
+            os.kill(self.pid, number)
 
     def pause(self) -> None:
         """Stop it in its tracks: its sockets stay open and silent."""
-        self._signal(signal.SIGSTOP)
+        self._signal_group(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
+        self._signal_group(signal.SIGCONT)
 
     def tail(self, lines: int = 15) -> str:
         """Return where its log is and how it ends, for a person."""
         text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join([f"Its log, {self.log}, ends so:", *text[-lines:]])
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+    def _ends_within(self, seconds: float) -> bool:
+        give_up_at = time.monotonic() + seconds
+        while self.running and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        return not self.running
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.running:
+            os.killpg(self.pid, number)
 
 
 def free_port() -> int:

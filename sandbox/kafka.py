@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -97,14 +96,19 @@ class Kafka(Child):
         new.rename(self._properties)
 
 
+def jar_folder() -> Path:
+    """Return where the artifacts are or will be: one folder for all checkouts with the same versions."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "integration-service" / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+
+
 def install() -> Path:
     """Fetch the artifacts where they are not there yet, and return their folder. Safe to interrupt and to run twice."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "integration-service"
-    folder = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    folder = jar_folder()
     if folder.exists():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    fetched = Path(tempfile.mkdtemp(prefix="kafka-", dir=cache))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fetched = Path(tempfile.mkdtemp(prefix="kafka-", dir=folder.parent))
     try:
         subprocess.run(
             [
@@ -129,7 +133,3 @@ def install() -> Path:
 
 def _java(jars: Path, *arguments: str) -> list[str]:
     return ["java", *_JVM, *_QUIET, "-cp", f"{jars}/*", *arguments]
-
-
-if __name__ == "__main__":
-    print(f"Kafka is in {install()}", file=sys.stderr)

@@ -237,7 +237,8 @@ def _input(provider: str, body: bytes) -> str | tuple[str]:
 
 
 def _clean_phone(text: str) -> list[dict[str, Any]]:
-    digits = re.sub(r"\D", "", text)
+    main, *extension = re.split(r"\*|доб\.?|ext\.?", text, maxsplit=1)
+    digits = re.sub(r"\D", "", main)
     empty = dict.fromkeys(
         ("type", "phone", "country_code", "city_code", "number", "extension", "provider", "country", "region", "city")
     )
@@ -251,6 +252,7 @@ def _clean_phone(text: str) -> list[dict[str, Any]]:
             "country_code": "7",
             "city_code": code,
             "number": number,
+            "extension": re.sub(r"\D", "", extension[0]) if extension else None,
             "provider": 'ПАО "Мобильные ТелеСистемы"' if mobile else 'ООО "СИПАУТНЭТ"',
             "country": "Россия",
             "region": "Москва и Московская область",

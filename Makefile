@@ -1,0 +1,56 @@
+# The project's commands. Each installs what it needs first: see `make help`.
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down dump check fix system
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/run.txt system ## start everything locally, send tasks of all three types, show what comes, stop everything
+	@$(VENV)/bin/python -m sandbox demo
+
+test: $(VENV)/dev.txt system ## run the whole test-suite on real Kafka and PostgreSQL
+	@$(VENV)/bin/python -m pytest
+
+up: $(VENV)/run.txt system ## start the same stack, leave it running, and print where it is
+	@$(VENV)/bin/python -m sandbox up
+
+down: $(VENV)/run.txt ## stop what `make up` left running
+	@$(VENV)/bin/python -m sandbox down
+
+dump: $(VENV)/run.txt system ## write dump.sql out of a real run
+	@$(VENV)/bin/python -m sandbox dump
+
+check: $(VENV)/dev.txt ## check formatting, lint and types
+	@$(VENV)/bin/ruff format --check --quiet . || { echo "make fix mends the formatting"; exit 1; }
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy --no-error-summary
+
+fix: $(VENV)/dev.txt ## mend what can be mended
+	@$(VENV)/bin/ruff check --fix --quiet .
+	@$(VENV)/bin/ruff format --quiet .
+
+system:
+	@sandbox/install.sh
+
+# A stamp is written last: an installation that was interrupted is not taken for a whole one.
+$(VENV)/run.txt: requirements.txt | $(VENV)/bin/pip
+	@echo "Installing Python packages (the first time only)"
+	@$(PIP) -r requirements.txt
+	@cp requirements.txt $@
+
+$(VENV)/dev.txt: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
+	@echo "Installing Python packages for the tests (the first time only)"
+	@$(PIP) -r requirements-dev.txt
+	@cp requirements-dev.txt $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed; name one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Please install python3-venv (on Debian: sudo apt-get install python3-venv)"; exit 1; }

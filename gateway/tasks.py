@@ -1,0 +1,257 @@
+"""The REST interface to tasks: one goes in by POST, and what became of it comes out, there or by GET."""
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from gateway.kafka import Kafka, NotTaken
+from gateway.prefer import preferred_wait_seconds
+from gateway.problems import Problem, problems
+from gateway.replies import Replies, Reply, TooManyWaiting
+from gateway.settings import GatewaySettings
+from shared.messages import (
+    CORRELATION_ID_HEADER,
+    IDEMPOTENCY_KEY_HEADER,
+    REQUEST_ID_HEADER,
+    ErrorCode,
+    InvalidTask,
+    Result,
+    Task,
+    decode_task,
+)
+
+BODY_BYTES_MAX = 512 * 1024
+
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
+"""Carried through as they come, up to that many characters (W3C Trace Context); longer ones are left out."""
+
+DISCONNECT_LOOK_SECONDS = 1.0
+"""How long a request waits before it is worth a task to find out whether its caller is still there."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's word for it, for the metrics: nobody reads the answer."""
+
+FAILURES = {
+    ErrorCode.INVALID_TASK: (422, "the task is not valid"),
+    ErrorCode.TASK_REJECTED: (422, "the provider rejects this task"),
+    ErrorCode.PROVIDER_UNAVAILABLE: (503, "the provider does not answer"),
+    ErrorCode.PROVIDER_REFUSED_ACCOUNT: (502, "the provider refuses the service's account"),
+    ErrorCode.INTERNAL_ERROR: (500, "the service failed over this task"),
+}
+"""What a dead letter's error_code is in REST: status and detail."""
+
+FAILURE_RESPONSES = problems(
+    {
+        500: "The service failed over this task (`internal_error`).",
+        502: "The provider refuses the service's account (`provider_refused_account`).",
+    }
+)
+ACCEPTED_RESPONSE = {
+    "description": "Kafka has the task; its result is not known yet.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "title": "Accepted",
+                "type": "object",
+                "required": ["correlation_id"],
+                "properties": {"correlation_id": {"type": "string", "format": "uuid"}},
+            }
+        }
+    },
+}
+LOCATION = {"Location": {"description": "Where the result will be.", "schema": {"type": "string"}}}
+
+router = APIRouter(tags=["tasks"])
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the routes work with, as `request.app.state.gateway`: FastAPI's Depends would cost a third of a request."""
+
+    settings: GatewaySettings
+    kafka: Kafka
+    replies: Replies[asyncio.Future[Reply]]
+
+
+def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
+
+
+@router.post(
+    "/tasks",
+    response_model=Result,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": Task.model_json_schema()}}},
+        "parameters": [
+            _header(
+                "Prefer",
+                "RFC 7240. `respond-async`: 202 once Kafka has the task. `wait=N`: 202 after N seconds at most.",
+                examples=["respond-async", "wait=10"],
+            ),
+            _header("Idempotency-Key", "Goes with the task. Visible ASCII.", maxLength=IDEMPOTENCY_KEY_CHARACTERS_MAX),
+            _header("X-Request-ID", "The caller's own, visible ASCII: echoed, logged, goes with it.", maxLength=128),
+            _header("traceparent", "W3C Trace Context; goes with the task."),
+        ],
+    },
+    responses={
+        202: {**ACCEPTED_RESPONSE, "headers": LOCATION},
+        **FAILURE_RESPONSES,
+        **problems(
+            {
+                413: f"The body has more than {BODY_BYTES_MAX} bytes.",
+                415: "The body is not application/json.",
+                422: "The body is no task (`invalid_task`), or the provider rejects it (`task_rejected`).",
+                503: "Kafka is not there, too many requests wait, or the provider does not answer. See Retry-After.",
+                504: "No reply in time. The task is in Kafka and will be done; its result will be at Location.",
+            }
+        ),
+    },
+)
+async def post_task(request: Request) -> Response:
+    """Take a task, and answer with its result."""
+    gateway: Gateway = request.app.state.gateway
+    replies, reply_timeout_seconds = gateway.replies, gateway.settings.reply_timeout_seconds
+    correlation_id: str = request.state.correlation_id
+    location = f"/tasks/{correlation_id}"
+    preferred_seconds = preferred_wait_seconds(request.headers.getlist("prefer"))
+    wait_seconds = min(reply_timeout_seconds, reply_timeout_seconds if preferred_seconds is None else preferred_seconds)
+    headers = _record_headers(request, correlation_id)
+    try:
+        body = await _read_body(request)
+        decode_task(body)
+    except InvalidTask as error:
+        raise Problem(422, ErrorCode.INVALID_TASK, str(error)) from None
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    if missing := gateway.kafka.missing():
+        raise Problem(503, "kafka_unavailable", f"tasks cannot be taken yet; missing: {', '.join(missing)}")
+
+    waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    try:
+        replies.expect(correlation_id, waiter)  # before the task is sent: a reply may be quick
+        sent = gateway.kafka.send(body, headers)
+        del body  # not to be kept for as long as the reply takes
+        sent.add_done_callback(lambda _: _stop_waiting_unless_taken(waiter, sent))
+        await _wait(waiter, wait_seconds, request)
+        if waiter.done() and not waiter.cancelled():
+            return _answer(waiter.result(), correlation_id)
+        await sent
+        if preferred_seconds is not None:
+            return _accepted(correlation_id, {"Location": location, "Preference-Applied": "respond-async"})
+        replies.give_up(correlation_id)
+    except TooManyWaiting:
+        raise Problem(503, "too_many_waiting", "too many requests wait for their reply") from None
+    except NotTaken as error:
+        raise Problem(503, "kafka_unavailable", str(error)) from None
+    except ClientDisconnect:
+        replies.give_up(correlation_id)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    finally:
+        replies.remove(correlation_id)
+    detail = "no reply in time; the task is in Kafka and will be done, its result will be at Location"
+    raise Problem(504, "reply_timeout", detail, {"Location": location})
+
+
+@router.get(
+    "/tasks/{correlation_id}",
+    response_model=Result,
+    responses={
+        202: ACCEPTED_RESPONSE,
+        **FAILURE_RESPONSES,
+        **problems(
+            {
+                404: "No such request, or it is older than the gateway remembers.",
+                422: "The provider rejects the task (`task_rejected`), or it was none (`invalid_task`).",
+                503: "The provider did not answer (`provider_unavailable`).",
+            }
+        ),
+    },
+)
+async def get_task(correlation_id: str, request: Request) -> Response:
+    """Tell what became of a task, by the correlation id that its POST was answered with. Any gateway knows."""
+    gateway: Gateway = request.app.state.gateway
+    reply = gateway.replies.find(correlation_id)
+    if reply is not None:
+        return _answer(reply, request.state.correlation_id)
+    if gateway.replies.may_come(correlation_id, time.time()):
+        return _accepted(correlation_id, {"Retry-After": "1"})
+    raise Problem(404, "not_found", "no such request, or it is older than the gateway remembers")
+
+
+def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, bytes]]:
+    headers = [(CORRELATION_ID_HEADER, correlation_id.encode())]
+    if request.state.request_id is not None:
+        headers.append((REQUEST_ID_HEADER, request.state.request_id))
+    keys = request.headers.getlist("idempotency-key")
+    if keys:
+        if not (len(keys) == 1 and re.fullmatch(rf"[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}", keys[0])):
+            detail = f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
+            raise Problem(422, "invalid_idempotency_key", detail)
+        headers.append((IDEMPOTENCY_KEY_HEADER, keys[0].encode()))
+    for name, characters_max in TRACE_HEADERS.items():
+        value = request.headers.get(name, "")
+        if 0 < len(value) <= characters_max and value.isascii():
+            headers.append((name, value.encode()))
+    return headers
+
+
+async def _read_body(request: Request) -> bytes:
+    """Return the body. Of one that is too large no more is read than it takes to know that."""
+    if not re.fullmatch(
+        r'application/json\s*(;\s*charset="?utf-8"?\s*)?', request.headers.get("content-type", ""), re.IGNORECASE
+    ):
+        raise Problem(415, "unsupported_media_type", "the body must be application/json")
+    too_large = Problem(413, "body_too_large", f"the body has more than {BODY_BYTES_MAX} bytes")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > BODY_BYTES_MAX:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise too_large
+    return bytes(body)
+
+
+def _stop_waiting_unless_taken(waiter: asyncio.Future[Reply], sent: asyncio.Future[None]) -> None:
+    if sent.cancelled() or sent.exception() is not None:
+        waiter.cancel()
+
+
+async def _wait(waiter: asyncio.Future[Reply], seconds: float, request: Request) -> None:
+    """Wait until the waiter is done, for so many seconds at most.
+
+    Raises:
+        ClientDisconnect: the caller has gone.
+    """
+    await asyncio.wait({waiter}, timeout=min(seconds, DISCONNECT_LOOK_SECONDS))
+    if waiter.done() or seconds <= DISCONNECT_LOOK_SECONDS:
+        return
+    gone = asyncio.ensure_future(request.receive())  # the body is read: what comes next is the disconnect
+    try:
+        either: set[asyncio.Future[Any]] = {waiter, gone}
+        await asyncio.wait(either, timeout=seconds - DISCONNECT_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not waiter.done():
+            raise ClientDisconnect
+    finally:
+        gone.cancel()
+
+
+def _answer(reply: Reply, correlation_id: str) -> Response:
+    if reply.value is not None:
+        return Response(reply.value, media_type="application/json")
+    code = ErrorCode(reply.error_code) if reply.error_code in set(ErrorCode) else ErrorCode.INTERNAL_ERROR
+    status, detail = FAILURES[code]
+    return Problem(status, code, f"{detail}: {reply.reason}" if reply.reason else detail).response(correlation_id)
+
+
+def _accepted(correlation_id: str, headers: dict[str, str]) -> Response:
+    return JSONResponse({"correlation_id": correlation_id}, 202, headers)

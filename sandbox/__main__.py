@@ -1,0 +1,94 @@
+"""`python -m sandbox`: the local stack from the command line; `make` calls it."""
+
+import argparse
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from sandbox.child import NotReady
+from sandbox.demo import Mismatch, demo
+from sandbox.dump import dump
+from sandbox.stack import Stack, saved_lines, stop_saved
+
+console = Console()
+
+
+def main() -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="The local stack, without Docker.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(
+        "demo", help="start everything, send tasks of all three types, show what comes, stop everything"
+    )
+    up_parser = commands.add_parser("up", help="start everything and leave it running")
+    up_parser.add_argument("--processors", type=int, default=2, help="replicas (default: %(default)s)")
+    commands.add_parser("down", help="stop what `up` left running")
+    commands.add_parser("dump", help="write dump.sql out of a real run")
+    arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
+    try:
+        match arguments.command:
+            case "demo":
+                demo(console, step)
+            case "up":
+                up(arguments.processors)
+            case "down":
+                down()
+            case "dump":
+                console.print(f"Written: {dump(step)}")
+    except KeyboardInterrupt:
+        console.print("Interrupted; nothing is left running.")
+        return 130
+    except (NotReady, Mismatch, FileNotFoundError) as error:
+        console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
+        return 1
+    except subprocess.CalledProcessError as error:
+        console.print(f"[bold red]Failed:[/bold red] {error.cmd[0]} ended with {error.returncode}", highlight=False)
+        return 1
+    return 0
+
+
+def up(processors: int) -> None:
+    """Start the stack and leave it running; where it runs already, say so."""
+    lines = saved_lines()
+    if lines is not None:
+        console.print("The stack is up already.")
+    else:
+        stack = Stack(processors, outlive=True)
+        try:
+            stack.start(step)
+            stack.save()
+        except BaseException:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            with step("Stopping the stack"):
+                stack.stop()
+            raise
+        lines = stack.lines()
+    for name, value in lines:
+        console.print(f"{name:20}{value}", highlight=False, markup=False, soft_wrap=True)
+    console.print("\n[bold]make down[/bold] stops it.")
+
+
+def down() -> None:
+    """Stop the stack that was left running."""
+    if not stop_saved(step):
+        console.print("Nothing is up.")
+
+
+@contextlib.contextmanager
+def step(title: str) -> Iterator[None]:
+    """Show what is going on and, when it is done, how long it took."""
+    started_at = time.monotonic()
+    with console.status(title):
+        yield
+    console.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - started_at:.1f} s[/dim]", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

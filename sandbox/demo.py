@@ -1,0 +1,225 @@
+"""`make demo`: tasks of all three types, by REST and straight onto Kafka, and what became of them."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+from confluent_kafka import Consumer, Producer, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.stack import Stack, Step, running
+
+REPLY_SECONDS = 60.0
+
+BY_REST = [
+    (1, "phone", "8 916 823 34 54"),
+    (2, "email", "serega@yandex/ru"),
+    (3, "gpt", "To be, or not to be: that is the question."),
+    (4, "phone", "раб 846)231.60.14 *139"),
+]
+BY_KAFKA = [
+    (5, "phone", "+7 (985) 123-45-67"),
+    (6, "email", "Info@Example.com"),
+    (7, "gpt", "Что такое Kafka?"),
+    (8, "phone", "not a phone at all"),
+]
+BROKEN = b'{"task_id": 9, "task_type": "fax"'
+
+
+@dataclass
+class Reply:
+    """What came back for one task."""
+
+    way: str
+    task_id: int
+    task_type: str
+    row_id: int
+    milliseconds: float
+
+
+class Mismatch(Exception):
+    """Something did not come out as promised; the message says what."""
+
+
+def demo(console: Console, step: Step) -> None:
+    """Run the demo.
+
+    Raises:
+        Mismatch: a reply, a row or a dead letter is missing or wrong.
+        sandbox.child.NotReady: the stack does not start.
+    """
+    started_at = time.monotonic()
+    with running(Stack(processors=2), step) as stack:
+        console.print()
+        if stack.simulated:
+            console.print(
+                "Providers are simulated, 100 ms an answer: nothing is paid, nothing leaves this machine.",
+                soft_wrap=True,
+            )
+        else:
+            console.print(f"[bold]Providers are real[/bold]: {len(BY_REST) + len(BY_KAFKA)} tasks are paid for.")
+        with Topics(stack) as topics:
+            sent_at = time.monotonic()
+            with step(f"{len(BY_REST)} tasks by REST, {len(BY_KAFKA)} straight onto Kafka, one of each broken"):
+                broken_sent = topics.send(BROKEN)
+                replies = by_rest(stack) + topics.by_kafka()
+                refused = httpx.post(
+                    f"{stack.gateway_url}/tasks", content=BROKEN, headers={"Content-Type": "application/json"}
+                )
+                dead_letter = topics.dead_letter(broken_sent)
+            seconds = time.monotonic() - sent_at
+        rows = stored_rows(stack)
+        check(replies, rows, refused)
+        console.print(reply_table(replies))
+        console.print(row_table(rows, console.width))
+        show_broken(console, refused, dead_letter)
+    console.print(
+        f"\n[bold green]{len(replies)} tasks, {len(replies)} replies, {len(rows)} rows, 1 dead letter[/bold green] "
+        f"in {seconds:.1f} s; {time.monotonic() - started_at:.0f} s with starting and stopping everything.\n"
+        "Next: [bold]make up[/bold] leaves the same stack running.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def by_rest(stack: Stack) -> list[Reply]:
+    """Post all tasks at once, each from a caller of its own."""
+
+    def post(task_id: int, task_type: str, data: str) -> Reply:
+        sent_at = time.monotonic()
+        answer = client.post("/tasks", json={"task_id": task_id, "task_type": task_type, "data": data})
+        if answer.status_code != 200:
+            raise Mismatch(f"task {task_id} was answered {answer.status_code}: {answer.text}")
+        row_id = answer.json()["id"]
+        return Reply("REST", task_id, task_type, row_id, (time.monotonic() - sent_at) * 1000)
+
+    with (
+        httpx.Client(base_url=stack.gateway_url, timeout=REPLY_SECONDS) as client,
+        ThreadPoolExecutor(len(BY_REST)) as callers,
+    ):
+        return list(callers.map(post, *zip(*BY_REST, strict=True)))
+
+
+class Topics:
+    """The three topics, as a producer of tasks sees them."""
+
+    def __init__(self, stack: Stack) -> None:
+        connection = {"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0}
+        self._producer = Producer({**connection, "linger.ms": 0})
+        self._consumer = Consumer({**connection, "group.id": "demo", "enable.auto.commit": False})
+
+    def __enter__(self) -> "Topics":
+        known = self._consumer.list_topics(timeout=10).topics
+        partitions = [
+            TopicPartition(topic, number) for topic in ("results", "tasks-dlt") for number in known[topic].partitions
+        ]
+        for partition in partitions:
+            partition.offset = self._consumer.get_watermark_offsets(partition, timeout=10)[1]
+        self._consumer.assign(partitions)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def send(self, value: bytes) -> float:
+        """Put a record on the import topic, and return when."""
+        self._producer.produce("tasks", value)
+        self._producer.flush(REPLY_SECONDS)
+        return time.monotonic()
+
+    def by_kafka(self) -> list[Reply]:
+        """Send all tasks and read their results."""
+        sent_at = time.monotonic()
+        expected = {task_id: task_type for task_id, task_type, _ in BY_KAFKA}
+        for task_id, task_type, data in BY_KAFKA:
+            self._producer.produce(
+                "tasks", json.dumps({"task_id": task_id, "task_type": task_type, "data": data}).encode()
+            )
+        self._producer.flush(REPLY_SECONDS)
+        replies: list[Reply] = []
+        while expected:
+            message = self._next("results", sent_at)
+            result = json.loads(message.value())
+            task_type = expected.pop(result["task_id"], "")
+            if task_type:  # the others are the replies to the REST calls, which are for every consumer to see
+                milliseconds = (time.monotonic() - sent_at) * 1000
+                replies.append(Reply("Kafka", result["task_id"], task_type, result["id"], milliseconds))
+        return replies
+
+    def dead_letter(self, sent_at: float) -> Any:
+        """Return the dead letter of the broken task."""
+        partitions = self._consumer.list_topics("tasks-dlt", timeout=10).topics["tasks-dlt"].partitions
+        self._consumer.assign([TopicPartition("tasks-dlt", number, 0) for number in partitions])
+        message = self._next("tasks-dlt", sent_at)
+        if message.value() != BROKEN:
+            raise Mismatch("the dead letter is not the broken task, byte for byte")
+        return message
+
+    def _next(self, topic: str, since: float) -> Any:
+        while time.monotonic() - since < REPLY_SECONDS:
+            message = self._consumer.poll(0.1)
+            if message is not None and message.error() is None and message.topic() == topic:
+                return message
+        raise Mismatch(f"nothing came on the topic {topic} within {REPLY_SECONDS:g} seconds")
+
+
+def stored_rows(stack: Stack) -> list[tuple[int, str, str]]:
+    """Return the rows: (id, task type, data as text)."""
+    with psycopg.connect(stack.postgres.conninfo("tasks")) as connection:
+        return connection.execute(
+            "SELECT id, task_type::text, data::text FROM integration_service ORDER BY id"
+        ).fetchall()
+
+
+def check(replies: list[Reply], rows: list[tuple[int, str, str]], refused: httpx.Response) -> None:
+    """Compare what was promised with what came.
+
+    Raises:
+        Mismatch: they differ.
+    """
+    answered = {reply.row_id: reply.task_type for reply in replies}
+    stored = {row_id: task_type for row_id, task_type, _ in rows}
+    if answered != stored:
+        raise Mismatch(f"the replies say {answered}, the rows say {stored}")
+    if refused.status_code != 422:
+        raise Mismatch(f"the broken task was answered {refused.status_code}, not 422")
+
+
+def reply_table(replies: list[Reply]) -> Table:
+    """Return the replies as a table."""
+    table = Table(title="Replies", title_justify="left")
+    for column in ("came by", "task_id", "task_type", "id", "ms"):
+        table.add_column(column, justify="right" if column in ("task_id", "id", "ms") else "left")
+    for reply in replies:
+        numbers = (str(reply.row_id), f"{reply.milliseconds:.0f}")
+        table.add_row(reply.way, str(reply.task_id), reply.task_type, *numbers)
+    return table
+
+
+def row_table(rows: list[tuple[int, str, str]], width: int) -> Table:
+    """Return the rows as a table."""
+    table = Table(title="integration_service, as it is in PostgreSQL", title_justify="left")
+    table.add_column("id", justify="right")
+    table.add_column("task_type")
+    table.add_column("data")
+    data_characters = max(20, width - 25)  # what the other columns and the frame leave of a line
+    for row_id, task_type, data in rows:
+        shown = data if len(data) <= data_characters else f"{data[: data_characters - 1]}…"
+        table.add_row(str(row_id), task_type, shown)
+    return table
+
+
+def show_broken(console: Console, refused: httpx.Response, dead_letter: Any) -> None:
+    """Show what became of the broken task, by REST and on the topic."""
+    console.print(f"\n[bold]The broken task[/bold] {BROKEN.decode()}", highlight=False)
+    console.print(
+        f"  by REST was refused: {refused.status_code} {refused.json()['detail']}", highlight=False, soft_wrap=True
+    )
+    console.print(f"  on Kafka went to {dead_letter.topic()}, byte for byte, with the headers", highlight=False)
+    for name, value in dead_letter.headers():
+        console.print(f"    {name}: {value.decode()}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,55 @@
+"""`make dump`: dump.sql out of a real run of the whole stack, with simulated providers only."""
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from sandbox.child import NotReady
+from sandbox.demo import BY_KAFKA, BY_REST, by_rest
+from sandbox.postgres import program
+from sandbox.stack import ROOT, Stack, Step, running
+
+DUMP = ROOT / "dump.sql"
+ROWS_SECONDS = 60.0
+
+
+def dump(step: Step) -> Path:
+    """Run the demo's tasks, write what is in the database then, and return the file.
+
+    Raises:
+        sandbox.child.NotReady: the stack does not start, or rows are missing.
+    """
+    # Neither real answers, which are personal data, nor real money.
+    stack = Stack(processors=1, simulated_only=True)
+    with running(stack, step):
+        with step("Tasks of all three types"):
+            by_rest(stack)
+            producer = Producer({"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0})
+            for task_id, task_type, data in BY_KAFKA:
+                producer.produce(
+                    "tasks", json.dumps({"task_id": task_id, "task_type": task_type, "data": data}).encode()
+                )
+            producer.flush(ROWS_SECONDS)
+            give_up_at = time.monotonic() + ROWS_SECONDS
+            count = "SELECT count(*) FROM integration_service"
+            while int(stack.postgres.psql("tasks", "-At", "-c", count)) < len(BY_REST) + len(BY_KAFKA):
+                if time.monotonic() > give_up_at:
+                    raise NotReady("the rows are not there")
+                time.sleep(0.1)
+        with step("Writing dump.sql"):
+            options = ["--no-owner", "--no-privileges", "-d", stack.postgres.conninfo("tasks")]
+            text = subprocess.run([program("pg_dump"), *options], check=True, text=True, stdout=subprocess.PIPE).stdout
+            new = DUMP.with_suffix(".new")
+            new.write_text(_for_any_psql(text))
+            new.rename(DUMP)
+    return DUMP
+
+
+def _for_any_psql(text: str) -> str:
+    # pg_dump's newer minor versions fence a dump with \restrict, which an older psql does not know, and newer major
+    # versions set transaction_timeout, which an older server does not know.
+    return re.sub(r"^(\\(un)?restrict .*|SET transaction_timeout = 0;)\n", "", text, flags=re.MULTILINE)

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes sure that the local stack's programs are there: PostgreSQL, Java 17 or later, Maven. Installs what is missing
+# with apt where we are root, else says in one line what to install. Quick when all is there.
+set -eu
+
+missing=""
+if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && ! command -v postgres >/dev/null; then
+    missing="$missing postgresql"
+fi
+java_version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+if [ "${java_version:-0}" -lt 17 ]; then
+    missing="$missing default-jre-headless"
+fi
+command -v mvn >/dev/null || missing="$missing maven"
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Please install:$missing (on Debian: sudo apt-get install$missing)" >&2
+    exit 1
+fi
+echo "Installing$missing with apt"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    exit 1
+fi
+rm -f "$log"

@@ -1,0 +1,245 @@
+"""The whole local stack: Kafka, PostgreSQL, the provider simulators, a gateway and some processors."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from sandbox.child import Child, free_port
+from sandbox.kafka import Kafka, install, jar_folder
+from sandbox.postgres import Postgres
+
+ROOT = Path(__file__).parents[1]
+LOGS = ROOT / ".sandbox" / "logs"
+STATE = ROOT / ".sandbox" / "state.json"
+
+SIMULATOR_LATENCY_MS = 100
+
+Step = Callable[[str], contextlib.AbstractContextManager[object]]
+"""Shows a person what is going on for as long as the context lasts."""
+
+
+class Stack:
+    """The local stack. Everything listens on 127.0.0.1 only, at ports that are free."""
+
+    def __init__(self, processors: int, *, outlive: bool = False, simulated_only: bool = False) -> None:
+        """Choose ports and passwords; nothing is started.
+
+        Args:
+            processors: replicas.
+            outlive: whether the stack goes on when this process ends.
+            simulated_only: whether keys of real providers in the environment count for nothing.
+        """
+        # PostgreSQL, which is not root, must reach its data: a checkout below /root is out of its reach.
+        self.folder = Path(tempfile.mkdtemp(prefix="integration-service-", dir="/var/tmp"))
+        self.folder.chmod(0o755)
+        self.kafka = Kafka(self.folder, LOGS, outlive=outlive)
+        self.postgres = Postgres(self.folder, LOGS, outlive=outlive)
+        self.gateway_url = f"http://127.0.0.1:{free_port()}"
+        self.processor_urls = [f"http://127.0.0.1:{free_port()}" for _ in range(processors)]
+        self._outlive = outlive
+        self._processor_password = secrets.token_urlsafe(16)
+        self._simulators_url = f"http://127.0.0.1:{free_port()}"
+        self._keys = {} if simulated_only else real_keys()
+        self.simulated = {provider for provider, names in PROVIDER_KEYS.items() if not all(map(self._keys.get, names))}
+        self._children: list[Child] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the two programs find in their environment."""
+        simulated = {
+            name: value
+            for provider in self.simulated
+            for name, value in {
+                **dict.fromkeys(PROVIDER_KEYS[provider], "sandbox"),
+                f"{provider}_URL": self._simulators_url,
+            }.items()
+        }
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_IMPORT_TOPIC": "tasks",
+            "KAFKA_RESULT_TOPIC": "results",
+            "POSTGRES_HOST": self.postgres.host,
+            "POSTGRES_PORT": str(self.postgres.port),
+            "POSTGRES_USER": "integration_processor",
+            "POSTGRES_PASSWORD": self._processor_password,
+            "POSTGRES_DB": "tasks",
+            **self._keys,
+            **simulated,
+        }
+
+    def start(self, step: Step) -> None:
+        """Start everything, and wait until it is ready.
+
+        Raises:
+            sandbox.child.NotReady: something is not.
+        """
+        shutil.rmtree(LOGS, ignore_errors=True)
+        if not jar_folder().exists():
+            with step("Fetching Kafka (the first time only)"):
+                install()
+        with step("Starting Kafka and PostgreSQL"):
+            for service in (self.kafka, self.postgres):
+                self._children.append(service)
+                service.start_soon()
+            self.postgres.wait()
+            self._make_database()
+            self.kafka.wait()
+        if self.simulated:
+            with step("Starting the provider simulators"):
+                port = self._simulators_url.rpartition(":")[2]
+                latency = ["--latency-ms", str(SIMULATOR_LATENCY_MS)]
+                self._start("simulators", ["-m", "sandbox.simulators", "--port", port, *latency], self._simulators_url)
+        with step(f"Starting the gateway and {len(self.processor_urls)} processors"):
+            waits = [self._start_program("gateway", self.gateway_url, "GATEWAY_PORT")]
+            for number, url in enumerate(self.processor_urls, 1):
+                waits.append(self._start_program(f"processor-{number}", url, "PROCESSOR_HTTP_PORT"))
+            for wait in waits:
+                wait()
+
+    def _make_database(self) -> None:
+        self.postgres.create_database("tasks")
+        self.postgres.apply_schema("tasks")
+        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL(
+                    "CREATE ROLE integration_processor LOGIN PASSWORD {} IN ROLE integration_service"
+                ).format(self._processor_password)
+            )
+
+    def _start_program(self, name: str, url: str, port_name: str) -> Callable[[], None]:
+        settings = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2], "LOG_FORMAT": "console"}
+        package = name.partition("-")[0]
+        child = self._child(name, ["-m", package], {**self.environment, **settings})
+        return lambda: child.wait_until(lambda: _ok(f"{url}/health/ready"))
+
+    def _start(self, name: str, arguments: list[str], url: str) -> None:
+        self._child(name, arguments, {}).wait_until(lambda: _ok(f"{url}/health"))
+
+    def _child(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:
+        child = Child(
+            name,
+            [sys.executable, *arguments],
+            LOGS / f"{name}.log",
+            environment={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            folder=ROOT,
+            outlive=self._outlive,
+        )
+        self._children.append(child)
+        child.start()
+        return child
+
+    def stop(self) -> None:
+        """End everything in the order that lets each finish its work, and delete its data. Safe at any moment."""
+        for child in reversed(self._children):
+            child.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def save(self) -> None:
+        """Remember what runs, for `stop_saved` in another process."""
+        STATE.parent.mkdir(exist_ok=True)
+        state = {
+            "folder": str(self.folder),
+            "lines": self.lines(),
+            "processes": [[child.pid, _started_at(child.pid)] for child in reversed(self._children)],
+        }
+        new = STATE.with_suffix(".new")
+        new.touch(mode=0o600)  # it holds passwords
+        new.write_text(json.dumps(state))
+        new.rename(STATE)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what a person wants to know about the running stack: (name, value)."""
+        return [
+            ("Gateway", self.gateway_url),
+            ("  health", f"{self.gateway_url}/health/ready"),
+            ("  metrics", f"{self.gateway_url}/metrics"),
+            ("  OpenAPI", f"{self.gateway_url}/openapi.json"),
+            *((f"Processor {n} metrics", f"{url}/metrics") for n, url in enumerate(self.processor_urls, 1)),
+            ("Kafka", f"{self.kafka.bootstrap_servers}, topics tasks, results, tasks-dlt"),
+            ("PostgreSQL", f"psql '{self.postgres.conninfo('tasks')}'"),
+            ("Providers", "simulated: " + ", ".join(sorted(self.simulated)) if self.simulated else "real"),
+            ("Logs", str(LOGS)),
+        ]
+
+
+PROVIDER_KEYS = {
+    "DADATA": ("DADATA_API_KEY", "DADATA_SECRET_KEY"),
+    "YANDEXGPT": ("YANDEXGPT_API_KEY", "YANDEXGPT_FOLDER_ID"),
+}
+
+
+def real_keys() -> dict[str, str]:
+    """Return the provider keys that the environment holds. With them, tasks cost money."""
+    names = [name for keys in PROVIDER_KEYS.values() for name in keys]
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def saved_lines() -> list[tuple[str, str]] | None:
+    """Return the lines of the stack that was left running, or None where none is."""
+    if not STATE.exists():
+        return None
+    state = json.loads(STATE.read_text())
+    if not any(_started_at(pid) == started_at for pid, started_at in state["processes"]):
+        return None
+    return [(name, value) for name, value in state["lines"]]
+
+
+def stop_saved(step: Step) -> bool:
+    """End the stack that was left running, and nothing else. Returns whether there was one."""
+    if not STATE.exists():
+        return False
+    state = json.loads(STATE.read_text())
+    found = False
+    with step("Stopping the stack"):
+        for pid, started_at in state["processes"]:
+            # A number that another process got meanwhile is not ours to end.
+            if _started_at(pid) == started_at:
+                found = True
+                os.kill(pid, signal.SIGTERM)
+                give_up_at = time.monotonic() + 30
+                while _started_at(pid) == started_at:
+                    if time.monotonic() > give_up_at:
+                        os.killpg(pid, signal.SIGKILL)
+                    time.sleep(0.05)
+    shutil.rmtree(state["folder"], ignore_errors=True)
+    STATE.unlink()
+    return found
+
+
+@contextlib.contextmanager
+def running(stack: Stack, step: Step) -> Iterator[Stack]:
+    """Run the stack for as long as the context lasts; nothing of it is left, however that ends."""
+    try:
+        stack.start(step)
+        yield stack
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the stopping
+        with step("Stopping the stack"):
+            stack.stop()
+
+
+def _ok(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _started_at(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]  # proc(5): state, and starttime in clock ticks since boot

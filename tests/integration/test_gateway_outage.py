@@ -1,0 +1,79 @@
+"""The gateway while its Kafka is away. Each test has a broker of its own, to stop and kill."""
+
+import time
+
+import pytest
+
+from sandbox.kafka import Kafka
+from tests.conftest import ended_at_last, until
+from tests.integration.test_gateway_kafka import echoing, task
+
+
+@pytest.fixture
+def kafka(session_folder, tmp_path):
+    broker = Kafka(tmp_path, tmp_path)
+    with ended_at_last(broker):
+        broker.start()
+        yield broker
+
+
+def post(gateway, data="1"):
+    return gateway.client.post("/tasks", json=task(data), headers={"Prefer": "wait=20"})
+
+
+def assert_refused(answer):
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "kafka_unavailable"), answer.text
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_gateway_that_starts_before_kafka_waits_for_it(start, kafka):
+    kafka.kill()
+    gateway = start("gateway", wait=False)
+    gateway.wait_until(lambda: gateway.answers("/health/live"))
+
+    assert gateway.client.get("/health/ready").json() == {"status": "missing", "missing": ["Kafka"]}
+    assert_refused(post(gateway))
+
+    kafka.start()
+    gateway.wait()
+
+
+@pytest.mark.parametrize("away", ["killed", "silent"])
+def test_while_kafka_is_away_tasks_are_refused_in_time_and_then_taken_again(start, topics, kafka, away):
+    gateway = start("gateway")
+    with echoing(topics) as echo:
+        assert post(gateway).status_code == 200
+
+        kafka.kill() if away == "killed" else kafka.pause()
+        asked_at = time.monotonic()
+        assert_refused(post(gateway))
+        assert time.monotonic() - asked_at < 15
+        until(lambda: gateway.answers("/health/ready", 503), "not ready")
+        assert gateway.answers("/health/live")
+        asked_at = time.monotonic()
+        assert_refused(post(gateway))
+        assert time.monotonic() - asked_at < 1
+        taken = len(echo.values)
+
+        kafka.start() if away == "killed" else kafka.resume()
+        until(lambda: gateway.answers("/health/ready"), "ready again")
+        until(lambda: post(gateway, "77").json() == {"task_id": 1, "id": 77}, "tasks taken again")
+        assert len(echo.values) > taken
+    warnings = [line for line in gateway.log_text().splitlines() if '"warning"' in line and "Kafka:" in line]
+    assert 1 <= len(warnings) <= 10, warnings
+
+
+def test_a_result_that_comes_while_the_gateway_cannot_hear_it_is_found_afterwards(start, topics, kafka):
+    gateway = start("gateway", REPLY_TIMEOUT_SECONDS=1)
+    with echoing(topics) as echo:
+        pending = gateway.client.post("/tasks", json=task("silent"))
+        assert pending.status_code == 504
+        gateway.pause()
+        echo.reply_to(pending.headers["x-correlation-id"], 5)
+        gateway.resume()
+
+        found = until(
+            lambda: (got := gateway.client.get(pending.headers["location"])).status_code == 200 and got, "the result"
+        )
+        assert found.json() == {"task_id": 1, "id": 5}
+        assert "integration_gateway_late_replies_total 1.0" in gateway.client.get("/metrics").text

@@ -1,0 +1,538 @@
+"""The REST interface, with a Kafka of a few lines."""
+
+import asyncio
+import json
+import logging
+import uuid
+
+import httpx
+import pytest
+
+from gateway.app import create_app, stop_waiting
+from gateway.correlation import new_correlation_id
+from gateway.kafka import NotTaken
+from gateway.replies import Reply
+from gateway.settings import GatewaySettings
+from gateway.tasks import BODY_BYTES_MAX, FAILURES
+from shared.messages import ErrorCode
+
+TASK = {"task_id": 1, "task_type": "phone", "data": "canary-7d1f"}
+RESULT = Reply(b'{"task_id":1,"id":7}')
+
+
+class FakeKafka:
+    """Takes tasks, and replies to each at once with what `reply` is; None is silence."""
+
+    def __init__(self):
+        self.sent = []
+        self.reply = RESULT
+        self.refusal = None
+        self.absent = []
+        self.ended = []
+        self.taken = True
+
+    def start(self, replied, forget_until):
+        self.replied = replied
+
+    def close(self):
+        self.closed = True
+
+    def missing(self):
+        return self.absent
+
+    def dead(self):
+        return self.ended
+
+    def send(self, value, headers):
+        loop = asyncio.get_running_loop()
+        if self.refusal is not None:
+            raise self.refusal
+        self.sent.append((value, dict(headers)))
+        sent = loop.create_future()
+        if isinstance(self.taken, Exception):
+            loop.call_soon(sent.set_exception, self.taken)
+        elif self.taken:
+            loop.call_soon(sent.set_result, None)
+        if self.reply is not None:
+            correlation_id = dict(headers)["kafka_correlationId"].decode()
+            loop.call_soon(self.replied, [(correlation_id, self.reply)])
+        return sent
+
+
+class Bench:
+    """An application with its fake, and requests to it, each in an event loop's whole life."""
+
+    def __init__(self):
+        self.kafka = FakeKafka()
+        self.app = create_app(GatewaySettings(), self.kafka)
+
+    @property
+    def waiting(self):
+        return self.app.state.gateway.replies.waiting
+
+    def run(self, conversation):
+        """Run a coroutine function with a client, and see that nothing went wrong unseen in the event loop."""
+        unseen = []
+
+        async def main():
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+            transport = httpx.ASGITransport(self.app)
+            async with (
+                self.app.router.lifespan_context(self.app),
+                httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+            ):
+                return await conversation(client)
+
+        answer = asyncio.run(main())
+        assert unseen == []
+        assert self.waiting == 0
+        return answer
+
+    def request(self, method, path, **options):
+        return self.run(lambda client: client.request(method, path, **options))
+
+    def post(self, body=TASK, headers=None):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.request(
+            "POST", "/tasks", content=content, headers={"Content-Type": "application/json", **(headers or {})}
+        )
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    for name in GatewaySettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def make(**settings):
+        for name, value in {
+            "KAFKA_IMPORT_TOPIC": "import",
+            "KAFKA_RESULT_TOPIC": "results",
+            "REPLY_TIMEOUT_SECONDS": "0.05",
+            **settings,
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        return Bench()
+
+    return make
+
+
+def assert_problem(answer, status, error_code):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body.keys() == {"type", "title", "status", "detail", "error_code", "correlation_id"}
+    assert (body["status"], body["error_code"]) == (status, error_code)
+    assert body["correlation_id"] == answer.headers["x-correlation-id"]
+    assert body["detail"]
+    assert "canary-7d1f" not in answer.text
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_a_task_is_sent_as_it_came_and_answered_with_its_result(bench):
+    run = bench()
+    body = b' {"data": "\\u0438 x", "task_type":"email", "task_id":-5, "more": [1]}\n'
+
+    answer = run.post(body)
+
+    assert (answer.status_code, answer.content) == (200, b'{"task_id":1,"id":7}')
+    assert answer.headers["content-type"] == "application/json"
+    [(value, headers)] = run.kafka.sent
+    assert value == body
+    assert headers == {"kafka_correlationId": answer.headers["x-correlation-id"].encode()}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'],
+)
+def test_json_may_be_called_so_in_several_ways(bench, content_type):
+    assert bench().post(headers={"Content-Type": content_type}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/jsonl", "application/json; charset=latin-1", "application/json, x"]
+)
+def test_a_body_that_is_not_json_by_its_name_is_415(bench, content_type):
+    run = bench()
+
+    assert_problem(run.post(headers={"Content-Type": content_type}), 415, "unsupported_media_type")
+    assert run.kafka.sent == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"canary-7d1f",
+        b"\xff",
+        b'{"task_id":1,"task_type":"phone"',
+        json.dumps({**TASK, "task_id": "1"}).encode(),
+        json.dumps({**TASK, "task_type": "canary-7d1f"}).encode(),
+        json.dumps({**TASK, "data": ""}).encode(),
+        json.dumps({**TASK, "data": "canary-7d1f" * 30}).encode(),
+        b"[" * 300_000,
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_body_that_is_no_task_is_422_and_never_reaches_kafka(bench, body):
+    run = bench()
+
+    assert_problem(run.post(body), 422, "invalid_task")
+    assert run.kafka.sent == []
+
+
+def test_a_body_over_the_limit_is_413_by_its_length_before_it_is_read(bench):
+    run = bench()
+
+    headers = {"Content-Type": "application/json", "Content-Length": str(BODY_BYTES_MAX + 1)}
+    answer_so_far = []
+
+    async def conversation(_):
+        async def receive():
+            assert answer_so_far, "the body was asked for before the answer"
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            answer_so_far.append(message)
+
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await run.app(
+            {"type": "http", "method": "POST", "path": "/tasks", "query_string": b"", "headers": raw}, receive, send
+        )
+
+    run.run(conversation)
+
+    assert answer_so_far[0]["status"] == 413
+    assert (b"connection", b"close") in answer_so_far[0]["headers"]
+    assert json.loads(answer_so_far[1]["body"])["error_code"] == "body_too_large"
+
+
+def test_a_body_without_a_length_is_413_as_soon_as_it_is_too_large(bench):
+    run = bench()
+
+    async def body():
+        for _ in range(3):
+            yield b" " * (BODY_BYTES_MAX // 2)
+
+    headers = {"Content-Type": "application/json"}
+    answer = run.request("POST", "/tasks", content=body(), headers=headers)
+
+    assert_problem(answer, 413, "body_too_large")
+    assert run.kafka.sent == []
+
+
+def test_a_body_of_just_the_limit_is_read(bench):
+    body = json.dumps(TASK).encode()
+
+    assert bench().post(body + b" " * (BODY_BYTES_MAX - len(body))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("invalid_task", 422),
+        ("task_rejected", 422),
+        ("provider_unavailable", 503),
+        ("provider_refused_account", 502),
+        ("internal_error", 500),
+    ],
+)
+def test_a_dead_letter_is_the_error_that_its_code_says(bench, code, status):
+    run = bench()
+    run.kafka.reply = Reply(None, code, "the reason")
+
+    answer = run.post()
+
+    assert_problem(answer, status, code)
+    assert answer.json()["detail"].endswith(": the reason")
+
+
+def test_every_error_code_has_its_status():
+    assert FAILURES.keys() == set(ErrorCode)
+
+
+def test_a_dead_letter_with_a_code_of_its_own_is_an_internal_error(bench):
+    run = bench()
+    run.kafka.reply = Reply(None, "surprise", "")
+
+    assert_problem(run.post(), 500, "internal_error")
+
+
+def test_without_a_reply_in_time_it_is_504_and_the_result_is_found_later(bench):
+    run = bench()
+    run.kafka.reply = None
+
+    async def conversation(client):
+        answer = await client.post("/tasks", json=TASK)
+        pending = await client.get(answer.headers["location"])
+        run.kafka.replied([(answer.headers["x-correlation-id"], RESULT)])
+        return answer, pending, await client.get(answer.headers["location"])
+
+    answer, pending, found = run.run(conversation)
+
+    assert_problem(answer, 504, "reply_timeout")
+    assert answer.headers["location"] == f"/tasks/{answer.headers['x-correlation-id']}"
+    assert pending.status_code == 202
+    assert (found.status_code, found.content) == (200, RESULT.value)
+    assert found.headers["x-correlation-id"] != answer.headers["x-correlation-id"]
+
+
+@pytest.mark.parametrize("prefer", ["respond-async", "wait=0", "respond-async, wait=0"])
+def test_who_prefers_not_to_wait_gets_202_when_kafka_has_the_task(bench, prefer):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    run.kafka.reply = None
+
+    answer = run.post(headers={"Prefer": prefer})
+
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert answer.headers["location"] == f"/tasks/{answer.headers['x-correlation-id']}"
+
+
+def test_who_prefers_to_wait_gets_the_result_if_it_comes_in_time(bench):
+    assert bench(REPLY_TIMEOUT_SECONDS=60).post(headers={"Prefer": "wait=10"}).status_code == 200
+
+
+def test_nobody_waits_longer_than_the_gateway_lets_them(bench):
+    run = bench(REPLY_TIMEOUT_SECONDS=0.05)
+    run.kafka.reply = None
+
+    assert run.post(headers={"Prefer": "wait=999"}).status_code == 202
+
+
+@pytest.mark.parametrize("prefer", [None, "respond-async", "wait=1"])
+def test_a_task_that_kafka_does_not_take_is_503(bench, prefer):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    headers = {"Prefer": prefer} if prefer else {}
+    run.kafka.reply, run.kafka.taken = None, NotTaken("Kafka has not confirmed the task")
+    assert_problem(run.post(headers=headers), 503, "kafka_unavailable")
+
+    run.kafka.refusal = NotTaken("too many tasks wait for Kafka")
+    assert_problem(run.post(headers=headers), 503, "kafka_unavailable")
+
+
+def test_before_the_gateway_hears_all_replies_no_task_is_sent(bench):
+    run = bench()
+    run.kafka.absent = ["the reply consumer's position"]
+
+    assert_problem(run.post(), 503, "kafka_unavailable")
+    assert run.kafka.sent == []
+    ready = run.request("GET", "/health/ready")
+    assert (ready.status_code, ready.json()) == (
+        503,
+        {"status": "missing", "missing": ["the reply consumer's position"]},
+    )
+    assert run.request("GET", "/health/live").status_code == 200
+
+
+def test_a_thread_that_has_ended_makes_the_gateway_not_live(bench):
+    run = bench()
+    run.kafka.ended = ["the thread of replies"]
+
+    assert run.request("GET", "/health/live").status_code == 503
+    assert run.request("GET", "/health/ready").status_code == 503
+
+
+def test_when_too_many_wait_the_next_is_503_before_anything_is_sent(bench):
+    run = bench(REPLY_TIMEOUT_SECONDS=60, WAITING_REPLIES_MAX=3)
+    run.kafka.reply = None
+
+    async def conversation(client):
+        waiting = [asyncio.ensure_future(client.post("/tasks", json=TASK)) for _ in range(3)]
+        while run.waiting < 3:
+            await asyncio.sleep(0)
+        answer = await client.post("/tasks", json=TASK)
+        run.kafka.replied([(headers["kafka_correlationId"].decode(), RESULT) for _, headers in run.kafka.sent])
+        return answer, await asyncio.gather(*waiting)
+
+    answer, others = run.run(conversation)
+
+    assert_problem(answer, 503, "too_many_waiting")
+    assert [other.status_code for other in others] == [200] * 3
+    assert len(run.kafka.sent) == 3
+
+
+def test_replies_reach_the_requests_that_asked_whatever_their_order(bench):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    run.kafka.reply = None
+
+    async def conversation(client):
+        requests = [asyncio.ensure_future(client.post("/tasks", json=TASK)) for _ in range(20)]
+        while run.waiting < 20:
+            await asyncio.sleep(0)
+        ids = [headers["kafka_correlationId"].decode() for _, headers in run.kafka.sent]
+        for number, correlation_id in reversed(list(enumerate(ids))):
+            run.kafka.replied([(correlation_id, Reply(b"%d" % number))])
+        return dict(zip(ids, range(20), strict=True)), await asyncio.gather(*requests)
+
+    numbers, answers = run.run(conversation)
+
+    assert len(numbers) == 20
+    for answer in answers:
+        assert answer.json() == numbers[answer.headers["x-correlation-id"]]
+
+
+def test_a_stop_answers_those_who_wait_that_their_task_will_be_done(bench):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    run.kafka.reply = None
+
+    async def conversation(client):
+        waiting = asyncio.ensure_future(client.post("/tasks", json=TASK))
+        while not run.waiting:
+            await asyncio.sleep(0)
+        stop_waiting(run.app)
+        return await waiting
+
+    assert_problem(run.run(conversation), 504, "reply_timeout")
+
+
+def test_a_caller_who_leaves_is_not_waited_for(bench, monkeypatch):
+    monkeypatch.setattr("gateway.tasks.DISCONNECT_LOOK_SECONDS", 0.01)
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    run.kafka.reply = None
+
+    async def conversation(_):
+        messages = [{"type": "http.request", "body": json.dumps(TASK).encode()}, {"type": "http.disconnect"}]
+        started = []
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            started.append(message)
+
+        headers = [(b"content-type", b"application/json")]
+        await run.app(
+            {"type": "http", "method": "POST", "path": "/tasks", "query_string": b"", "headers": headers}, receive, send
+        )
+        return started
+
+    started, _ = run.run(conversation)
+
+    assert started["status"] == 499
+    assert len(run.kafka.sent) == 1
+
+
+@pytest.mark.parametrize("correlation_id", ["x", "%00", "é", str(uuid.uuid4()), new_correlation_id(0.0), "a" * 5000])
+def test_a_request_that_nobody_remembers_is_404(bench, correlation_id):
+    assert_problem(bench().request("GET", f"/tasks/{correlation_id}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("request_id", ["a", "!~", "x" * 128])
+def test_a_request_id_is_echoed_and_goes_with_the_task(bench, request_id):
+    run = bench()
+
+    answer = run.post(headers={"X-Request-ID": request_id})
+
+    assert answer.headers["x-request-id"] == request_id
+    assert run.kafka.sent[0][1]["X-Request-ID"] == request_id.encode()
+
+
+@pytest.mark.parametrize("request_id", ["", "two words", "x" * 129, "tab\t", "é"])
+def test_a_request_id_of_another_shape_is_ignored(bench, request_id):
+    run = bench()
+
+    answer = run.post(headers={"X-Request-ID": request_id.encode()})
+
+    assert answer.status_code == 200
+    assert "x-request-id" not in answer.headers
+    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId"}
+
+
+def test_an_idempotency_key_and_the_trace_go_with_the_task(bench):
+    run = bench()
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+
+    run.post(headers={"Idempotency-Key": "k" * 255, **trace})
+
+    [(_, headers)] = run.kafka.sent
+    assert headers["idempotency_key"] == b"k" * 255
+    assert {name: headers[name].decode() for name in trace} == trace
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "two words", "é"])
+def test_an_idempotency_key_of_another_shape_is_422(bench, key):
+    run = bench()
+
+    assert_problem(run.post(headers={"Idempotency-Key": key.encode()}), 422, "invalid_idempotency_key")
+    assert run.kafka.sent == []
+
+
+def test_a_trace_that_is_too_long_is_left_out(bench):
+    run = bench()
+
+    run.post(headers={"traceparent": "0" * 65, "tracestate": "x" * 513})
+
+    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error_code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/tasks/", 404, "not_found"),
+        ("GET", "/docs", 404, "not_found"),
+        ("GET", "/tasks", 405, "method_not_allowed"),
+        ("DELETE", "/tasks/1", 405, "method_not_allowed"),
+        ("OPTIONS", "/tasks", 405, "method_not_allowed"),
+        ("BREW", "/tasks", 405, "method_not_allowed"),
+    ],
+)
+def test_what_the_framework_refuses_is_a_problem_as_well(bench, method, path, status, error_code):
+    assert_problem(bench().request(method, path), status, error_code)
+
+
+def test_every_answer_carries_a_correlation_id_of_its_own(bench):
+    run = bench()
+    answers = [run.request("GET", path) for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/")]
+    answers += [run.post(), run.post(b"")]
+
+    assert len({answer.headers["x-correlation-id"] for answer in answers}) == len(answers)
+
+
+def test_an_unforeseen_error_is_a_500_that_is_logged_without_the_task(bench, caplog):
+    run = bench()
+    run.kafka.refusal = RuntimeError("canary-7d1f")
+
+    with caplog.at_level(logging.DEBUG):
+        answer = run.post(headers={"X-Request-ID": "mine"})
+
+    assert_problem(answer, 500, "internal_error")
+    [error] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "unforeseen RuntimeError" in error.getMessage()
+    assert "in post_task" in error.getMessage()
+    assert answer.headers["x-correlation-id"] in error.getMessage()
+    assert "X-Request-ID mine" in caplog.text
+    assert "canary-7d1f" not in caplog.text
+
+
+def test_metrics_count_requests_by_route_and_never_by_what_a_caller_made_up(bench):
+    run = bench()
+    run.post()
+    run.request("GET", "/canary-path")
+    run.request("CANARYMETHOD", "/tasks")
+
+    text = run.request("GET", "/metrics").text
+
+    assert 'integration_gateway_request_seconds_count{method="POST",route="/tasks",status="200"}' in text
+    assert 'integration_gateway_request_seconds_count{method="GET",route="none",status="404"}' in text
+    assert "integration_gateway_waiting_replies 0.0" in text
+    assert "integration_gateway_ready 1.0" in text
+    assert "canary" not in text.lower()
+
+
+def test_openapi_names_every_status_and_what_it_is(bench):
+    run = bench()
+    paths = run.request("GET", "/openapi.json").json()["paths"]
+
+    post, get = paths["/tasks"]["post"]["responses"], paths["/tasks/{correlation_id}"]["get"]["responses"]
+    assert post.keys() == {"200", "202", "413", "415", "422", "500", "502", "503", "504"}
+    assert get.keys() == {"200", "202", "404", "422", "500", "502", "503"}
+    for responses in (post, get):
+        for status, response in responses.items():
+            media_type = "application/json" if status < "300" else "application/problem+json"
+            assert list(response["content"]) == [media_type]
+    assert "requestBody" in paths["/tasks"]["post"]
