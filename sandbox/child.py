@@ -112,7 +112,7 @@ class Child:
 
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """Ask it to end, kill it where it does not in time, and return its exit code; None where it was not started."""
-        self.signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
         if not self._ends_within(seconds):
             self.kill()
         return self.returncode
@@ -122,7 +122,7 @@ class Child:
         self._signal_group(signal.SIGKILL)
         self._ends_within(STOP_SECONDS)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, where it runs."""
         if self.running:
             os.kill(self.pid, number)
