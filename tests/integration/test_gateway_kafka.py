@@ -4,8 +4,6 @@ import contextlib
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -15,8 +13,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from sandbox.child import free_port
-from tests.conftest import ROOT, until
+from tests.conftest import until
 
 SILENT = "silent"
 
@@ -303,24 +300,14 @@ def test_a_stop_lets_waiting_requests_end_and_takes_no_new_ones(start, topics, e
     assert '"stopped"' in gateway.log_text()
 
 
-def test_a_stop_at_any_moment_is_a_clean_one(start, topics):
-    environment = start("gateway")._environment
+def test_a_stop_at_any_moment_is_a_clean_one(start):
     for moment in (0.0, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway"],
-            env={**environment, "GATEWAY_PORT": str(free_port())},
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-        )
-        try:
-            until(lambda process=process: has_taken_signals(process.pid), "the program's first line")
-            time.sleep(moment)  # the moment is what is tested
-            process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
-        finally:
-            process.kill()
-        assert process.returncode == 0, f"after {moment} seconds: {errors.decode()}"
-        assert b"Traceback" not in errors, f"after {moment} seconds: {errors.decode()}"
+        gateway = start("gateway", wait=False)
+        until(lambda gateway=gateway: has_taken_signals(gateway.pid), "the program's first line")
+        time.sleep(moment)  # the moment is what is tested
+
+        assert gateway.stop() == 0, f"after {moment} seconds: {gateway.log_text()}"
+        assert "Traceback" not in gateway.log_text(), f"after {moment} seconds: {gateway.log_text()}"
 
 
 def has_taken_signals(pid):
