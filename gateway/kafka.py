@@ -301,17 +301,15 @@ class Kafka:
             headers = dict(message.headers() or ())  # of two with one name the last one counts
         except UnicodeDecodeError:  # no gateway has made them
             return None
-        correlation_id = headers.get(CORRELATION_ID_HEADER)
-        if correlation_id is None:
-            return None
+        correlation_id = _text(headers.get(CORRELATION_ID_HEADER))
         if message.topic() == self._dead_letter_topic:
             reason = _text(headers.get(f"{DEAD_LETTER_HEADER_PREFIX}exception-message"))[:REASON_CHARACTERS_MAX]
             code = _text(headers.get(ERROR_CODE_HEADER)) or ErrorCode.INTERNAL_ERROR
-            return _text(correlation_id), Reply(None, code, reason)
+            return correlation_id, Reply(None, code, reason)
         value = message.value()
         if value is None or len(value) > RESULT_BYTES_MAX:
             return None
-        return _text(correlation_id), Reply(value)
+        return correlation_id, Reply(value)
 
     # In the thread of topics -----------------------------------------------------------------------------------------
 

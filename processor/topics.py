@@ -27,7 +27,7 @@ class Topics:
         Args:
             connection: librdkafka's connection properties.
         """
-        self._admin = AdminClient({**connection, "log_level": 2}, logger=logger)
+        self._admin = AdminClient(connection, logger=logging.getLogger("librdkafka"))
 
     def ensure(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
         """Wait until all topics are there, making those that are missing. Blocks; a signal handler may raise out of it.

@@ -2,11 +2,17 @@
 
 import logging
 import os
+import re
 import sys
+import time
 
 import structlog
 
 from shared.settings import LogFormat, LogLevel
+
+
+KAFKA_LINE_SECONDS = 30.0
+"""Between two lines of the same kind by a Kafka client: in an outage each says the same several times a second."""
 
 
 def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
@@ -34,6 +40,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
+    handler.addFilter(_KafkaLines())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -50,3 +57,22 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+class _KafkaLines(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Pass what is not by a Kafka client, and of what is the first of its kind in a while."""
+        if not record.name.startswith(("quixstreams.kafka", "librdkafka")):
+            return True
+        kind = re.sub(r"\d+", "", record.getMessage())[:100]
+        now = time.monotonic()
+        if now - self._said_at.get(kind, -KAFKA_LINE_SECONDS) < KAFKA_LINE_SECONDS:
+            return False
+        if len(self._said_at) > 1000:  # kinds are few; should they not be, forget rather than grow
+            self._said_at.clear()
+        self._said_at[kind] = now
+        return True

@@ -240,19 +240,18 @@ class Topics:
 
     def read(self):
         """Take in what has come on the result and the dead-letter topic, and return all that ever came."""
-        while messages := self.consumer.consume(1000, 0.1):
-            for message in messages:
-                assert message.error() is None, message.error()
-                self.seen.append(
-                    Seen(
-                        message.topic(),
-                        message.partition(),
-                        message.offset(),
-                        message.key(),
-                        message.value(),
-                        message.headers() or [],
-                    )
+        for message in self.consumer.consume(5000, 0.1):
+            assert message.error() is None, message.error()
+            self.seen.append(
+                Seen(
+                    message.topic(),
+                    message.partition(),
+                    message.offset(),
+                    message.key(),
+                    message.value(),
+                    message.headers() or [],
                 )
+            )
         return self.seen
 
     def read_results(self):

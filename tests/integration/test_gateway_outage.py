@@ -1,9 +1,12 @@
 """The gateway while its Kafka is away. Each test has a broker of its own, to stop and kill."""
 
+import asyncio
 import time
 
 import pytest
+from confluent_kafka import KafkaError
 
+import gateway.kafka
 from sandbox.kafka import Kafka
 from tests.conftest import ended_at_last, until
 from tests.integration.test_gateway_kafka import echoing, task
@@ -77,3 +80,32 @@ def test_a_result_that_comes_while_the_gateway_cannot_hear_it_is_found_afterward
         )
         assert found.json() == {"task_id": 1, "id": 5}
         assert "integration_gateway_late_replies_total 1.0" in gateway.client.get("/metrics").text
+
+
+def test_a_producer_that_has_failed_for_good_is_replaced(topics):
+    broken = KafkaError(KafkaError._FATAL, "made up by the test", True)
+
+    async def conversation():
+        kafka = gateway.kafka.Kafka(
+            {"bootstrap.servers": topics.kafka.bootstrap_servers},
+            import_topic=topics.name,
+            dead_letter_topic=topics.dead_letters,
+            topics={topics.name: {}, topics.results: {}, topics.dead_letters: {}},
+            partitions=1,
+            remembered_seconds=60,
+            remembered_max=100,
+        )
+        kafka.start(lambda replies: None, lambda until: None)
+        async with asyncio.timeout(30):
+            while kafka.missing():
+                await asyncio.sleep(0.02)
+            await kafka.send(b"1", [])
+            before = kafka._producer
+            kafka._note_error(broken)
+            while kafka._producer is before:
+                await asyncio.sleep(0.02)
+            await kafka.send(b"2", [])
+        assert kafka.dead() == []
+        await asyncio.to_thread(kafka.close)
+
+    asyncio.run(conversation())

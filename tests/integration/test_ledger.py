@@ -352,7 +352,7 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
         looking_up = asyncio.ensure_future(ledger.finished(TOPIC, 0))
         await until(lambda: not ledger.connected, "the ledger notices")
         assert not any(waiting.done() for waiting in (*writing, looking_up))
-        await asyncio.to_thread(own_database.postgres.start_soon)
+        own_database.postgres.start_soon()  # from this thread: it would end with another one
         ids = await asyncio.gather(*writing)
         await looking_up
         return ids

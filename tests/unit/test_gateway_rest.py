@@ -78,6 +78,7 @@ class Bench:
             asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
             transport = httpx.ASGITransport(self.app)
             async with (
+                asyncio.timeout(20),
                 self.app.router.lifespan_context(self.app),
                 httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
             ):

@@ -1,0 +1,322 @@
+"""One suite over all providers and the real transport, against the simulators over real HTTP."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from pydantic import SecretStr
+
+from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
+from processor.providers.call import ANSWER_BYTES_MAX, provider_transport
+from processor.providers.dadata import dadata
+from processor.providers.yandexgpt import yandexgpt
+from sandbox.child import free_port
+from tests.conftest import PATIENCE_SECONDS, until
+
+CANARY = "8 916 823 34 54 canary-7d1f"
+KEYS = ("key-3c9a", "secret-3c9a")
+
+
+def provider_of(kind, url, transport, key=KEYS[0]):
+    """Return the provider as the processor makes it."""
+    if kind == "gpt":
+        return yandexgpt(
+            url=url, api_key=SecretStr(key), folder_id="folder", model="yandexgpt-lite/latest", transport=transport
+        )
+    return dadata(kind, url=url, api_key=SecretStr(key), secret_key=SecretStr(KEYS[1]), transport=transport)
+
+
+@contextlib.asynccontextmanager
+async def opened(kind, url, connections_max=100, **options):
+    """Open a transport and the provider over it."""
+    async with provider_transport(connections_max) as transport:
+        yield provider_of(kind, url, transport, **options)
+
+
+def ask(kind, url, data=CANARY, within_seconds=PATIENCE_SECONDS, **options):
+    """Ask the provider once."""
+
+    async def main():
+        async with opened(kind, url, **options) as provider, asyncio.timeout(within_seconds):
+            return await provider(data)
+
+    return asyncio.run(main())
+
+
+def refused(error_type, kind, url, **options):
+    """Ask the provider, which must raise the error and say nothing that is not its to say."""
+    with pytest.raises(error_type) as raised:
+        ask(kind, url, **options)
+    assert not any(word in str(raised.value) for word in ("canary", *KEYS))
+    return raised.value
+
+
+@pytest.fixture(params=["phone", "email", "gpt"])
+def kind(request):
+    return request.param
+
+
+def test_a_phone_is_cleaned(simulators):
+    assert ask("phone", simulators.url, "8 916 823 34 54")["phone"] == "+7 916 823-34-54"
+
+
+def test_an_email_is_cleaned(simulators):
+    assert ask("email", simulators.url, "serega@yandex/ru")["email"] == "serega@yandex.ru"
+
+
+def test_a_prompt_is_answered(simulators):
+    answer = ask("gpt", simulators.url, "Столица России?")
+
+    assert answer["alternatives"][0]["message"]["text"] == "Вы спросили: Столица России?"
+    assert answer.keys() == {"alternatives", "usage", "modelVersion"}
+
+
+@pytest.mark.parametrize("data", ["Ёлка 🌲 中文", 'кавычки " и \\ и \n', "\0", "8" * 10_000], ids=ascii)
+def test_any_text_arrives_as_it_is(simulators, kind, data):
+    ask(kind, simulators.url, data)
+
+    assert simulators.requests()["answered"] == {data: 1}
+
+
+STATUSES = {
+    400: TaskRejected,
+    401: AccountRefused,
+    402: AccountRefused,
+    403: AccountRefused,
+    404: UnexpectedAnswer,
+    405: UnexpectedAnswer,
+    408: ProviderUnavailable,
+    413: TaskRejected,
+    414: TaskRejected,
+    415: UnexpectedAnswer,
+    422: TaskRejected,
+    429: ProviderUnavailable,
+    500: ProviderUnavailable,
+    502: ProviderUnavailable,
+    503: ProviderUnavailable,
+    504: ProviderUnavailable,
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_is_the_error_that_says_what_to_do(simulators, kind, status):
+    simulators.control(faults=[{"kind": "status", "status": status}])
+
+    error = refused(STATUSES[status], kind, simulators.url)
+
+    assert str(status) in str(error)
+    assert simulators.calls(kind) == 1
+    if isinstance(error, ProviderUnavailable):
+        assert error.retryable
+        assert error.retry_after_seconds is None
+
+
+def test_status_501_is_not_worth_asking_again(simulators, kind):
+    simulators.control(faults=[{"kind": "status", "status": 501}])
+
+    assert not refused(ProviderUnavailable, kind, simulators.url).retryable
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_wait_that_a_provider_asks_for_is_passed_on(simulators, kind, status):
+    simulators.control(faults=[{"kind": "status", "status": status, "retry_after": 7}])
+
+    assert refused(ProviderUnavailable, kind, simulators.url).retry_after_seconds == 7
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(simulators, kind, status):
+    async def redirect(reader, writer):
+        request = await reader.readuntil(b"\r\n\r\n")
+        path = request.split()[1].decode()
+        answer = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {simulators.url}{path}\r\nContent-Length: 0\r\n\r\n"
+        writer.write(answer.encode())
+        await writer.drain()
+        writer.close()
+
+    async def main():
+        async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with opened(kind, f"http://127.0.0.1:{port}") as provider, asyncio.timeout(PATIENCE_SECONDS):
+                await provider(CANARY)
+
+    with pytest.raises(UnexpectedAnswer, match=str(status)):
+        asyncio.run(main())
+
+    assert simulators.calls(kind) == 0
+
+
+def test_a_wrong_key_is_the_accounts_fault(simulators, kind):
+    error = refused(AccountRefused, kind, simulators.url, key="wrong")
+
+    assert "token" not in str(error), "DaData's own text repeats the key"
+
+
+@pytest.mark.parametrize("fault", ["close", "cut", "junk", "wrong_shape", "huge"])
+def test_an_answer_that_is_none_can_be_asked_for_again(simulators, kind, fault):
+    simulators.control(faults=[{"kind": fault, "times": 1}])
+
+    async def main():
+        async with opened(kind, simulators.url, connections_max=1) as provider, asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(ProviderUnavailable) as raised:
+                await provider(CANARY)
+            await provider(CANARY)  # the pool's only connection is usable or replaced
+        return raised.value
+
+    error = asyncio.run(main())
+
+    assert error.retryable
+    assert "canary" not in str(error)
+    assert simulators.requests()["providers"][kind][f"fault_{fault}"] == 1
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(simulators, kind):
+    simulators.control(faults=[{"kind": "huge"}])
+
+    assert str(ANSWER_BYTES_MAX) in str(refused(ProviderUnavailable, kind, simulators.url))
+
+
+def test_an_answer_with_a_nul_in_it_is_an_answer(simulators, kind):
+    simulators.control(faults=[{"kind": "nul"}])
+
+    answer = ask(kind, simulators.url)
+
+    assert "\0" in (answer["alternatives"][0]["message"]["text"] if kind == "gpt" else answer["source"])
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_an_answer_that_does_not_end_is_left_when_the_time_is_over(simulators, kind, fault):
+    simulators.control(faults=[{"kind": fault, "times": 1}])
+
+    async def main():
+        async with opened(kind, simulators.url, connections_max=1) as provider:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await provider(CANARY)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await provider(CANARY)  # its connection is free again
+
+    asyncio.run(main())
+
+    assert simulators.requests()["providers"][kind][f"fault_{fault}"] == 1
+
+
+def test_the_content_filter_rejects_the_task(simulators):
+    simulators.control(faults=[{"kind": "content_filter"}])
+
+    refused(TaskRejected, "gpt", simulators.url)
+
+
+def test_a_truncated_answer_is_an_answer(simulators):
+    simulators.control(faults=[{"kind": "truncated"}])
+
+    assert ask("gpt", simulators.url)["alternatives"][0]["status"] == "ALTERNATIVE_STATUS_TRUNCATED_FINAL"
+
+
+def test_no_connection_can_be_tried_again(kind):
+    error = refused(ProviderUnavailable, kind, f"http://127.0.0.1:{free_port()}")
+
+    assert error.retryable
+
+
+def test_a_host_that_does_not_exist_can_be_tried_again(kind):
+    assert refused(ProviderUnavailable, kind, "http://provider.invalid").retryable
+
+
+def test_a_server_that_speaks_no_tls_can_be_tried_again(simulators, kind):
+    refused(ProviderUnavailable, kind, simulators.url.replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_proxies_of_the_environment_are_ignored(simulators, kind, monkeypatch, name):
+    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    ask(kind, simulators.url)
+
+    assert simulators.calls(kind) == 1
+
+
+class Relay:
+    """A TCP relay to the simulators that counts the connections it takes."""
+
+    def __init__(self, url):
+        self._target = url.removeprefix("http://").split(":")
+        self.connections = 0
+        self._serving = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._serving.wait(PATIENCE_SECONDS)
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _serve(self):
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with await asyncio.start_server(self._take, "127.0.0.1", 0) as server:
+            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            self._serving.set()
+            await self._stop.wait()
+
+    async def _take(self, reader, writer):
+        self.connections += 1
+        there_reader, there_writer = await asyncio.open_connection(*self._target)
+        await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
+
+
+async def _copy(reader, writer):
+    with contextlib.closing(writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+
+
+def test_a_hundred_calls_one_after_the_other_open_one_connection(simulators, kind):
+    simulators.control(latency_ms=0)
+
+    async def main(url):
+        async with opened(kind, url) as provider:
+            for number in range(100):
+                await provider(f"8 916 {number}")
+
+    with Relay(simulators.url) as relay:
+        asyncio.run(main(relay.url))
+
+    assert relay.connections == 1
+    assert simulators.calls(kind) == 100
+
+
+def test_calls_at_once_open_no_more_connections_than_allowed(simulators, kind):
+    async def main(url):
+        async with opened(kind, url, connections_max=5) as provider:
+            await asyncio.gather(*(provider(f"8 916 {number}") for number in range(50)))
+
+    with Relay(simulators.url) as relay:
+        asyncio.run(main(relay.url))
+
+    assert relay.connections == 5
+    assert simulators.calls(kind) == 50
+    assert simulators.requests()["most_in_flight"][kind] <= 5
+
+
+def test_a_call_that_is_cancelled_leaves_its_connection_to_the_next(simulators, kind):
+    simulators.control(faults=[{"kind": "hang", "times": 1}])
+
+    async def main():
+        async with opened(kind, simulators.url, connections_max=1) as provider:
+            hanging = asyncio.ensure_future(provider(CANARY))
+            await asyncio.to_thread(until, lambda: simulators.calls(kind) == 1, "the request has arrived")
+            hanging.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await hanging
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await provider(CANARY)
+
+    asyncio.run(main())
+
+    assert simulators.calls(kind) == 2

@@ -1,0 +1,182 @@
+"""sql/ in a real PostgreSQL: what it makes, that it can run again, and what its role may do."""
+
+import psycopg
+import pytest
+
+TABLES = ("integration_service", "ledger")
+
+EVERYTHING = """
+SELECT 'column', table_name, column_name, ordinal_position::text, data_type, udt_name, is_nullable, column_default
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL
+SELECT 'grant', table_name, grantee, privilege_type, is_grantable, NULL, NULL, NULL
+FROM information_schema.table_privileges WHERE table_schema = 'public'
+UNION ALL
+SELECT 'index', tablename, indexname, indexdef, NULL, NULL, NULL, NULL FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT 'label', enumtypid::regtype::text, enumlabel, enumsortorder::text, NULL, NULL, NULL, NULL FROM pg_enum
+UNION ALL
+SELECT 'sequence', sequencename, last_value::text, start_value::text, NULL, NULL, NULL, NULL FROM pg_sequences
+ORDER BY 1, 2, 3, 4
+"""
+
+
+def write(database, offset):
+    """Enter a position and its row, and return the id."""
+    [(row_id,)] = database.query(
+        """
+        WITH entered AS (
+            INSERT INTO ledger (topic_id, partition, "offset") VALUES ('topic-id', 0, %s) RETURNING id
+        )
+        INSERT INTO integration_service SELECT id, '{"kept": true}', 'gpt' FROM entered RETURNING id
+        """,
+        offset,
+    )
+    return row_id
+
+
+def test_running_it_again_changes_nothing(database):
+    for offset in range(3):
+        write(database, offset)
+    before = database.query(EVERYTHING), database.rows(), database.query("SELECT * FROM ledger")
+
+    database.postgres.apply_schema(database.name)
+
+    assert (database.query(EVERYTHING), database.rows(), database.query("SELECT * FROM ledger")) == before
+
+
+def test_running_it_again_in_an_empty_database_changes_nothing(database):
+    before = database.query(EVERYTHING)
+
+    database.postgres.apply_schema(database.name)
+
+    assert database.query(EVERYTHING) == before
+    assert write(database, 0) == 1
+
+
+def test_the_table_has_the_three_promised_columns_and_no_fourth(database):
+    columns = database.query(
+        """
+        SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+        WHERE attrelid = 'integration_service'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+        """
+    )
+    [(primary_key,)] = database.query(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = 'integration_service'::regclass AND contype = 'p'"
+    )
+    [(labels,)] = database.query("SELECT enum_range(NULL::task_type)::text[]")
+
+    assert columns == [("id", "bigint", True), ("data", "jsonb", True), ("task_type", "task_type", True)]
+    assert primary_key == "PRIMARY KEY (id)"
+    assert labels == ["phone", "email", "gpt"]
+
+
+def test_a_database_with_rows_but_no_entries_goes_on_after_the_highest_id(database):
+    database.query("""INSERT INTO integration_service VALUES (17, '{}', 'phone'), (4000000000, '{}', 'email')""")
+
+    database.postgres.apply_schema(database.name)
+
+    assert write(database, 0) == 4_000_000_001
+
+
+def test_a_database_with_rows_from_before_there_was_a_ledger_goes_on_after_the_highest_id(database):
+    database.query("DROP TABLE ledger")
+    database.query("""INSERT INTO integration_service VALUES (41, '{}', 'phone')""")
+
+    database.postgres.apply_schema(database.name)
+
+    assert write(database, 0) == 42
+
+
+def test_ids_never_come_again_though_their_rows_and_entries_are_deleted(database):
+    last = [write(database, offset) for offset in range(5)][-1]
+    database.query("DELETE FROM integration_service WHERE id > 2")
+    database.query("DELETE FROM ledger")
+
+    database.postgres.apply_schema(database.name)
+
+    assert write(database, 9) == last + 1
+
+
+@pytest.fixture
+def as_processor(database):
+    """A connection with the role of sql/ and nothing more."""
+    database.query("CREATE TABLE of_another_service (secret TEXT)")
+    connection = psycopg.connect(
+        host=database.postgres.host,
+        port=database.postgres.port,
+        user="processor",
+        password="processor",
+        dbname=database.name,
+        autocommit=True,
+    )
+    with connection:
+        yield connection
+
+
+def test_the_role_may_select_insert_and_delete(database, as_processor):
+    as_processor.execute("""INSERT INTO ledger (topic_id, partition, "offset") VALUES ('topic-id', 0, 0)""")
+    as_processor.execute("""INSERT INTO integration_service VALUES (1, '{}', 'phone')""")
+
+    for table in TABLES:
+        assert len(as_processor.execute(f"SELECT * FROM {table}").fetchall()) == 1
+        as_processor.execute(f"DELETE FROM {table}")
+        assert database.query(f"SELECT * FROM {table}") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(
+            statement.format(table)
+            for table in TABLES
+            for statement in (
+                "UPDATE {} SET id = DEFAULT",
+                "TRUNCATE {}",
+                "DROP TABLE {}",
+                "ALTER TABLE {} ADD COLUMN more TEXT",
+                "CREATE INDEX ON {} (id)",
+            )
+        ),
+        "CREATE TABLE more (id BIGINT)",
+        "CREATE SCHEMA more",
+        "CREATE ROLE more",
+        "DROP TYPE task_type",
+        "ALTER TYPE task_type ADD VALUE 'sms'",
+        "SELECT setval('ledger_id_seq', 1)",
+        "SELECT * FROM of_another_service",
+    ],
+)
+def test_the_role_may_do_nothing_else(database, as_processor, statement):
+    before = database.query(EVERYTHING)
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        as_processor.execute(statement)
+
+    assert database.query(EVERYTHING) == before
+
+
+def test_the_role_cannot_pass_its_privileges_on(database, as_processor):
+    before = database.query(EVERYTHING)
+
+    for table in TABLES:  # PostgreSQL only warns that nothing was granted
+        as_processor.execute(f"GRANT SELECT ON {table} TO PUBLIC")
+
+    assert database.query(EVERYTHING) == before
+
+
+def test_the_role_has_three_privileges_on_two_tables_and_no_others(database):
+    granted = database.query(
+        "SELECT table_schema, table_name, privilege_type FROM information_schema.table_privileges "
+        "WHERE grantee IN ('integration_service', 'processor')"
+    )
+    [attributes] = database.query(
+        "SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls "
+        "FROM pg_roles WHERE rolname = 'integration_service'"
+    )
+
+    assert sorted(granted) == sorted(
+        ("public", table, privilege) for table in TABLES for privilege in ("SELECT", "INSERT", "DELETE")
+    )
+    assert not any(attributes)

@@ -1,0 +1,273 @@
+"""What must hold when programs, Kafka or PostgreSQL end, by whatever means: nothing lost, one row and one id a task."""
+
+import json
+import signal
+import time
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewTopic
+
+from tests.conftest import until
+
+
+@pytest.fixture(autouse=True)
+def _services_are_back(kafka, postgres):
+    yield
+    for service in (kafka, postgres):
+        if not service.running:
+            service.start()
+
+
+def all_done(topics, database, tasks):
+    """Wait until every task has a result, and check that it is one task, one row, one id."""
+    until(lambda: len(topics.read_results()) == tasks, f"{tasks} distinct tasks on the result topic", seconds=120)
+    results = topics.read_results()
+    rows = database.rows()
+    assert sorted(results) == list(range(tasks))
+    assert all(len(set(ids)) == 1 for ids in results.values()), "a task with two ids"
+    assert {ids[0] for ids in results.values()} == rows.keys(), "a result without a row, or a row without a result"
+    assert topics.read_dead_letters() == []
+    until(lambda: topics.lag() == 0, "all offsets to be committed")
+    return results
+
+
+def repeated(counts):
+    return sum(count - 1 for count in counts if count > 1)
+
+
+def test_a_replica_that_is_killed_in_the_middle_of_5000_tasks_loses_and_doubles_nothing(
+    topics, database, simulators, start_processor
+):
+    simulators.control(latency_ms=50, remember_inputs=True)
+    processor = start_processor(DADATA_CONCURRENT_REQUESTS=256)
+    topics.send_tasks(range(5000))
+    until(lambda: len(topics.read_results()) > 1000, "some results")
+
+    processor.kill()
+    start_processor(DADATA_CONCURRENT_REQUESTS=256)
+
+    all_done(topics, database, 5000)
+    answered = simulators.requests()["answered"]
+    assert len(answered) == 5000
+    assert repeated(answered.values()) <= 256, "more was paid twice than was in flight"
+
+
+def test_a_clean_stop_in_the_middle_repeats_no_result_and_no_paid_call(topics, database, simulators, start_processor):
+    simulators.control(latency_ms=50, remember_inputs=True)
+    processor = start_processor(DADATA_CONCURRENT_REQUESTS=64, IN_FLIGHT_MAX=300)
+    topics.send_tasks(range(3000))
+    until(lambda: len(topics.read_results()) > 500, "some results")
+
+    assert processor.stop() == 0
+    assert len(topics.read_results()) < 3000, "stopped too late to prove anything"
+    start_processor(DADATA_CONCURRENT_REQUESTS=256)
+
+    results = all_done(topics, database, 3000)
+    assert repeated(map(len, results.values())) == 0
+    assert repeated(simulators.requests()["answered"].values()) == 0
+
+
+def test_scaling_from_one_to_three_and_back_repeats_no_result_and_no_paid_call(
+    topics, database, simulators, start_processor
+):
+    simulators.control(latency_ms=100, remember_inputs=True)
+    settings = {"DADATA_CONCURRENT_REQUESTS": 32, "IN_FLIGHT_MAX": 500}
+    first = start_processor(**settings)
+    topics.send_tasks(range(4000))
+    until(lambda: len(topics.read_results()) > 200, "some results")
+
+    others = [start_processor(**settings), start_processor(**settings)]
+    until(lambda: all("assigned" in other.log_text() for other in others), "the others to get partitions")
+    until(lambda: len(topics.read_results()) > 1500, "results of all three")
+    assert len(topics.read_results()) < 4000, "scaled too late to prove anything"
+    assert [first.stop(), others[0].stop()] == [0, 0]
+
+    results = all_done(topics, database, 4000)
+    assert repeated(map(len, results.values())) == 0
+    assert repeated(simulators.requests()["answered"].values()) == 0
+
+
+def test_work_that_outlasts_a_stop_is_handed_back_and_done_by_the_next(topics, database, simulators, start_processor):
+    simulators.control(latency_ms=0, faults=[{"kind": "hang", "times": 1}])
+    processor = start_processor(SHUTDOWN_SECONDS=1, PROVIDER_TIMEOUT_SECONDS=600)
+    topics.send_tasks(range(10))
+    until(lambda: len(topics.read_results()) == 9, "all but one")
+
+    assert processor.stop() == 0
+    assert "1 records in flight go to" in processor.log_text()
+    start_processor()
+
+    all_done(topics, database, 10)
+
+
+def test_postgresql_may_be_away_and_an_answer_that_was_paid_for_waits_for_it(
+    topics, database, postgres, simulators, start_processor
+):
+    processor = start_processor(IN_FLIGHT_MAX=200)
+    topics.send_tasks(range(100))
+    until(lambda: len(topics.read_results()) == 100, "every partition to be read from")
+    postgres.kill()
+    topics.send_tasks(range(100, 600))
+    until(lambda: simulators.calls("phone") >= 300, "tasks up to the limit to be asked for")
+    until(lambda: "PostgreSQL cannot be used" in processor.log_text(), "the outage to be told")
+    assert processor.answers("/health/ready", 503)
+    assert processor.answers("/health/live", 200)
+
+    postgres.start()
+
+    all_done(topics, database, 600)
+    assert repeated(simulators.requests()["answered"].values()) == 0
+    assert processor.running
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_kafka_may_be_away_and_both_programs_go_on_by_themselves(
+    start, topics, database, kafka, simulators, start_processor, fault
+):
+    simulators.control(latency_ms=50, remember_inputs=True)
+    processor = start_processor()
+    gateway = start("gateway")
+    topics.send_tasks(range(1000))
+    until(lambda: len(topics.read_results()) > 100, "some results")
+
+    if fault == "kill":
+        kafka.kill()
+        until(lambda: gateway.answers("/health/ready", 503), "the gateway to notice")
+        answer = gateway.client.post("/tasks", json={"task_id": -1, "task_type": "phone", "data": "1"})
+        assert (answer.status_code, answer.json()["error_code"]) == (503, "kafka_unavailable")
+        assert "retry-after" in answer.headers
+        kafka.start()
+    else:
+        kafka.pause()
+        time.sleep(3)  # the fault itself, not a wait for something
+        kafka.resume()
+
+    all_done(topics, database, 1000)
+    until(lambda: gateway.answers("/health/ready"), "the gateway to be ready again")
+    answer = gateway.client.post("/tasks", json={"task_id": 1000, "task_type": "phone", "data": "1"})
+    assert answer.status_code == 200
+    assert processor.running
+    assert gateway.running
+
+
+def test_programs_may_be_started_before_kafka_and_postgresql(
+    start, topics, database, kafka, postgres, simulators, start_processor
+):
+    kafka.kill()
+    postgres.kill()
+    processor = start_processor(wait=False)
+    gateway = start("gateway", wait=False)
+    until(lambda: "waiting for Kafka" in processor.log_text(), "the processor to say what it waits for")
+    until(lambda: gateway.answers("/health/live") and gateway.answers("/health/ready", 503), "the gateway to wait")
+    kafka.start()
+    postgres.start()
+    processor.wait()
+    gateway.wait()
+
+    answer = gateway.client.post("/tasks", json={"task_id": 1, "task_type": "phone", "data": "8 916"})
+
+    assert answer.status_code == 200
+
+
+def test_an_import_topic_that_is_made_again_is_another_topic_and_its_records_are_not_taken_for_done(
+    topics, database, start_processor
+):
+    start_processor().stop()
+    topics.send_tasks(range(50))
+    processor = start_processor()
+    until(lambda: len(topics.read_results()) == 50, "the results")
+    processor.stop()
+
+    topics.admin.delete_topics([topics.name])[topics.name].result(30)
+    until(lambda: topics.name not in topics.admin.list_topics(timeout=10).topics, "the topic to be gone")
+
+    def made_again():
+        try:
+            topics.admin.create_topics([NewTopic(topics.name, topics.partitions)])[topics.name].result(30)
+        except KafkaException:  # Kafka may still be at deleting it
+            return False
+        return True
+
+    until(made_again, "the topic to be made again")
+    topics.send_tasks(range(50, 100))
+    start_processor(KAFKA_CONSUMER_GROUP=f"{topics.name}-other")
+
+    until(lambda: len(topics.read_results()) == 100, "the results of the topic made again")
+    assert len(database.rows()) == 100
+
+
+def test_records_that_a_group_reads_again_from_the_start_get_their_first_ids_and_are_not_paid_again(
+    topics, database, simulators, start_processor
+):
+    processor = start_processor()
+    topics.send_tasks(range(200))
+    until(lambda: len(topics.read_results()) == 200, "the results")
+    processor.stop()
+
+    start_processor(KAFKA_CONSUMER_GROUP=f"{topics.name}-other")
+
+    until(lambda: all(len(ids) == 2 for ids in topics.read_results().values()), "every result again")
+    assert all(len(set(ids)) == 1 for ids in topics.read_results().values())
+    assert len(database.rows()) == 200
+    assert repeated(simulators.requests()["answered"].values()) == 0
+
+
+@pytest.mark.parametrize("package", ["processor", "gateway"])
+def test_a_stop_at_any_moment_from_the_first_is_clean(start, database, package):
+    for milliseconds in range(60, 2000, 240):
+        program = start(package, database.environment, wait=False)
+        time.sleep(milliseconds / 1000)  # the moment that is tested
+        program.send_signal(signal.SIGTERM)
+        assert program.stop() == 0, (milliseconds, program.log_text())
+
+
+@pytest.mark.parametrize(
+    ("package", "setting", "value"),
+    [
+        ("processor", "KAFKA_IMPORT_TOPIC", None),
+        ("processor", "POSTGRES_PASSWORD", None),
+        ("processor", "TASK_TYPES", "fax"),
+        ("gateway", "KAFKA_RESULT_TOPIC", None),
+        ("gateway", "WAITING_REPLIES_MAX", "many"),
+        ("gateway", "GATEWAY_PORT", "0"),
+    ],
+)
+def test_a_missing_or_wrong_setting_ends_a_program_with_one_line_that_names_it(
+    start, database, package, setting, value
+):
+    program = start(package, database.environment, wait=False, **{setting: value})
+
+    until(lambda: not program.running, "the program to end")
+
+    assert program.returncode == 2
+    [line] = program.log_text().splitlines()
+    assert line.startswith(f"{package}: {setting}: ")
+
+
+def test_every_setting_of_a_port_that_is_taken_is_named(start, database, kafka):
+    for package, setting in [("processor", "PROCESSOR_HTTP_PORT"), ("gateway", "GATEWAY_PORT")]:
+        program = start(package, database.environment, wait=False, **{setting: kafka.port})
+        until(lambda program=program: not program.running, "the program to end")
+        assert program.returncode == 2
+        assert setting in program.log_text().splitlines()[-1]
+
+
+def test_results_appear_only_after_their_rows(topics, database, start_processor):
+    start_processor()
+    topics.send_tasks(range(1000))
+    seen = 0
+    while seen < 1000:
+        results = topics.read_results()
+        rows = database.rows()
+        assert all(row_id in rows for ids in results.values() for row_id in ids)
+        seen = len(results)
+
+
+def test_large_and_slow_work_does_not_delay_other_providers(topics, database, simulators, start_processor):
+    simulators.control(latency_ms=0, faults=[{"kind": "hang", "provider": "gpt"}])
+    start_processor(YANDEXGPT_CONCURRENT_REQUESTS=2)
+    topics.send(*(json.dumps({"task_id": -n, "task_type": "gpt", "data": "?"}).encode() for n in range(1, 1001)))
+    topics.send_tasks(range(200))
+
+    until(lambda: len(topics.read_results()) == 200, "all phone results while gpt hangs")
