@@ -27,7 +27,7 @@ from prometheus_client import Gauge
 with warnings.catch_warnings(record=True):
     from quixstreams.kafka.configuration import ConnectionConfig
 
-from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication, HandedBack
+from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication
 from processor.enrich import Enrich, Lane
 from processor.health import serve_health
 from processor.ledger import FinishedRecords, Ledger
@@ -133,12 +133,8 @@ def run(settings: ProcessorSettings) -> None:
             settings.kafka_dead_letter_topic,
             settings.consumer_group(),
         )
-        try:
-            app.run()
-        except HandedBack as left:
-            logger.warning("stopped: %s", left)
-        else:
-            logger.info("stopped: nothing was in flight")
+        app.run()
+        logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
         asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
 
 

@@ -1,6 +1,6 @@
 """An operator that Quix Streams lacks: `apply` with a coroutine, many records in flight, in one dataframe.
 
-    sdf = apply_async(sdf, call_provider, loop=loop).dataframe
+    sdf = apply_async(sdf, call_provider, loop=loop, ...).dataframe
 
 Records go downstream as their coroutines finish, each under its own message context, so that `to_topic`, key, headers
 and timestamp work as if nothing had happened. Nothing is committed past an unfinished record. This is the only file
@@ -18,11 +18,12 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from confluent_kafka import KafkaException, TopicPartition
 from quixstreams import Application
@@ -63,7 +64,21 @@ class Record:
 
 
 class HandedBack(Exception):
-    """Time ran out before all was finished. The rest of the work goes to the partition's next owner."""
+    """Not all was finished. The rest of the work goes to the partitions' next owner."""
+
+
+class Turn(Protocol):
+    """A record's leave to do what is not to be repeated without need, such as a paid call."""
+
+    def begin(self) -> None:
+        """Begin. From here on a rebalance and a stop wait for the record, for a bounded time.
+
+        Raises:
+            asyncio.CancelledError: the record is handed back; let it through.
+        """
+
+    def end(self) -> None:
+        """End without a result, so that until the next `begin` the record may be handed back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,12 +92,25 @@ class _Assignment:
 
 @dataclass(slots=True, eq=False)
 class _Item:
+    """A record in flight, and its Turn."""
+
+    operator: "ApplyAsync[Any]"
     record: Record
     context: MessageContext
     assignment: _Assignment
+    begun: bool = False
+    handed_back: bool = False
     outcome: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
     task: "asyncio.Task[None] | None" = None
+
+    def begin(self) -> None:
+        if self.operator.hands_back(self):
+            raise asyncio.CancelledError
+        self.begun = True
+
+    def end(self) -> None:
+        self.begun = False
 
 
 class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
@@ -94,7 +122,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
     def __init__(
         self,
         sdf: StreamingDataFrame,
-        func: Callable[[Record, Prepared], Awaitable[Any]],
+        func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
         *,
         loop: asyncio.AbstractEventLoop,
         prepare: Callable[[str, int, int], Awaitable[Prepared]],
@@ -117,11 +145,14 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         self._inbox: deque[_Item] = deque()
         self._outbox: deque[_Item] = deque()
         self._loop_woken = False
+        self._draining = False
         self._paused = False
         self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
+        self.handed_back = 0
+        """Records that `stop` has handed back unfinished."""
 
         self._context = sdf.processing_context
         self._context.sink_manager.register(self)
@@ -147,7 +178,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         return self._paused
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Take no more records, finish those in flight for at most `shutdown_seconds`, then call `then`.
+        """Take no more records, finish those that have begun for at most `shutdown_seconds`, then call `then`.
 
         Only notes the wish, so it may be called from a signal handler, and before the run loop starts.
         """
@@ -174,7 +205,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             # It was handed back and came back while its coroutine still runs: one call is enough.
             running.assignment = assignment
             return
-        item = _Item(record, context, assignment)
+        item = _Item(self, record, context, assignment)
         self._items[position] = item
         self._inbox.append(item)
         if not self._loop_woken:  # one wake-up of the loop for a burst of records
@@ -198,14 +229,15 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._context.consumer.resume(self._context.consumer.assignment())
 
     def flush(self) -> None:
-        """Finish what is in flight, for a bounded time. Quix calls it before partitions are revoked and when it stops.
+        """Finish what has begun, for a bounded time. Quix calls it before partitions are revoked.
 
         Raises:
             HandedBack: work is left; Quix then does not commit what it has taken.
         """
-        give_up_at = time.monotonic() + (self._drain_seconds if self._stop is None else 0.0)
+        give_up_at = time.monotonic() + self._drain_seconds
+        self._drain()
         self._emit()
-        while self._unfinished() and time.monotonic() < give_up_at:
+        while self._begun() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
             self._emit()
         committed = self._commit(flush_seconds=max(FLUSH_SECONDS, give_up_at - time.monotonic()))
@@ -220,6 +252,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._assignments.clear()
+        self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         self._assign_to_consumer(partitions)
@@ -243,6 +276,8 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             position = (record.topic, record.partition, record.offset)
             if self._items.get(position) is item:
                 del self._items[position]
+            if item.handed_back:
+                continue
             if self._assignments.get((record.topic, record.partition)) is not item.assignment:
                 continue  # handed back: the partition's next owner emits it
             if item.error is not None:
@@ -290,13 +325,46 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         if self._stop_by is None:
             self._stop_by = now + self._shutdown_seconds
             logger.info("stopping: %d records in flight", self._unfinished())
-        if now >= self._stop_by or (not self._unfinished() and self._commit()):
+            self._drain()
+        if now >= self._stop_by or (not self._begun() and self._commit()):
+            self.handed_back = self._unfinished()
+            # What Quix has taken and would commit now is not all finished; what is finished is committed.
+            self._assignments.clear()
+            self._context.init_checkpoint()  # type: ignore[no-untyped-call]
             then()
+
+    def _drain(self) -> None:
+        """Hand back what has not begun; returns when the loop has done so, or stands still."""
+        drained = threading.Event()
+
+        def on_loop() -> None:
+            self._draining = True
+            self._start_tasks()
+            for item in list(self._items.values()):
+                if item.task is not None and not item.begun:
+                    item.task.cancel()
+            # Once more round the loop, in which the tasks end.
+            self._loop.call_soon(self._loop.call_soon, drained.set)
+
+        self._loop.call_soon_threadsafe(on_loop)
+        drained.wait(FLUSH_SECONDS)
+
+    def _begun(self) -> int:
+        """Return how many records in flight are waited for."""
+        return sum(
+            self._assignments.get((item.record.topic, item.record.partition)) is item.assignment
+            for item in self._items.values()
+        )
 
     def _unfinished(self) -> int:
         return sum(len(assignment.in_flight) for assignment in self._assignments.values())
 
     # On the event loop's thread ------------------------------------------------------------------------------------
+
+    def hands_back(self, item: _Item) -> bool:
+        """Tell whether the record is on its way back to Kafka: nothing new may begin for it."""
+        owner = self._assignments.get((item.record.topic, item.record.partition))
+        return self._draining or owner is not item.assignment
 
     def _start_tasks(self) -> None:
         self._loop_woken = False
@@ -312,8 +380,13 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
                 assignment.prepared = asyncio.ensure_future(
                     self._prepare(record.topic, record.partition, record.offset)
                 )
-            prepared = await assignment.prepared
-            item.outcome = await self._func(record, prepared)
+            # Shielded: it is for all records of the partition, of which this one may be cancelled.
+            item.outcome = await self._func(record, await asyncio.shield(assignment.prepared), item)
+        except asyncio.CancelledError as error:
+            item.handed_back = self.hands_back(item)
+            if not item.handed_back:
+                item.error = RuntimeError("the coroutine was cancelled, and not by the operator")
+                item.error.__cause__ = error
         except Exception as error:  # noqa: BLE001 - it is raised again on Quix's thread, see _emit_each
             item.error = error
         self._outbox.append(item)
@@ -321,7 +394,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
 
 def apply_async(
     sdf: StreamingDataFrame,
-    func: Callable[[Record, Prepared], Awaitable[Any]],
+    func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
     *,
     loop: asyncio.AbstractEventLoop,
     prepare: Callable[[str, int, int], Awaitable[Prepared]],
@@ -333,14 +406,15 @@ def apply_async(
 
     Args:
         sdf: a dataframe of an application with `commit_interval=NEVER_SECONDS`.
-        func: gets the record and what `prepare` returned for its partition. If it raises, the application stops with
-            the record's offset uncommitted. It may be called again for the same record after a crash or a rebalance.
+        func: gets the record, what `prepare` returned for its partition, and its Turn. If it raises, the application
+            stops with the record's offset uncommitted. It may be called again for the same record after a crash or a
+            rebalance; until it has begun its turn, a rebalance or a stop cancels it and hands the record back.
         loop: an event loop that runs in another thread.
         prepare: called with topic, partition and first offset, once for every partition before its first record, each
             time the partition is assigned. The records of the partition wait for it.
         in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
-        drain_seconds: how long a rebalance waits for work in flight.
-        shutdown_seconds: how long `stop` waits for it.
+        drain_seconds: how long a rebalance waits for records whose turn has begun.
+        shutdown_seconds: how long `stop` waits for them.
 
     Returns:
         The operator; its `dataframe` is the dataframe to go on with.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import stamina
 
+from processor.apply_async import Turn
 from processor.metrics import PROVIDER_SECONDS
 from processor.providers import Answer, Provider, ProviderError, ProviderUnavailable
 from shared.messages import Task, TaskType
@@ -47,8 +48,12 @@ class Enrich:
             wait_jitter=BACK_OFF_JITTER_SECONDS,
         ).on(_back_off)
 
-    async def __call__(self, task: Task) -> Answer:
+    async def __call__(self, task: Task, turn: Turn) -> Answer:
         """Return the provider's answer.
+
+        Args:
+            task: what is asked.
+            turn: begins with each request and, where the request is to be made again, ends with it.
 
         Raises:
             ProviderError: there is none, after as many attempts as the kind of failure deserves.
@@ -57,14 +62,15 @@ class Enrich:
 
         # Without arguments: stamina's hooks would log them.
         async def attempt() -> Answer:
-            return await _ask(lane, task)
+            return await _ask(lane, task, turn)
 
         return await self._retry(attempt)
 
 
-async def _ask(lane: Lane, task: Task) -> Answer:
+async def _ask(lane: Lane, task: Task, turn: Turn) -> Answer:
     loop = asyncio.get_running_loop()
     async with lane.slots:
+        turn.begin()
         started_at = loop.time()
         outcome = "unforeseen"
         try:
@@ -79,6 +85,8 @@ async def _ask(lane: Lane, task: Task) -> Answer:
             outcome = error.code
             raise
         finally:
+            if outcome == ProviderUnavailable.code:
+                turn.end()
             PROVIDER_SECONDS.labels(lane.name, outcome).observe(loop.time() - started_at)
 
 

@@ -232,4 +232,4 @@ class FinishedRecords:
             self._page = asyncio.ensure_future(
                 self._ledger.page(self.topic_id, self._partition, page_number * PAGE_OFFSETS)
             )
-        return (await self._page).get(offset)
+        return (await asyncio.shield(self._page)).get(offset)  # other records wait for the same page

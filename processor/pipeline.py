@@ -8,7 +8,7 @@ from typing import Any
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models import SerializationContext, Serializer, Topic
 
-from processor.apply_async import ApplyAsync, Record, apply_async
+from processor.apply_async import ApplyAsync, Record, Turn, apply_async
 from processor.ledger import FinishedRecords
 from processor.outcome import Outcome
 
@@ -16,7 +16,7 @@ from processor.outcome import Outcome
 def build_pipeline(
     records: StreamingDataFrame,
     *,
-    process: Callable[[Record, FinishedRecords], Awaitable[Outcome | None]],
+    process: Callable[[Record, FinishedRecords, Turn], Awaitable[Outcome | None]],
     finished_records: Callable[[str, int, int], Awaitable[FinishedRecords]],
     result_topic: Topic,
     dead_letter_topic: Topic,

@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Collection
 
-from processor.apply_async import Record
+from processor.apply_async import Record, Turn
 from processor.ledger import FinishedRecords, Position, Row, RowRefused
 from processor.metrics import TASKS
 from processor.outcome import Outcome, dead_letter, result
@@ -25,7 +25,7 @@ class Process:
     def __init__(
         self,
         *,
-        enrich: Callable[[Task], Awaitable[Answer]],
+        enrich: Callable[[Task, Turn], Awaitable[Answer]],
         store: Callable[[Row], Awaitable[int]],
         task_types: Collection[TaskType],
         result_bytes_max: int,
@@ -46,7 +46,7 @@ class Process:
         self._result_bytes_max = result_bytes_max
         self._dead_letter_bytes_max = dead_letter_bytes_max
 
-    async def __call__(self, record: Record, finished: FinishedRecords) -> Outcome | None:
+    async def __call__(self, record: Record, finished: FinishedRecords, turn: Turn) -> Outcome | None:
         """Return what is to be produced for the record, or None where another group of processors handles it.
 
         A crash before this returns leaves a row, or none; the record comes again, and is answered from the ledger where
@@ -64,7 +64,7 @@ class Process:
                 self._count(task, "known")
             else:
                 position = Position(finished.topic_id, record.partition, record.offset)
-                answer = await self._enrich(task)
+                answer = await self._enrich(task, turn)
                 row_id = await self._store(Row(position, json.dumps(answer), task.task_type))
                 self._count(task, "stored")
             outcome = result(record, task.task_id, row_id)

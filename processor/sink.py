@@ -53,6 +53,7 @@ class Sink:
     async def _write(self, batch: list[tuple[Row, list[asyncio.Future[int]]]]) -> None:
         try:
             ids = await self._ledger.write([row for row, _ in batch])
+            written = [(waiters, ids[row.position]) for row, waiters in batch]
         except Exception as error:  # noqa: BLE001 - handed to the record it is about, whose boundary deals with it
             if len(batch) > 1:  # one row must not take the others down with it: halve until it stands alone
                 middle = len(batch) // 2
@@ -62,9 +63,9 @@ class Sink:
             for waiter in _still_waiting(batch[0][1]):
                 waiter.set_exception(error)
         else:
-            for row, waiters in batch:
+            for waiters, row_id in written:
                 for waiter in _still_waiting(waiters):
-                    waiter.set_result(ids[row.position])
+                    waiter.set_result(row_id)
 
 
 def _still_waiting(waiters: list[asyncio.Future[int]]) -> list[asyncio.Future[int]]:

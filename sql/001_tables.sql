@@ -46,7 +46,7 @@ SELECT setval(pg_get_serial_sequence('ledger', 'id'), greatest(rows.last_id, ent
 FROM (SELECT max(id) AS last_id FROM integration_service) AS rows,
      (SELECT max(id) AS last_id FROM ledger) AS entries
 WHERE rows.last_id > coalesce(entries.last_id, 0)
-  AND rows.last_id >= (SELECT last_value FROM pg_sequences
-                       WHERE format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence('ledger', 'id'));
+  AND rows.last_id >= coalesce((SELECT last_value FROM pg_sequences
+                                WHERE format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence('ledger', 'id')), 0);
 
 COMMIT;

@@ -5,6 +5,7 @@ The event loop is turned by the test, so every interleaving is the test's own ch
 
 import asyncio
 import contextlib
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -53,7 +54,8 @@ class FakeConsumer:
 class Bench:
     """The operator with everything around it, turned by hand."""
 
-    def __init__(self, in_flight_max=1000, drain_seconds=0.0, shutdown_seconds=60.0):
+    def __init__(self, in_flight_max=1000, drain_seconds=0.0, shutdown_seconds=60.0, begins_late=False):
+        self.begins_late = begins_late
         self.loop = asyncio.new_event_loop()
         self.consumer = FakeConsumer()
         self.undelivered = 0
@@ -98,10 +100,16 @@ class Bench:
         self.prepared.append((topic, partition, offset))
         return f"prepared {len(self.prepared)}"
 
-    async def func(self, record, prepared):
+    async def func(self, record, prepared, turn):
         self.called.append((record.offset, prepared))
-        self.waiting[record.partition, record.offset] = self.loop.create_future()
-        return await self.waiting[record.partition, record.offset]
+        if not self.begins_late:
+            turn.begin()
+        outcome = self.waiting[record.partition, record.offset] = self.loop.create_future()
+        try:
+            return await outcome
+        finally:
+            if self.waiting.get((record.partition, record.offset)) is outcome:  # cancelled, not finished by the test
+                del self.waiting[record.partition, record.offset]
 
     def emit(self, value, key, timestamp, headers):
         context = message_context()
@@ -128,7 +136,20 @@ class Bench:
 
     def poll(self, seconds=0.0):
         self.now += seconds
-        self.turn_periodic_tasks()
+        self.beside_the_loop(self.turn_periodic_tasks)
+
+    def flush(self):
+        self.beside_the_loop(self.operator.flush)
+
+    def beside_the_loop(self, call):
+        """Call what Quix calls on its own thread, while the loop turns in another."""
+        thread = threading.Thread(target=self.loop.run_forever)
+        thread.start()
+        try:
+            call()
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            thread.join()
 
     @property
     def emitted_offsets(self):
@@ -291,7 +312,7 @@ def test_a_rebalance_commits_what_is_finished_and_hands_the_rest_back(bench):
     run.finish(7)
 
     with pytest.raises(HandedBack, match="1 records"):
-        run.operator.flush()
+        run.flush()
     run.assign()
     run.finish(6)
     run.poll(seconds=10)
@@ -305,7 +326,7 @@ def test_a_rebalance_with_nothing_in_flight_hands_nothing_back(bench):
     run = bench()
     run.take(5)
     run.finish(5)
-    run.operator.flush()
+    run.flush()
 
     assert run.emitted_offsets == [5]
     assert run.consumer.commits == [("import", 0, 6)]
@@ -315,7 +336,7 @@ def test_a_record_that_comes_back_while_it_is_still_in_flight_is_not_run_twice(b
     run = bench()
     run.take(5)
     with pytest.raises(HandedBack):
-        run.operator.flush()
+        run.flush()
     run.assign(0)
     run.take(5)
     run.finish(5)
@@ -330,7 +351,7 @@ def test_another_record_at_the_same_position_is_run(bench):
     run = bench()
     run.take(5)
     with pytest.raises(HandedBack):
-        run.operator.flush()
+        run.flush()
     run.assign(0)
     old = run.waiting.pop((0, 5))
     run.take(5, value=b"of a topic made again")
@@ -370,6 +391,55 @@ def test_a_partition_that_is_read_from_again_without_a_rebalance_starts_anew(ben
     assert run.consumer.commits == [("import", 0, 6), ("import", 0, 4)]
 
 
+def test_a_rebalance_hands_back_at_once_what_has_not_begun_and_nothing_begins_for_it_any_more(bench):
+    run = bench(drain_seconds=60, begins_late=True)
+    run.take(5)
+    task = next(iter(run.operator._items.values())).task
+    with pytest.raises(HandedBack):
+        run.flush()
+
+    assert task.done()
+    assert run.operator.in_flight == 0
+    run.assign(0)
+    run.take(5)
+    assert len(run.called) == 2
+
+
+def test_a_record_that_has_begun_and_ended_its_turn_begins_no_other_once_it_is_handed_back(bench):
+    run = bench(drain_seconds=60)
+    run.take(5)
+    item = next(iter(run.operator._items.values()))
+    item.end()
+    with pytest.raises(HandedBack):
+        run.flush()
+
+    with pytest.raises(asyncio.CancelledError):
+        item.begin()
+
+
+def test_a_stop_does_not_wait_for_what_has_not_begun(bench):
+    run = bench(begins_late=True)
+    stopped = []
+    run.take(5)
+    run.operator.stop(then=lambda: stopped.append(True))
+    run.poll()
+    run.poll()
+
+    assert stopped
+    assert run.operator.handed_back == 1
+    assert run.consumer.commits == []
+
+
+def test_a_coroutine_that_is_cancelled_by_somebody_else_stops_the_application(bench):
+    run = bench()
+    run.take(5)
+    run.waiting.pop((0, 5)).cancel()
+    run.turn_loop()
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        run.poll()
+
+
 def test_a_stop_takes_nothing_more_finishes_what_is_in_flight_and_then_stops(bench):
     run = bench()
     stopped = []
@@ -396,15 +466,15 @@ def test_a_stop_waits_for_a_bounded_time_and_hands_the_rest_back(bench):
 
     run.poll(seconds=2)
     assert stopped
-    with pytest.raises(HandedBack):
-        run.operator.flush()
+    assert run.operator.handed_back == 1
+    run.flush()  # Quix has nothing left to commit
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfinished_one(data):
     """Any order of taking, finishing, polling, losing and revoking; what is not committed is delivered again."""
-    bench = Bench()
+    bench = Bench(begins_late=data.draw(st.booleans()))
     try:
         log_end, next_offset, committed, finished = 12, 0, 0, set()
         for _ in range(data.draw(st.integers(1, 60))):
@@ -422,7 +492,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
             elif step in ("revoke", "lose"):
                 if step == "revoke":
                     with contextlib.suppress(HandedBack):
-                        bench.operator.flush()
+                        bench.flush()
                 committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
                 bench.assign(0)
                 next_offset = committed
@@ -435,7 +505,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
             for partition, offset in sorted(bench.waiting):
                 bench.finish(offset, partition, outcome=f"done {offset}")
             bench.poll()
-        bench.operator.flush()
+        bench.flush()
         assert set(bench.emitted_offsets) >= set(range(next_offset)), "lost"
         assert all(value == f"done {offset}" for _, offset, value, *_ in bench.emitted)
         assert bench.operator.in_flight == 0

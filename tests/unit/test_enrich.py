@@ -1,6 +1,7 @@
 """How often a provider is asked, how long each time, how many at once."""
 
 import asyncio
+import functools
 
 import pytest
 import stamina
@@ -21,7 +22,20 @@ def _no_waiting():
 
 def enrich(ask, *, slots=10, timeout_seconds=5.0, attempts_max=3):
     lane = Lane("phone", ask, asyncio.Semaphore(slots), timeout_seconds)
-    return Enrich({"phone": lane}, attempts_max)
+    return functools.partial(Enrich({"phone": lane}, attempts_max), turn=Turn())
+
+
+class Turn:
+    """Counts how often it begins and ends."""
+
+    def __init__(self):
+        self.begun = self.ended = 0
+
+    def begin(self):
+        self.begun += 1
+
+    def end(self):
+        self.ended += 1
 
 
 def failing(*failures):
@@ -40,8 +54,12 @@ def failing(*failures):
 def test_a_failure_that_passes_costs_attempts_and_no_more():
     ask, asked = failing(ProviderUnavailable("429"), ProviderUnavailable("500", retry_after_seconds=0))
 
-    assert asyncio.run(enrich(ask)(PHONE)) == {"qc": 0}
+    asking = enrich(ask)
+
+    assert asyncio.run(asking(PHONE)) == {"qc": 0}
     assert asked == ["8 916"] * 3
+    turn = asking.keywords["turn"]
+    assert (turn.begun, turn.ended) == (3, 2), "its turn ends where it may be handed back"
 
 
 def test_after_the_last_attempt_the_failure_stands():
@@ -117,13 +135,11 @@ def test_work_that_waits_for_one_provider_does_not_delay_another():
         async def fast(data):
             return {"qc": 0}
 
-        ask = Enrich(
-            {
-                "gpt": Lane("gpt", slow, asyncio.Semaphore(1), 60),
-                "phone": Lane("phone", fast, asyncio.Semaphore(1), 60),
-            },
-            attempts_max=1,
-        )
+        lanes = {
+            "gpt": Lane("gpt", slow, asyncio.Semaphore(1), 60),
+            "phone": Lane("phone", fast, asyncio.Semaphore(1), 60),
+        }
+        ask = functools.partial(Enrich(lanes, attempts_max=1), turn=Turn())
         waiting = [asyncio.ensure_future(ask(GPT)) for _ in range(100)]
         answer = await ask(PHONE)
         assert not any(task.done() for task in waiting)
@@ -152,3 +168,18 @@ def test_a_slot_is_free_while_a_task_waits_for_its_next_attempt():
             waiting.cancel()
 
     asyncio.run(run())
+
+
+def test_nobody_is_asked_for_a_record_that_is_handed_back():
+    ask, asked = failing()
+    turn = Turn()
+    turn.begin = failing_begin
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(enrich(ask)(PHONE, turn=turn))
+
+    assert asked == []
+
+
+def failing_begin():
+    raise asyncio.CancelledError

@@ -35,7 +35,7 @@ def record(value=VALUE, headers=HEADERS):
 def process(of, *, enrich=None, store=None, task_types=TASK_TYPES, finished=None, **limits):
     rows = []
 
-    async def answer(task):
+    async def answer(task, turn):
         return {"source": task.data}
 
     async def write(row):
@@ -49,7 +49,7 @@ def process(of, *, enrich=None, store=None, task_types=TASK_TYPES, finished=None
             task_types=task_types,
             **{"result_bytes_max": 10_000, "dead_letter_bytes_max": 10_000, **limits},
         )
-        return await asyncio.wait_for(step(of, Finished(finished or {})), timeout=0.5)
+        return await asyncio.wait_for(step(of, Finished(finished or {}), turn=None), timeout=0.5)
 
     return asyncio.run(run()), rows
 
