@@ -100,7 +100,7 @@ class Stack:
                 port = self._simulators_url.rpartition(":")[2]
                 latency = ["--latency-ms", str(SIMULATOR_LATENCY_MS)]
                 self._start("simulators", ["-m", "sandbox.simulators", "--port", port, *latency], self._simulators_url)
-        with step(f"Starting the gateway and {len(self.processor_urls)} processors"):
+        with step(f"Starting the gateway and processors ({len(self.processor_urls)})"):
             waits = [self._start_program("gateway", self.gateway_url, "GATEWAY_PORT")]
             for number, url in enumerate(self.processor_urls, 1):
                 waits.append(self._start_program(f"processor-{number}", url, "PROCESSOR_HTTP_PORT"))

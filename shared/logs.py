@@ -10,7 +10,6 @@ import structlog
 
 from shared.settings import LogFormat, LogLevel
 
-
 KAFKA_LINE_SECONDS = 30.0
 """Between two lines of the same kind by a Kafka client: in an outage each says the same several times a second."""
 

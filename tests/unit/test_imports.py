@@ -1,0 +1,48 @@
+"""Who may import whom: gateway -> shared <- processor, and each foreign package where it belongs."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BELONGS = {
+    "quixstreams": {"processor/apply_async.py", "processor/pipeline.py", "processor/__main__.py"},
+    "psycopg": {"processor/ledger.py"},
+    "httpx": {"processor/providers/", "processor/__main__.py"},
+    "aiohttp": {"processor/providers/call.py"},
+    "httpx_aiohttp": {"processor/providers/call.py"},
+    "confluent_kafka": {"gateway/kafka.py", "processor/"},
+    "fastapi": {"gateway/"},
+    "starlette": {"gateway/"},
+    "uvicorn": {"gateway/__main__.py"},
+}
+
+
+def imports(path):
+    """Return the top-level packages that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield node.module.partition(".")[0]
+
+
+FILES = sorted(path for package in ("shared", "gateway", "processor") for path in (ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_imports_only_what_it_may(path):
+    name = str(path.relative_to(ROOT))
+    package = name.partition("/")[0]
+
+    for imported in set(imports(path)) - set(sys.stdlib_module_names):
+        assert imported not in ("sandbox", "tests")
+        if imported in ("gateway", "processor"):
+            assert imported == package, f"{name} imports {imported}"
+        if package == "shared":
+            assert imported in ("shared", "pydantic", "pydantic_settings", "structlog"), f"{name} imports {imported}"
+        if imported in BELONGS:
+            assert any(name.startswith(place) for place in BELONGS[imported]), f"{name} imports {imported}"
