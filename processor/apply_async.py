@@ -106,6 +106,7 @@ class _Item:
 
     def begin(self) -> None:
         if self.operator.hands_back(self):
+            self.handed_back = True
             raise asyncio.CancelledError
         self.begun = True
 
@@ -196,17 +197,18 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         topic, partition, offset = context.topic, context.partition, context.offset
         assignment = self._assignments.get((topic, partition))
         if assignment is None or not assignment.in_flight.expects(offset):
-            assignment = self._begin(topic, partition, offset)
+            assignment = self._new_assignment(topic, partition, offset)
         assignment.in_flight.take(offset)
         record = Record(topic, partition, offset, value, key, timestamp, headers)
-        position = (topic, partition, offset)
-        running = self._items.get(position)
-        if running is not None and running.record == record:
-            # It was handed back and came back while its coroutine still runs: one call is enough.
+        running = self._items.get((topic, partition, offset))
+        if running is not None and not running.handed_back and running.record == record:
+            # Its partition was taken away and came back while its coroutine still runs: one call is enough.
             running.assignment = assignment
-            return
-        item = _Item(self, record, context, assignment)
-        self._items[position] = item
+        else:
+            self._submit(_Item(self, record, context, assignment))
+
+    def _submit(self, item: _Item) -> None:
+        self._items[item.record.topic, item.record.partition, item.record.offset] = item
         self._inbox.append(item)
         if not self._loop_woken:  # one wake-up of the loop for a burst of records
             self._loop_woken = True
@@ -237,7 +239,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
         self._emit()
-        while self._begun() and time.monotonic() < give_up_at:
+        while self._waited_for() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
             self._emit()
         committed = self._commit(flush_seconds=max(FLUSH_SECONDS, give_up_at - time.monotonic()))
@@ -260,7 +262,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._context.consumer.pause(partitions)
         logger.info("assigned %d partitions", len(partitions))
 
-    def _begin(self, topic: str, partition: int, offset: int) -> _Assignment:
+    def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         if (topic, partition) in self._assignments:  # read from again without a rebalance: the offsets were reset
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         assignment = self._assignments[topic, partition] = _Assignment(committed=offset)
@@ -276,10 +278,12 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             position = (record.topic, record.partition, record.offset)
             if self._items.get(position) is item:
                 del self._items[position]
-            if item.handed_back:
-                continue
             if self._assignments.get((record.topic, record.partition)) is not item.assignment:
-                continue  # handed back: the partition's next owner emits it
+                continue  # the partition's next owner emits it
+            if item.handed_back:
+                if not self._draining:  # it came back in the very moment in which its coroutine ended
+                    self._submit(_Item(self, record, item.context, item.assignment))
+                continue
             if item.error is not None:
                 raise item.error  # a coroutine that raises stops the application, with its offset uncommitted
             set_message_context(item.context)
@@ -326,7 +330,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._stop_by = now + self._shutdown_seconds
             logger.info("stopping: %d records in flight", self._unfinished())
             self._drain()
-        if now >= self._stop_by or (not self._begun() and self._commit()):
+        if now >= self._stop_by or (not self._waited_for() and self._commit()):
             self.handed_back = self._unfinished()
             # What Quix has taken and would commit now is not all finished; what is finished is committed.
             self._assignments.clear()
@@ -335,13 +339,14 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
 
     def _drain(self) -> None:
         """Hand back what has not begun; returns when the loop has done so, or stands still."""
+        self._draining = True
         drained = threading.Event()
 
         def on_loop() -> None:
-            self._draining = True
             self._start_tasks()
             for item in list(self._items.values()):
-                if item.task is not None and not item.begun:
+                if item.task is not None and not item.task.done() and not item.begun:
+                    item.handed_back = True
                     item.task.cancel()
             # Once more round the loop, in which the tasks end.
             self._loop.call_soon(self._loop.call_soon, drained.set)
@@ -349,7 +354,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         self._loop.call_soon_threadsafe(on_loop)
         drained.wait(FLUSH_SECONDS)
 
-    def _begun(self) -> int:
+    def _waited_for(self) -> int:
         """Return how many records in flight are waited for."""
         return sum(
             self._assignments.get((item.record.topic, item.record.partition)) is item.assignment
@@ -383,7 +388,6 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             # Shielded: it is for all records of the partition, of which this one may be cancelled.
             item.outcome = await self._func(record, await asyncio.shield(assignment.prepared), item)
         except asyncio.CancelledError as error:
-            item.handed_back = self.hands_back(item)
             if not item.handed_back:
                 item.error = RuntimeError("the coroutine was cancelled, and not by the operator")
                 item.error.__cause__ = error

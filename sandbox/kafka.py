@@ -10,7 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sandbox.child import Child, free_port
+from sandbox.child import Child, NotReady, free_port
 
 POM = Path(__file__).with_name("kafka-pom.xml")
 FETCH_SECONDS = 600
@@ -103,27 +103,27 @@ def jar_folder() -> Path:
 
 
 def install() -> Path:
-    """Fetch the artifacts where they are not there yet, and return their folder. Safe to interrupt and to run twice."""
+    """Fetch the artifacts where they are not there yet, and return their folder. Safe to interrupt and to run twice.
+
+    Raises:
+        NotReady: Maven cannot fetch them.
+    """
     folder = jar_folder()
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     fetched = Path(tempfile.mkdtemp(prefix="kafka-", dir=folder.parent))
     try:
-        subprocess.run(
-            [
-                "mvn",
-                "-q",
-                "-B",
-                "-Dstyle.color=never",
-                "-f",
-                POM,
-                "dependency:copy-dependencies",
-                f"-DoutputDirectory={fetched}",
-            ],
-            check=True,
+        fetching = subprocess.run(
+            ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={fetched}"],
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             timeout=FETCH_SECONDS,
         )
+        if fetching.returncode != 0:
+            raise NotReady(f"Kafka cannot be fetched. Maven says:\n{fetching.stdout[-2000:]}")
         if not folder.exists():  # another run may have been faster
             fetched.rename(folder)
     finally:

@@ -55,7 +55,7 @@ class Bench:
     """The operator with everything around it, turned by hand."""
 
     def __init__(self, in_flight_max=1000, drain_seconds=0.0, shutdown_seconds=60.0, begins_late=False):
-        self.begins_late = begins_late
+        self.begins_late = begins_late  # and those of odd offsets not at all
         self.loop = asyncio.new_event_loop()
         self.consumer = FakeConsumer()
         self.undelivered = 0
@@ -102,7 +102,7 @@ class Bench:
 
     async def func(self, record, prepared, turn):
         self.called.append((record.offset, prepared))
-        if not self.begins_late:
+        if not (self.begins_late and record.offset % 2):
             turn.begin()
         outcome = self.waiting[record.partition, record.offset] = self.loop.create_future()
         try:
@@ -343,6 +343,23 @@ def test_a_record_that_comes_back_while_it_is_still_in_flight_is_not_run_twice(b
     run.poll(seconds=10)
 
     assert len(run.called) == 1
+    assert run.emitted_offsets == [5]
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_record_that_comes_back_in_the_moment_in_which_it_is_handed_back_is_run_again(bench):
+    run = bench()
+    run.take(5)
+    item = next(iter(run.operator._items.values()))
+    item.handed_back = True  # decided on the loop's thread, while Quix's thread gives it to the new assignment
+    run.waiting[0, 5].cancel()
+    run.turn_loop()
+    run.poll()
+    run.turn_loop()
+    run.finish(5)
+    run.poll(seconds=10)
+
+    assert len(run.called) == 2
     assert run.emitted_offsets == [5]
     assert run.consumer.commits == [("import", 0, 6)]
 
