@@ -1,14 +1,17 @@
 """`python -m processor`: puts the pipeline together and runs it until SIGTERM."""
 
+import os
 import signal
 import sys
 
-# Before the imports, which take a while: a stop at any moment from the first is a clean one.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+# Before the imports, which take a while: a stop at any moment from the first is a clean one, and there is nothing to
+# clean up yet. Quix takes the signals over while it runs.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import random
@@ -123,9 +126,8 @@ def run(settings: ProcessorSettings) -> None:
         )
         running.append(app.operator)
         Gauge("integration_in_flight", "Records taken and not finished.").set_function(lambda: running[0].in_flight)
-        background = [ledger.connect(), prune(ledger, topics, settings.kafka_import_topic)]
-        for coroutine in background:
-            asyncio.run_coroutine_threadsafe(coroutine, loop)
+        for background in (ledger.connect(), prune(ledger, topics, settings.kafka_import_topic)):
+            asyncio.run_coroutine_threadsafe(background, loop).add_done_callback(_say_if_failed)
         logger.info(
             "started: %s -> %s | %s, group %s",
             settings.kafka_import_topic,
@@ -135,7 +137,8 @@ def run(settings: ProcessorSettings) -> None:
         )
         app.run()
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
-        asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
+        with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
+            asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
 
 
 def lanes(settings: ProcessorSettings, transport: Any) -> dict[TaskType, Lane]:
@@ -225,6 +228,11 @@ async def _close(transport: Any, ledger: Ledger) -> None:
     await asyncio.gather(*others, return_exceptions=True)
     await transport.aclose()
     await ledger.close()
+
+
+def _say_if_failed(background: "concurrent.futures.Future[None]") -> None:
+    if not background.cancelled() and (error := background.exception()) is not None:
+        logger.error("unforeseen %s in the background", type(error).__name__, exc_info=error)
 
 
 def _refusing(task_types: str, names: str) -> Any:

@@ -88,6 +88,7 @@ class _Assignment:
     committed: int
     in_flight: InFlight = field(default_factory=InFlight)
     prepared: "asyncio.Future[Any] | None" = None
+    in_order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True, eq=False)
@@ -381,12 +382,14 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         try:
             assignment = item.assignment
             record = item.record
-            if assignment.prepared is None:
-                assignment.prepared = asyncio.ensure_future(
-                    self._prepare(record.topic, record.partition, record.offset)
-                )
-            # Shielded: it is for all records of the partition, of which this one may be cancelled.
-            item.outcome = await self._func(record, await asyncio.shield(assignment.prepared), item)
+            async with assignment.in_order:  # who waits for `prepared` is not overtaken by who comes when it is there
+                if assignment.prepared is None:
+                    assignment.prepared = asyncio.ensure_future(
+                        self._prepare(record.topic, record.partition, record.offset)
+                    )
+                # Shielded: it is for all records of the partition, of which this one may be cancelled.
+                prepared = await asyncio.shield(assignment.prepared)
+            item.outcome = await self._func(record, prepared, item)
         except asyncio.CancelledError as error:
             if not item.handed_back:
                 item.error = RuntimeError("the coroutine was cancelled, and not by the operator")

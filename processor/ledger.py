@@ -220,16 +220,19 @@ class FinishedRecords:
         self._partition = partition
         self._last = -1 if last is None else last
         self._page_number = -1
-        self._page: asyncio.Future[dict[int, int]] | None = None
+        self._page: dict[int, int] = {}
+        self._in_order = asyncio.Lock()
 
     async def find(self, offset: int) -> int | None:
-        """Return the id of the record's row, or None where the record is not done."""
-        if offset > self._last:
-            return None
-        page_number = offset // PAGE_OFFSETS
-        if self._page is None or page_number != self._page_number:
-            self._page_number = page_number
-            self._page = asyncio.ensure_future(
-                self._ledger.page(self.topic_id, self._partition, page_number * PAGE_OFFSETS)
-            )
-        return (await asyncio.shield(self._page)).get(offset)  # other records wait for the same page
+        """Return the id of the record's row, or None where the record is not done. Answers in the order it is asked.
+
+        A record that overtook others would be finished beyond a gap, and its result be repeated after a rebalance.
+        """
+        async with self._in_order:
+            if offset > self._last:
+                return None
+            page_number = offset // PAGE_OFFSETS
+            if page_number != self._page_number:
+                self._page = await self._ledger.page(self.topic_id, self._partition, page_number * PAGE_OFFSETS)
+                self._page_number = page_number
+            return self._page.get(offset)
