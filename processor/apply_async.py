@@ -225,7 +225,9 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._commit()
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
-        elif len(self._items) + self._undelivered >= self._in_flight_max:
+        elif len(self._items) + self._undelivered >= self._in_flight_max and self._assignments:
+            # Not before a new assignment's first record: paused and resumed while librdkafka still looks the offsets
+            # up, now and then a partition is not read from any more (seen with librdkafka 2.12.1).
             self._pause()
         elif self._paused and len(self._items) + self._undelivered <= self._in_flight_max // 2:
             self._paused = False
@@ -259,8 +261,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         self._assign_to_consumer(partitions)
-        if self._paused:  # a new assignment is not paused
-            self._context.consumer.pause(partitions)
+        self._paused = False  # a new assignment is not
         logger.info("assigned %d partitions", len(partitions))
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
@@ -343,14 +344,20 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         self._draining = True
         drained = threading.Event()
 
-        def on_loop() -> None:
-            self._start_tasks()
+        def hand_back() -> None:
             for item in list(self._items.values()):
-                if item.task is not None and not item.task.done() and not item.begun:
+                if not item.begun and item.task is not None and not item.task.done():
                     item.handed_back = True
                     item.task.cancel()
-            # Once more round the loop, in which the tasks end.
-            self._loop.call_soon(self._loop.call_soon, drained.set)
+            self._loop.call_soon(self._loop.call_soon, drained.set)  # once more round the loop, in which they end
+
+        def on_loop() -> None:
+            while self._inbox:
+                item = self._inbox.popleft()
+                item.handed_back = True
+                self._outbox.append(item)
+            # Not at once: a task that is cancelled before its first step never runs, and its record would never leave.
+            self._loop.call_soon(hand_back)
 
         self._loop.call_soon_threadsafe(on_loop)
         drained.wait(FLUSH_SECONDS)

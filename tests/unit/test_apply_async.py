@@ -91,9 +91,11 @@ class Bench:
         self.assign(0)
 
     def close(self):
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
         self.turn_loop()
+        while tasks := asyncio.all_tasks(self.loop):
+            for task in tasks:
+                task.cancel()
+            self.turn_loop()
         self.loop.close()
 
     async def prepare(self, topic, partition, offset):
@@ -118,14 +120,15 @@ class Bench:
     def assign(self, *partitions):
         self.consumer.assign([TopicPartition("import", partition) for partition in partitions])
 
-    def take(self, offset, partition=0, value=b"value"):
+    def take(self, offset, partition=0, value=b"value", turn_loop=True):
         context = copy_context()
         context.run(set_message_context, MessageContext("import", partition, offset, 0))
         context.run(self.take_record, value, b"key %d" % offset, 1000 + offset, [("h", b"%d" % offset)])
-        self.turn_loop()
+        if turn_loop:
+            self.turn_loop()
 
     def turn_loop(self):
-        for _ in range(5):
+        for _ in range(60):  # more turns than any chain of tasks here needs that wake one another
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()
 
@@ -136,20 +139,37 @@ class Bench:
 
     def poll(self, seconds=0.0):
         self.now += seconds
-        self.beside_the_loop(self.turn_periodic_tasks)
+        if self.operator._stop is None:  # only then does it wait for the loop
+            self.turn_periodic_tasks()
+        else:
+            self.beside_the_loop(self.turn_periodic_tasks)
 
     def flush(self):
         self.beside_the_loop(self.operator.flush)
 
     def beside_the_loop(self, call):
-        """Call what Quix calls on its own thread, while the loop turns in another."""
-        thread = threading.Thread(target=self.loop.run_forever)
+        """Call what Quix calls on its own thread, while the loop turns in another from the first thing it is asked."""
+        asked = threading.Event()
+        ask = self.loop.call_soon_threadsafe
+
+        def asking(*callback):
+            ask(*callback)
+            asked.set()
+
+        def turn():
+            asked.wait()
+            self.loop.run_forever()
+
+        self.loop.call_soon_threadsafe = asking
+        thread = threading.Thread(target=turn)
         thread.start()
         try:
             call()
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
             thread.join()
+            self.loop.call_soon_threadsafe = ask
+            self.turn_loop()  # however far it came meanwhile
 
     @property
     def emitted_offsets(self):
@@ -283,12 +303,18 @@ def test_results_that_are_not_delivered_count_as_work(bench):
     assert not run.consumer.paused
 
 
-def test_a_new_assignment_is_paused_like_the_one_before(bench):
+def test_a_new_assignment_is_paused_only_after_its_first_record(bench):
     run = bench(in_flight_max=1)
     run.take(0)
     run.poll()
-    run.assign(0, 1)
+    assert run.consumer.paused
 
+    run.assign(0, 1)
+    run.poll()
+    assert not run.consumer.paused
+
+    run.take(7, partition=1)
+    run.poll()
     assert run.consumer.paused
 
 
@@ -422,6 +448,18 @@ def test_a_rebalance_hands_back_at_once_what_has_not_begun_and_nothing_begins_fo
     assert len(run.called) == 2
 
 
+def test_a_rebalance_hands_back_what_the_loop_has_not_even_seen_and_leaves_nothing_in_flight(bench):
+    run = bench(drain_seconds=60, begins_late=True)
+    run.take(5, turn_loop=False)
+    run.operator._start_tasks()  # the task is there, and has not made its first step
+    run.take(7, turn_loop=False)
+    with pytest.raises(HandedBack, match="2 records"):
+        run.flush()
+
+    assert run.operator.in_flight == 0
+    assert run.now == 0, "nothing was waited for"
+
+
 def test_a_record_that_has_begun_and_ended_its_turn_begins_no_other_once_it_is_handed_back(bench):
     run = bench(drain_seconds=60)
     run.take(5)
@@ -498,7 +536,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
             can_finish = sorted(offset for _, offset in bench.waiting)
             step = data.draw(st.sampled_from(["take", "finish", "poll", "revoke", "lose"]))
             if step == "take" and next_offset < log_end:
-                bench.take(next_offset)
+                bench.take(next_offset, turn_loop=data.draw(st.booleans()))
                 next_offset += 1
             elif step == "finish" and can_finish:
                 offset = data.draw(st.sampled_from(can_finish))
@@ -519,6 +557,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
 
         committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
         for _ in range(3):
+            bench.turn_loop()
             for partition, offset in sorted(bench.waiting):
                 bench.finish(offset, partition, outcome=f"done {offset}")
             bench.poll()
