@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
+
+# authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
+with warnings.catch_warnings(record=True):
+    import quixstreams  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 60.0
