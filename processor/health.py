@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -47,6 +47,12 @@ def _answer(start_response: Any, missing: list[str]) -> list[bytes]:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind without asking DNS for this machine's name, as the base class does: that can take long."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "processor", self.server_address[1]
+        self.setup_environ()
 
 
 class _Handler(WSGIRequestHandler):

@@ -39,7 +39,7 @@ class Topics:
         told = False
         while True:
             try:
-                known = self._admin.list_topics(timeout=1).topics
+                known = self._admin.list_topics(timeout=ASK_SECONDS).topics
                 missing = [NewTopic(name, partitions, config=topics[name]) for name in topics if name not in known]
                 if not missing:
                     return

@@ -48,7 +48,8 @@ def left_running(checkout):
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:  # it has just ended
             continue
-        if folder.startswith(str(checkout)) or str(checkout) in command:
+        # Without a command line it has ended, and the kernel is still clearing it away.
+        if command and (folder.startswith(str(checkout)) or str(checkout) in command):
             found.append(command)
     return found
 
