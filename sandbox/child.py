@@ -1,5 +1,6 @@
 """A program that runs beside this one until it is stopped, with its output in a log file."""
 
+import contextlib
 import ctypes
 import os
 import random
@@ -7,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 STOP_SECONDS = 30.0
@@ -83,7 +84,7 @@ class Child:
     def start(self) -> None:
         """Start it. Call it from a thread that lives on: the program ends with the thread, unless it may outlive it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, _signals_held():
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -93,7 +94,7 @@ class Child:
                 cwd=self._folder,
                 user=self._user,
                 start_new_session=True,
-                preexec_fn=None if self._outlive else _end_with_parent,
+                preexec_fn=_let_signals_through if self._outlive else _end_with_parent,
             )
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
@@ -176,3 +177,21 @@ _libc = ctypes.CDLL(None)
 
 def _end_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _let_signals_through()
+
+
+_HELD = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    # Between a program's start and the note of its id a Ctrl-C would leave it running, unknown.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        _let_signals_through()
+
+
+def _let_signals_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
