@@ -148,7 +148,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         self._outbox: deque[_Item] = deque()
         self._loop_woken = False
         self._draining = False
-        self._paused = False
+        self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
@@ -177,7 +177,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
     @property
     def paused(self) -> bool:
         """Whether reading stands still, because the limit is reached or the program stops."""
-        return self._paused
+        return bool(self._paused)
 
     def stop(self, then: Callable[[], None]) -> None:
         """Take no more records, finish those that have begun for at most `shutdown_seconds`, then call `then`.
@@ -226,12 +226,9 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
         elif len(self._items) + self._undelivered >= self._in_flight_max and self._assignments:
-            # Not before a new assignment's first record: paused and resumed while librdkafka still looks the offsets
-            # up, now and then a partition is not read from any more (seen with librdkafka 2.12.1).
             self._pause()
         elif self._paused and len(self._items) + self._undelivered <= self._in_flight_max // 2:
-            self._paused = False
-            self._context.consumer.resume(self._context.consumer.assignment())
+            self._resume()
 
     def flush(self) -> None:
         """Finish what has begun, for a bounded time. Quix calls it before partitions are revoked.
@@ -260,8 +257,8 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+        self._resume()  # librdkafka keeps a partition paused beyond its assignment
         self._assign_to_consumer(partitions)
-        self._paused = False  # a new assignment is not
         logger.info("assigned %d partitions", len(partitions))
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
@@ -323,8 +320,14 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
 
     def _pause(self) -> None:
         if not self._paused:
-            self._paused = True
-            self._context.consumer.pause(self._context.consumer.assignment())
+            self._paused = self._context.consumer.assignment()
+            self._context.consumer.pause(self._paused)
+
+    def _resume(self) -> None:
+        # What was paused, not what is assigned: between two assignments that is nothing.
+        if self._paused:
+            self._context.consumer.resume(self._paused)
+            self._paused = []
 
     def _stop_if_drained(self, now: float, then: Callable[[], None]) -> None:
         self._pause()

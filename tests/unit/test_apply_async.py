@@ -28,12 +28,11 @@ class FakeConsumer:
     def __init__(self):
         self.partitions = []
         self.commits = []
-        self.paused = False
+        self.paused = set()  # as in librdkafka, beyond an assignment
         self.failing = False
 
     def assign(self, partitions):
         self.partitions = partitions
-        self.paused = False
 
     def assignment(self):
         return self.partitions
@@ -45,10 +44,10 @@ class FakeConsumer:
         return offsets
 
     def pause(self, partitions):
-        self.paused = True
+        self.paused |= {partition.partition for partition in partitions}
 
     def resume(self, partitions):
-        self.paused = False
+        self.paused -= {partition.partition for partition in partitions}
 
 
 class Bench:
@@ -303,19 +302,27 @@ def test_results_that_are_not_delivered_count_as_work(bench):
     assert not run.consumer.paused
 
 
-def test_a_new_assignment_is_paused_only_after_its_first_record(bench):
+def test_a_partition_that_was_paused_when_it_was_taken_away_is_read_from_when_it_comes_back(bench):
     run = bench(in_flight_max=1)
     run.take(0)
     run.poll()
-    assert run.consumer.paused
+    assert run.consumer.paused == {0}
 
+    run.assign()
     run.assign(0, 1)
-    run.poll()
-    assert not run.consumer.paused
+    assert run.consumer.paused == set()
 
-    run.take(7, partition=1)
+
+def test_what_is_paused_is_resumed_even_between_two_assignments(bench):
+    run = bench(in_flight_max=1)
+    run.take(0)
     run.poll()
-    assert run.consumer.paused
+    run.consumer.partitions = []  # revoked
+    run.finish(0)
+    run.poll()
+    run.poll()
+
+    assert run.consumer.paused == set()
 
 
 def test_a_partition_is_prepared_once_an_assignment(bench):
