@@ -225,7 +225,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._commit()
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
-        elif len(self._items) + self._undelivered >= self._in_flight_max and self._assignments:
+        elif len(self._items) + self._undelivered >= self._in_flight_max:
             self._pause()
         elif self._paused and len(self._items) + self._undelivered <= self._in_flight_max // 2:
             self._resume()
