@@ -88,6 +88,24 @@ def test_scaling_from_one_to_three_and_back_repeats_no_result_and_no_paid_call(
     assert repeated(simulators.requests()["answered"].values()) == 0
 
 
+def test_replicas_may_come_and_go_while_another_is_not_reading_because_its_limit_is_reached(
+    topics, database, simulators, start_processor
+):
+    simulators.control(latency_ms=200, remember_inputs=True)
+    settings = {"DADATA_CONCURRENT_REQUESTS": 8, "IN_FLIGHT_MAX": 400}
+    start_processor(**settings)
+    topics.send_tasks(range(1000))
+    until(lambda: len(topics.read_results()) > 20, "some results")
+
+    for _ in range(3):  # 8 at a time of 400 to 200: it is paused whenever the other comes or goes
+        other = start_processor(**settings)
+        until(lambda other=other: "assigned" in other.log_text(), "the other to get partitions")
+        assert other.stop() == 0
+
+    simulators.control(latency_ms=0, remember_inputs=True)
+    all_done(topics, database, 1000)
+
+
 def test_work_that_outlasts_a_stop_is_handed_back_and_done_by_the_next(topics, database, simulators, start_processor):
     simulators.control(latency_ms=0, faults=[{"kind": "hang", "times": 1}])
     processor = start_processor(SHUTDOWN_SECONDS=1, PROVIDER_TIMEOUT_SECONDS=600)
