@@ -29,9 +29,12 @@ from prometheus_client import Gauge
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
 with warnings.catch_warnings(record=True):
     from quixstreams.kafka.configuration import ConnectionConfig
+    from quixstreams.kafka.exceptions import KafkaConsumerException
+    from quixstreams.models import Topic
 
 from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication
 from processor.enrich import Enrich, Lane
+from processor.gate import Gate, Gates
 from processor.health import serve_health
 from processor.ledger import FinishedRecords, Ledger
 from processor.pipeline import OutcomeSerializer, build_pipeline
@@ -40,6 +43,7 @@ from processor.providers import without_keys
 from processor.providers.call import provider_transport
 from processor.providers.dadata import dadata
 from processor.providers.yandexgpt import yandexgpt
+from processor.quota import Quota
 from processor.settings import ProcessorSettings
 from processor.sink import Sink
 from processor.topics import Topics
@@ -60,6 +64,9 @@ PRUNE_SECONDS = 3600.0
 
 EXIT_SECONDS = 5.0
 """How long the event loop may take to close its connections."""
+
+KAFKA_PATIENCE = {"socket.timeout.ms": 10_000, "reconnect.backoff.max.ms": 1000}
+"""A connection that went silent is given up after 10 seconds instead of 60, and Kafka's return is soon noticed."""
 
 PRODUCER_BYTES_MAX = 8 * 1024 * 1024
 """Above any dead letter, so that the topic's limit decides, which `Process` knows."""
@@ -87,12 +94,14 @@ def run(settings: ProcessorSettings) -> None:
     """Put everything together, run it until a signal stops it, and take it down again."""
     running: list[ApplyAsync[FinishedRecords]] = []  # empty until Kafka and the topics are there
     ledger = Ledger(settings.postgres_connection())
+    gates = provider_gates(settings)
     if settings.processor_http_port:
         try:
             serve_health(
                 settings.processor_http_port,
                 live=lambda: _stuck(running),
                 ready=lambda: _missing(running, ledger),
+                providers=lambda: {name: gate.state for name, gate in gates.items()},
             )
         except OSError as error:
             sys.exit(_wrong(f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}"))
@@ -102,7 +111,7 @@ def run(settings: ProcessorSettings) -> None:
     with event_loop() as loop:
         transport = provider_transport(settings.dadata_concurrent_requests + settings.yandexgpt_concurrent_requests)
         process = Process(
-            enrich=Enrich(lanes(settings, transport), settings.provider_attempts),
+            enrich=Enrich(lanes(settings, transport, gates), settings.provider_attempts),
             store=Sink(ledger).write,
             task_types=settings.task_types,
             result_bytes_max=topics.message_bytes_max(settings.kafka_result_topic),
@@ -114,12 +123,13 @@ def run(settings: ProcessorSettings) -> None:
 
         app = application(settings)
         app.operator = build_pipeline(
-            app.dataframe(app.topic(settings.kafka_import_topic, "bytes", "bytes")),
+            app.dataframe(_topic(app, settings.kafka_import_topic, value_deserializer="bytes")),
             process=process,
             finished_records=finished_records,
-            result_topic=app.topic(settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
-            dead_letter_topic=app.topic(settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
+            result_topic=_topic(app, settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
+            dead_letter_topic=_topic(app, settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
             loop=loop,
+            ownership=Gates(gates.values(), loop, topics.partitions),
             in_flight_max=settings.in_flight_max,
             drain_seconds=settings.drain_seconds,
             shutdown_seconds=settings.shutdown_seconds,
@@ -141,8 +151,24 @@ def run(settings: ProcessorSettings) -> None:
             asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
 
 
-def lanes(settings: ProcessorSettings, transport: Any) -> dict[TaskType, Lane]:
-    """Return the provider of each task type. A provider without keys refuses its tasks; that is said once."""
+def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:
+    """Return each provider's gate."""
+    rate = settings.dadata_requests_per_second
+    at_once = settings.yandexgpt_concurrent_requests
+    return {
+        "dadata": Gate("dadata", quota=Quota(rate) if rate else None, requests_max=settings.dadata_concurrent_requests),
+        "yandexgpt": Gate(
+            "yandexgpt",
+            quota=Quota(at_once, longest_seconds=settings.yandexgpt_timeout_seconds),
+            requests_max=at_once,
+        ),
+    }
+
+
+def lanes(settings: ProcessorSettings, transport: Any, gates: dict[str, Gate]) -> dict[TaskType, Lane]:
+    """Return what each task type's tasks go through. A provider without keys refuses them; that is said once."""
+    dadata_gate: Gate | None = gates["dadata"]
+    yandexgpt_gate: Gate | None = gates["yandexgpt"]
     if settings.dadata_api_key and settings.dadata_secret_key:
         keys: dict[str, Any] = {
             "url": settings.dadata_url,
@@ -152,6 +178,7 @@ def lanes(settings: ProcessorSettings, transport: Any) -> dict[TaskType, Lane]:
         }
         phone, email = dadata("phone", **keys), dadata("email", **keys)
     else:
+        dadata_gate = None
         phone = email = _refusing("phone and email", "DADATA_API_KEY and DADATA_SECRET_KEY")
     if settings.yandexgpt_api_key and settings.yandexgpt_folder_id:
         gpt = yandexgpt(
@@ -162,13 +189,12 @@ def lanes(settings: ProcessorSettings, transport: Any) -> dict[TaskType, Lane]:
             transport=transport,
         )
     else:
+        yandexgpt_gate = None
         gpt = _refusing("gpt", "YANDEXGPT_API_KEY and YANDEXGPT_FOLDER_ID")
-    dadata_slots = asyncio.Semaphore(settings.dadata_concurrent_requests)
-    gpt_slots = asyncio.Semaphore(settings.yandexgpt_concurrent_requests)
     return {
-        "phone": Lane("dadata_phone", phone, dadata_slots, settings.provider_timeout_seconds),
-        "email": Lane("dadata_email", email, dadata_slots, settings.provider_timeout_seconds),
-        "gpt": Lane("yandexgpt", gpt, gpt_slots, settings.yandexgpt_timeout_seconds),
+        "phone": Lane("dadata_phone", phone, dadata_gate, settings.provider_timeout_seconds),
+        "email": Lane("dadata_email", email, dadata_gate, settings.provider_timeout_seconds),
+        "gpt": Lane("yandexgpt", gpt, yandexgpt_gate, settings.yandexgpt_timeout_seconds),
     }
 
 
@@ -187,11 +213,15 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
         loglevel=None,
         on_consumer_error=_go_on,
         consumer_extra_config={
+            **KAFKA_PATIENCE,
             "session.timeout.ms": 10_000,  # a replica that was killed stalls its partitions for that long
+            "heartbeat.interval.ms": 1000,  # how late a replica notices that the others wait for it to rebalance
             "queued.max.messages.kbytes": 16 * 1024,
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },
         producer_extra_config={
+            **KAFKA_PATIENCE,
+            "request.timeout.ms": 10_000,
             "linger.ms": 0,
             "message.max.bytes": PRODUCER_BYTES_MAX,
             "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
@@ -230,6 +260,16 @@ async def _close(transport: Any, ledger: Ledger) -> None:
     await ledger.close()
 
 
+def _topic(app: DrainingApplication, name: str, **options: Any) -> Topic:
+    """Return Quix's topic, for which Quix asks Kafka at once."""
+    while True:
+        try:
+            return app.topic(name, **options)
+        except KafkaException as error:
+            logger.warning("waiting for Kafka: %s", error.args[0].str())
+            time.sleep(1)
+
+
 def _say_if_failed(background: "concurrent.futures.Future[None]") -> None:
     if not background.cancelled() and (error := background.exception()) is not None:
         logger.error("unforeseen %s in the background", type(error).__name__, exc_info=error)
@@ -243,6 +283,10 @@ def _refusing(task_types: str, names: str) -> Any:
 def _go_on(error: Exception, message: Any, _: logging.Logger) -> bool:
     if message is not None:  # the record could not be read; going on would lose it
         logger.error("a record cannot be read: %s", type(error).__name__)
+        return False
+    kafka_error = error.error if isinstance(error, KafkaConsumerException) else None
+    if kafka_error is not None and kafka_error.fatal():  # another replica has our KAFKA_GROUP_INSTANCE_ID, for one
+        logger.error("Kafka does not let this replica go on: %s", kafka_error.str())
         return False
     logger.warning("reading from Kafka: %s", error)
     return True

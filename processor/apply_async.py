@@ -10,29 +10,32 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
 
 * It is a stream function that keeps records and a periodic task, called once a turn of the run loop, that hands the
   finished ones on.
-* Quix stores an offset as soon as the record is taken, so Quix's own checkpoint must not run by its clock: give
-  `commit_interval=NEVER_SECONDS`. The operator commits each partition's low watermark itself.
-* Quix commits what it has taken when partitions are revoked and when it stops, after `flush()` of its sinks. The
-  operator is such a sink, and raises there while work is unfinished: Quix then gives that commit up.
+* Quix stores an offset as soon as the record is taken and would commit it, by its clock, when partitions are revoked
+  and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
+  watermark itself and leaves Quix an empty checkpoint.
+* It learns of assigned, revoked and lost partitions, and of Kafka's silence in a rebalance, by standing between Quix
+  and three public methods of Quix's consumer: `subscribe`, `assign` and `poll_row`.
 """
 
 import asyncio
 import logging
 import threading
 import time
+import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from quixstreams import Application
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
 from quixstreams.dataframe import StreamingDataFrame
+from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
-from quixstreams.sinks import BaseSink
 
+from processor.commit_metadata import CommitMetadata, decode, encode
 from processor.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,12 @@ COMMIT_SECONDS = 1.0
 
 FLUSH_SECONDS = 1.0
 """How long the run loop waits, at a commit, for Kafka to acknowledge what was produced."""
+
+ASK_SECONDS = 10.0
+"""How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
+
+Partition = tuple[str, int]
+"""Topic and number."""
 
 Headers = list[tuple[str, bytes | None]] | None
 Prepared = TypeVar("Prepared")
@@ -63,10 +72,6 @@ class Record:
     headers: Headers
 
 
-class HandedBack(Exception):
-    """Not all was finished. The rest of the work goes to the partitions' next owner."""
-
-
 class Turn(Protocol):
     """A record's leave to do what is not to be repeated without need, such as a paid call."""
 
@@ -81,12 +86,27 @@ class Turn(Protocol):
         """End without a result, so that until the next `begin` the record may be handed back."""
 
 
+class Ownership(Protocol):
+    """What the application wants to know about its partitions, and to tell their next owner. On Quix's thread."""
+
+    def changed(self, partitions: Mapping[Partition, Mapping[str, float]]) -> None:
+        """Take note of which partitions are assigned; none, between a revoke or a loss and the next assignment.
+
+        The value is the note of the process that owned the partition before; empty where that was this one, or nobody.
+        """
+
+    def note(self) -> Mapping[str, float]:
+        """Return what goes along with each commit: small, name -> number."""
+
+
 @dataclass(slots=True, eq=False)
 class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
 
     committed: int
-    in_flight: InFlight = field(default_factory=InFlight)
+    in_flight: InFlight
+    note: Mapping[str, float] = field(default_factory=dict)
+    finished: bool = False  # something, since the last commit
     prepared: "asyncio.Future[Any] | None" = None
     in_order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -115,8 +135,8 @@ class _Item:
         self.begun = False
 
 
-class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
-    """The operator behind `apply_async`. `take`, `poll` and `flush` run on Quix's thread, the coroutines on the loop's.
+class ApplyAsync(StreamFunction, Generic[Prepared]):
+    """The operator behind `apply_async`. The coroutines run on the loop's thread, all else on Quix's.
 
     Invariant: every record that is taken leaves exactly once: downstream, or handed back uncommitted.
     """
@@ -131,17 +151,20 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         in_flight_max: int,
         drain_seconds: float,
         shutdown_seconds: float,
+        ownership: Ownership | None,
     ) -> None:
         StreamFunction.__init__(self, self._take)
-        BaseSink.__init__(self)
         self._func = func
         self._prepare = prepare
         self._loop = loop
         self._in_flight_max = in_flight_max
         self._drain_seconds = drain_seconds
         self._shutdown_seconds = shutdown_seconds
+        self._ownership = ownership
+        self._writer = uuid.uuid4().hex[:12]
 
-        self._assignments: dict[tuple[str, int], _Assignment] = {}
+        self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
+        self._assignments: dict[Partition, _Assignment] = {}
         self._items: dict[tuple[str, int, int], _Item] = {}
         self._undelivered = 0
         self._inbox: deque[_Item] = deque()
@@ -150,6 +173,7 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         self._draining = False
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
+        self._with_metadata = True
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
@@ -157,11 +181,12 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         """Records that `stop` has handed back unfinished."""
 
         self._context = sdf.processing_context
-        self._context.sink_manager.register(self)
         self._context.dataframe_registry.register_periodic_task(self.poll)
+        consumer: Any = self._context.consumer
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
-        self._assign_to_consumer = self._context.consumer.assign
-        self._context.consumer.assign = self._assign  # type: ignore[method-assign]
+        self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
+        self._subscribe_consumer, consumer.subscribe = consumer.subscribe, self._subscribe
+        self._poll_consumer, consumer.poll_row = consumer.poll_row, self._poll_row
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
     @property
@@ -199,7 +224,8 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         assignment = self._assignments.get((topic, partition))
         if assignment is None or not assignment.in_flight.expects(offset):
             assignment = self._new_assignment(topic, partition, offset)
-        assignment.in_flight.take(offset)
+        if not assignment.in_flight.take(offset):
+            return  # the partition's earlier owner has handed its outcome on
         record = Record(topic, partition, offset, value, key, timestamp, headers)
         running = self._items.get((topic, partition, offset))
         if running is not None and not running.handed_back and running.record == record:
@@ -230,27 +256,26 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         elif self._paused and len(self._items) + self._undelivered <= self._in_flight_max // 2:
             self._resume()
 
-    def flush(self) -> None:
-        """Finish what has begun, for a bounded time. Quix calls it before partitions are revoked.
+    def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+        def revoke(consumer: Any, partitions: Any) -> None:
+            self._hand_over()
+            self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+            on_revoke(consumer, partitions)
 
-        Raises:
-            HandedBack: work is left; Quix then does not commit what it has taken.
-        """
-        give_up_at = time.monotonic() + self._drain_seconds
-        self._drain()
-        self._emit()
-        while self._waited_for() and time.monotonic() < give_up_at:
-            time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
-            self._emit()
-        committed = self._commit(flush_seconds=max(FLUSH_SECONDS, give_up_at - time.monotonic()))
-        unfinished = self._unfinished()
-        self._assignments.clear()
-        if unfinished or not committed:
-            raise HandedBack(f"{unfinished} records in flight go to the partitions' next owner")
+        def lose(consumer: Any, partitions: Any) -> None:
+            self._give_up_assignments()  # others own the partitions by now, and emit what becomes of their records
+            on_lost(consumer, partitions)
 
-    def add(self, *args: Any, **kwargs: Any) -> None:
-        """Part of Quix's BaseSink, for records that `sdf.sink()` sends. This one sends none."""
-        raise NotImplementedError
+        self._subscribe_consumer(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
+
+    def _poll_row(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._poll_consumer(*args, **kwargs)
+        except PartitionAssignmentError as error:
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            logger.warning("Kafka does not answer in a rebalance: %s", error.__cause__.args[0].str())
+            return None
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._assignments.clear()
@@ -258,13 +283,57 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         self._resume()  # librdkafka keeps a partition paused beyond its assignment
+        self._earlier = self._ask_for_earlier(partitions)
         self._assign_to_consumer(partitions)
+        if self._ownership is not None:
+            owned = [(partition.topic, partition.partition) for partition in partitions]
+            self._ownership.changed({partition: self._note_of_others(partition) for partition in owned})
         logger.info("assigned %d partitions", len(partitions))
+
+    def _hand_over(self) -> None:
+        """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner."""
+        give_up_at = time.monotonic() + self._drain_seconds
+        self._drain()
+        self._emit()
+        while self._waited_for() and time.monotonic() < give_up_at:
+            time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
+            self._emit()
+        self._commit(flush_seconds=max(FLUSH_SECONDS, give_up_at - time.monotonic()))
+        logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
+        self._give_up_assignments()
+
+    def _ask_for_earlier(self, partitions: list[TopicPartition]) -> dict[Partition, tuple[int, CommitMetadata]]:
+        try:
+            answers = self._context.consumer.committed(list(partitions), timeout=ASK_SECONDS)
+        except KafkaException as error:
+            # Not known is not wrong: what was finished beyond a gap is done again, from the ledger or the provider.
+            logger.warning("what earlier owners have finished is not known: %s", error.args[0].str())
+            return {}
+        return {
+            (answer.topic, answer.partition): (answer.offset, metadata)
+            for answer in answers
+            if answer.error is None and (metadata := decode(answer.metadata, answer.offset)) is not None
+        }
+
+    def _note_of_others(self, partition: Partition) -> Mapping[str, float]:
+        _, metadata = self._earlier.get(partition, (0, None))
+        return metadata.note if metadata is not None and metadata.writer != self._writer else {}
+
+    def _give_up_assignments(self) -> None:
+        self._assignments.clear()
+        if self._ownership is not None:
+            self._ownership.changed({})
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         if (topic, partition) in self._assignments:  # read from again without a rebalance: the offsets were reset
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
-        assignment = self._assignments[topic, partition] = _Assignment(committed=offset)
+        # Once: whoever reads from the partition again without a rebalance wants what was finished to be done again.
+        committed, earlier = self._earlier.pop((topic, partition), (offset, None))
+        if earlier is None or offset < committed:
+            in_flight = InFlight()
+        else:
+            in_flight = InFlight(earlier.finished_below, earlier.unfinished)
+        assignment = self._assignments[topic, partition] = _Assignment(offset, in_flight)
         return assignment
 
     def _emit(self) -> None:
@@ -288,13 +357,16 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             set_message_context(item.context)
             self._downstream(item.outcome, record.key, record.timestamp, record.headers)
             item.assignment.in_flight.finish(record.offset)
+            item.assignment.finished = True
 
     def _commit(self, flush_seconds: float = FLUSH_SECONDS) -> bool:
         """Commit the low watermarks. Returns False where Kafka did not take it all; the next commit tries again."""
+        note = self._ownership.note() if self._ownership is not None else {}
         moved = [
-            (assignment, TopicPartition(topic, partition, committable))
-            for (topic, partition), assignment in self._assignments.items()
-            if (committable := assignment.in_flight.committable) is not None and committable != assignment.committed
+            (assignment, self._to_commit(partition, committable, assignment, note))
+            for partition, assignment in self._assignments.items()
+            if (committable := assignment.in_flight.committable) is not None
+            and (assignment.finished or committable != assignment.committed or note != assignment.note)
         ]
         if not moved and not self._undelivered:
             return True
@@ -310,13 +382,31 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
         try:
             answers = self._context.consumer.commit(offsets=[to for _, to in moved], asynchronous=False)
         except KafkaException as error:
-            logger.warning("offsets are not committed yet: %s", error.args[0].str())
+            self._note_refusal(error.args[0])
             return False
         errors = {(answer.topic, answer.partition): answer.error for answer in answers or []}
         for assignment, to in moved:
-            if errors.get((to.topic, to.partition)) is None:
-                assignment.committed = to.offset
+            refused = errors.get((to.topic, to.partition))
+            if refused is None:
+                assignment.committed, assignment.note, assignment.finished = to.offset, note, False
+            else:
+                self._note_refusal(refused)
         return not any(errors.values())
+
+    def _to_commit(
+        self, partition: Partition, committable: int, assignment: _Assignment, note: Mapping[str, float]
+    ) -> TopicPartition:
+        if not self._with_metadata:
+            return TopicPartition(*partition, committable)
+        in_flight = assignment.in_flight
+        metadata = encode(committable, in_flight.finished_below, in_flight.unfinished(), self._writer, note)
+        return TopicPartition(*partition, committable, metadata)
+
+    def _note_refusal(self, error: KafkaError) -> None:
+        logger.warning("offsets are not committed yet: %s", error.str())
+        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+            logger.warning("the broker's offset.metadata.max.bytes is below its default of 4096: going on without")
+            self._with_metadata = False
 
     def _pause(self) -> None:
         if not self._paused:
@@ -337,8 +427,9 @@ class ApplyAsync(StreamFunction, BaseSink, Generic[Prepared]):
             self._drain()
         if now >= self._stop_by or (not self._waited_for() and self._commit()):
             self.handed_back = self._unfinished()
+            self._commit()
             # What Quix has taken and would commit now is not all finished; what is finished is committed.
-            self._assignments.clear()
+            self._give_up_assignments()
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
             then()
 
@@ -418,6 +509,7 @@ def apply_async(
     in_flight_max: int = 5000,
     drain_seconds: float = 5.0,
     shutdown_seconds: float = 20.0,
+    ownership: Ownership | None = None,
 ) -> ApplyAsync[Prepared]:
     """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
 
@@ -432,6 +524,7 @@ def apply_async(
         in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
         drain_seconds: how long a rebalance waits for records whose turn has begun.
         shutdown_seconds: how long `stop` waits for them.
+        ownership: is told which partitions are assigned.
 
     Returns:
         The operator; its `dataframe` is the dataframe to go on with.
@@ -444,6 +537,7 @@ def apply_async(
         in_flight_max=in_flight_max,
         drain_seconds=drain_seconds,
         shutdown_seconds=shutdown_seconds,
+        ownership=ownership,
     )
 
 

@@ -1,15 +1,17 @@
-"""What a provider knows about a task: how often it is asked, how long each time, how many at once."""
+"""What a provider knows about a task: how often it is asked, and how long each time."""
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import stamina
 
 from processor.apply_async import Turn
+from processor.gate import Gate, Pass
 from processor.metrics import PROVIDER_SECONDS
-from processor.providers import Answer, Provider, ProviderError, ProviderUnavailable
+from processor.providers import Answer, Provider, ProviderUnavailable
 from shared.messages import Task, TaskType
 
 BACK_OFF_SECONDS_FIRST = 0.2
@@ -21,11 +23,12 @@ RETRY_AFTER_SECONDS_MAX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One provider with its own queue: work that waits for a slot here does not delay another provider's."""
+    """What a task type's tasks go through. Task types of one provider share its gate."""
 
     name: str
     ask: Provider
-    slots: asyncio.Semaphore
+    gate: Gate | None
+    """None where the account has no keys: then nobody is asked."""
     timeout_seconds: float
 
 
@@ -36,7 +39,7 @@ class Enrich:
         """Note how to ask.
 
         Args:
-            lanes: the provider of each task type. Task types may share one lane's slots.
+            lanes: one for each task type that a provider answers,
             attempts_max: tries of one task, the first included.
         """
         self._lanes = lanes
@@ -59,35 +62,44 @@ class Enrich:
             ProviderError: there is none, after as many attempts as the kind of failure deserves.
         """
         lane = self._lanes[task.task_type]
+        gate = lane.gate
+        if gate is None:
+            return await lane.ask(task.data)
+        again = False
 
         # Without arguments: stamina's hooks would log them.
         async def attempt() -> Answer:
-            return await _ask(lane, task, turn)
+            nonlocal again
+            leave = await gate.enter(again=again)
+            again = True
+            return await _ask(lane, gate, leave, task, turn)
 
         return await self._retry(attempt)
 
 
-async def _ask(lane: Lane, task: Task, turn: Turn) -> Answer:
-    loop = asyncio.get_running_loop()
-    async with lane.slots:
+async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> Answer:
+    try:
         turn.begin()
-        started_at = loop.time()
-        outcome = "unforeseen"
-        try:
-            async with asyncio.timeout(lane.timeout_seconds):
-                answer = await lane.ask(task.data)
-            outcome = "answered"
-            return answer
-        except TimeoutError:
-            outcome = ProviderUnavailable.code
-            raise ProviderUnavailable(f"no answer within {lane.timeout_seconds:g} seconds") from None
-        except ProviderError as error:
-            outcome = error.code
-            raise
-        finally:
-            if outcome == ProviderUnavailable.code:
-                turn.end()
-            PROVIDER_SECONDS.labels(lane.name, outcome).observe(loop.time() - started_at)
+    except asyncio.CancelledError:
+        gate.cancel(leave)
+        raise
+    started_at = time.monotonic()
+    error: BaseException | None = None
+    try:
+        async with asyncio.timeout(lane.timeout_seconds):
+            return await lane.ask(task.data)
+    except TimeoutError:
+        error = ProviderUnavailable(f"no answer within {lane.timeout_seconds:g} seconds")
+        raise error from None
+    except BaseException as other:
+        error = other
+        raise
+    finally:
+        if isinstance(error, ProviderUnavailable):
+            turn.end()
+        gate.leave(leave, error)
+        outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
+        PROVIDER_SECONDS.labels(lane.name, outcome).observe(time.monotonic() - started_at)
 
 
 def _back_off(error: Exception) -> bool | float:

@@ -16,8 +16,16 @@ Missing = Callable[[], list[str]]
 """Answers what is missing, in words; nothing is well."""
 
 
-def serve_health(port: int, *, live: Missing, ready: Missing) -> None:
+def serve_health(port: int, *, live: Missing, ready: Missing, providers: Callable[[], dict[str, str]]) -> None:
     """Answer `/health/live`, `/health/ready` and `/metrics` from a daemon thread, for as long as the process lives.
+
+    A provider that does not answer is shown and is no reason for 503: another processor would be no better off.
+
+    Args:
+        port: where to listen.
+        live: what is missing for the process to go on; a restart would help.
+        ready: what is missing for it to work.
+        providers: answers provider -> state of its circuit.
 
     Raises:
         OSError: the port is taken.
@@ -27,9 +35,9 @@ def serve_health(port: int, *, live: Missing, ready: Missing) -> None:
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         match environ["PATH_INFO"]:
             case "/health/live":
-                return _answer(start_response, live())
+                return _answer(start_response, live(), {})
             case "/health/ready":
-                return _answer(start_response, ready())
+                return _answer(start_response, ready(), {"providers": providers()})
             case "/metrics":
                 return metrics(environ, start_response)
             case _:
@@ -40,9 +48,9 @@ def serve_health(port: int, *, live: Missing, ready: Missing) -> None:
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 
-def _answer(start_response: Any, missing: list[str]) -> list[bytes]:
+def _answer(start_response: Any, missing: list[str], more: dict[str, Any]) -> list[bytes]:
     start_response("503 Service Unavailable" if missing else "200 OK", [("Content-Type", "application/json")])
-    return [json.dumps({"status": "missing" if missing else "ok", "missing": missing}).encode() + b"\n"]
+    return [json.dumps({"status": "missing" if missing else "ok", "missing": missing, **more}).encode() + b"\n"]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

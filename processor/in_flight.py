@@ -1,18 +1,29 @@
 """Which offsets may be committed while records are finished out of order."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
+
 
 class InFlight:
     """The records of one partition that were taken and are not finished, for as long as the partition is assigned.
 
     Pure: no input or output, no clock, one owner.
 
-    Invariant: `committable` is never above an offset that was taken and is not finished, and never goes down.
+    Invariant: `committable` is never above an offset that is not finished, and never goes down.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, finished_below: int = 0, unfinished: Iterable[int] = ()) -> None:
+        """Start with what an earlier owner of the partition has left.
+
+        Args:
+            finished_below: every record below it is finished,
+            unfinished: but for these, in rising order.
+        """
         # A dict keeps the order in which offsets were taken, which rises: the first key is the lowest unfinished one.
         self._unfinished: dict[int, None] = {}
         self._next = -1
+        self._finished_below = finished_below
+        self._to_come = deque(unfinished)
 
     def __len__(self) -> int:
         return len(self._unfinished)
@@ -21,16 +32,25 @@ class InFlight:
         """Tell whether the offset lies above all that were taken. If not, the partition has been read from again."""
         return offset >= self._next
 
-    def take(self, offset: int) -> None:
-        """Note that the record was taken. Offsets rise but need not be dense: compaction and transactions leave gaps.
+    def take(self, offset: int) -> bool:
+        """Note that the record was taken, and tell whether it is to be done: False where an earlier owner finished it.
+
+        Offsets rise but need not be dense: compaction, transactions and retention leave gaps.
 
         Raises:
             ValueError: the offset is not above all that were taken.
         """
         if not self.expects(offset):
             raise ValueError(f"offset {offset} was taken already; the next is {self._next} or above")
-        self._unfinished[offset] = None
         self._next = offset + 1
+        while self._to_come and self._to_come[0] < offset:
+            self._to_come.popleft()  # Kafka has it no more
+        if self._to_come and self._to_come[0] == offset:
+            self._to_come.popleft()
+        elif offset < self._finished_below:
+            return False
+        self._unfinished[offset] = None
+        return True
 
     def finish(self, offset: int) -> None:
         """Note that the record is finished: its outcome was handed on.
@@ -45,4 +65,14 @@ class InFlight:
         """The lowest unfinished offset, or the one after the last; None while nothing was taken."""
         if self._next < 0:
             return None
-        return next(iter(self._unfinished), self._next)
+        return next(self.unfinished(), self.finished_below)
+
+    @property
+    def finished_below(self) -> int:
+        """The offset below which every record is finished but for `unfinished()`."""
+        return max(self._next, self._finished_below)
+
+    def unfinished(self) -> Iterator[int]:
+        """Return the unfinished offsets, taken or still to come from an earlier owner's, in rising order."""
+        yield from self._unfinished
+        yield from self._to_come

@@ -1,6 +1,6 @@
 """What Prometheus can ask a processor."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Enum, Histogram
 
 TASKS = Counter(
     "integration_tasks",
@@ -14,4 +14,11 @@ PROVIDER_SECONDS = Histogram(
     "Requests to a provider, one for each attempt.",
     ["provider", "outcome"],
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120),
+)
+
+CIRCUIT = Enum(
+    "integration_circuit",
+    "Whether a provider is asked: closed (yes), unavailable or refused (only now and then, to see whether it answers).",
+    ["provider"],
+    states=["closed", "unavailable", "refused"],
 )

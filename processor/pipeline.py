@@ -8,7 +8,7 @@ from typing import Any
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models import SerializationContext, Serializer, Topic
 
-from processor.apply_async import ApplyAsync, Record, Turn, apply_async
+from processor.apply_async import ApplyAsync, Ownership, Record, Turn, apply_async
 from processor.ledger import FinishedRecords
 from processor.outcome import Outcome
 
@@ -21,6 +21,7 @@ def build_pipeline(
     result_topic: Topic,
     dead_letter_topic: Topic,
     loop: asyncio.AbstractEventLoop,
+    ownership: Ownership,
     **limits: Any,
 ) -> ApplyAsync[FinishedRecords]:
     """Declare what happens to a record, in the order in which it does.
@@ -32,9 +33,10 @@ def build_pipeline(
         result_topic: gets an outcome that is a result.
         dead_letter_topic: gets every other outcome.
         loop: where `process` runs.
+        ownership: is told which partitions are assigned.
         limits: of `apply_async`.
     """
-    operator = apply_async(records, process, loop=loop, prepare=finished_records, **limits)
+    operator = apply_async(records, process, loop=loop, prepare=finished_records, ownership=ownership, **limits)
     outcomes = operator.dataframe.filter(lambda outcome: outcome is not None)
     outcomes = outcomes.set_headers(lambda outcome, key, timestamp, headers: outcome.headers)
     outcomes = outcomes.set_timestamp(_written_now)

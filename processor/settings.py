@@ -39,6 +39,10 @@ class ProcessorSettings(Settings):
     dadata_url: Annotated[
         str, Field(pattern="^https?://", description="DaData's base URL, to which the paths are appended.")
     ] = "https://cleaner.dadata.ru"
+    dadata_requests_per_second: Annotated[
+        int,
+        Field(ge=0, le=10_000, description="Quota of the whole fleet, phone and email together; 0 = none."),
+    ] = 20
     dadata_concurrent_requests: Annotated[
         int, Field(ge=1, le=10_000, description="Most requests to DaData in flight, of one replica.")
     ] = 64
@@ -53,7 +57,7 @@ class ProcessorSettings(Settings):
         str, Field(pattern="^https?://", description="YandexGPT's base URL, to which the path is appended.")
     ] = "https://llm.api.cloud.yandex.net"
     yandexgpt_concurrent_requests: Annotated[
-        int, Field(ge=1, le=10_000, description="Most requests to YandexGPT in flight.")
+        int, Field(ge=1, le=10_000, description="Most requests to YandexGPT in flight, of the whole fleet.")
     ] = 10
     yandexgpt_timeout_seconds: Annotated[
         float, Field(gt=0, le=3600, description="How long one attempt at YandexGPT may take.")

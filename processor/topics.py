@@ -27,6 +27,7 @@ class Topics:
         Args:
             connection: librdkafka's connection properties.
         """
+        self._partitions: dict[str, int] = {}
         self._admin = AdminClient(connection, logger=logging.getLogger("librdkafka"))
 
     def ensure(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
@@ -52,6 +53,14 @@ class Topics:
                     logger.warning("waiting for Kafka: %s", error.args[0].str())
                     told = True
             time.sleep(RETRY_SECONDS / 10)
+
+    def partitions(self, name: str) -> int:
+        """Return how many partitions the topic has, by the last answer where Kafka does not answer now. Blocks."""
+        try:
+            self._partitions[name] = len(self._admin.list_topics(name, timeout=ASK_SECONDS).topics[name].partitions)
+        except KafkaException as error:
+            logger.warning("the number of partitions may have changed: %s", error.args[0].str())
+        return self._partitions.get(name, 0)
 
     def message_bytes_max(self, name: str) -> int:
         """Return the largest record, in bytes, that the topic takes; the default where it may not be asked. Blocks."""

@@ -65,6 +65,8 @@ class Stack:
                 f"{provider}_URL": self._simulators_url,
             }.items()
         }
+        if "DADATA" in self.simulated:
+            simulated["DADATA_REQUESTS_PER_SECOND"] = "0"  # the simulators have no quota, unless they are told one
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_IMPORT_TOPIC": "tasks",

@@ -4,22 +4,21 @@ The event loop is turned by the test, so every interleaving is the test's own ch
 """
 
 import asyncio
-import contextlib
 import threading
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import Stream
 from quixstreams.dataframe.registry import DataFrameRegistry
+from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
-from quixstreams.sinks import SinkManager
 
 from processor import apply_async as module
-from processor.apply_async import HandedBack, apply_async
+from processor.apply_async import apply_async
 
 
 class FakeConsumer:
@@ -28,8 +27,24 @@ class FakeConsumer:
     def __init__(self):
         self.partitions = []
         self.commits = []
+        self.stored = {}
+        self.refused = None
         self.paused = set()  # as in librdkafka, beyond an assignment
         self.failing = False
+
+    def subscribe(self, topics, **callbacks):
+        self.callbacks = callbacks
+
+    def poll_row(self, timeout):
+        raise self.polled
+
+    def committed(self, partitions, timeout):
+        if self.failing:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return [
+            TopicPartition(of.topic, of.partition, *self.stored.get(of.partition, (OFFSET_INVALID,)))
+            for of in partitions
+        ]
 
     def assign(self, partitions):
         self.partitions = partitions
@@ -40,7 +55,13 @@ class FakeConsumer:
     def commit(self, offsets, asynchronous):
         if self.failing:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        if self.refused is not None and any(offset.metadata for offset in offsets):
+            return [
+                SimpleNamespace(topic=of.topic, partition=of.partition, error=KafkaError(self.refused))
+                for of in offsets
+            ]
         self.commits += [(offset.topic, offset.partition, offset.offset) for offset in offsets]
+        self.stored |= {offset.partition: (offset.offset, offset.metadata) for offset in offsets}
         return offsets
 
     def pause(self, partitions):
@@ -62,11 +83,12 @@ class Bench:
         self.called = []
         self.prepared = []
         self.waiting = {}
+        self.owned = []
+        self.own_note = {}
         self.now = 0.0
         context = SimpleNamespace(
             consumer=self.consumer,
             producer=SimpleNamespace(flush=lambda timeout: self.undelivered),
-            sink_manager=SinkManager(),
             dataframe_registry=DataFrameRegistry(),
             init_checkpoint=lambda: None,
         )
@@ -83,9 +105,12 @@ class Bench:
             in_flight_max=in_flight_max,
             drain_seconds=drain_seconds,
             shutdown_seconds=shutdown_seconds,
+            ownership=self,
         )
         stream = self.operator.dataframe.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
+        nothing = SimpleNamespace(on_assign=None, on_revoke=lambda *_: None, on_lost=lambda *_: None)
+        self.consumer.subscribe([], **vars(nothing))
         self.turn_periodic_tasks = context.dataframe_registry.run_periodic_tasks
         self.assign(0)
 
@@ -96,6 +121,12 @@ class Bench:
                 task.cancel()
             self.turn_loop()
         self.loop.close()
+
+    def changed(self, partitions):
+        self.owned.append({partition: dict(note) for (_, partition), note in partitions.items()})
+
+    def note(self):
+        return self.own_note
 
     async def prepare(self, topic, partition, offset):
         self.prepared.append((topic, partition, offset))
@@ -143,8 +174,9 @@ class Bench:
         else:
             self.beside_the_loop(self.turn_periodic_tasks)
 
-    def flush(self):
-        self.beside_the_loop(self.operator.flush)
+    def revoke(self):
+        """Take the partitions away, as Quix's consumer does."""
+        self.beside_the_loop(lambda: self.consumer.callbacks["on_revoke"](None, self.consumer.partitions))
 
     def beside_the_loop(self, call):
         """Call what Quix calls on its own thread, while the loop turns in another from the first thing it is asked."""
@@ -344,8 +376,7 @@ def test_a_rebalance_commits_what_is_finished_and_hands_the_rest_back(bench):
     run.finish(5)
     run.finish(7)
 
-    with pytest.raises(HandedBack, match="1 records"):
-        run.flush()
+    run.revoke()
     run.assign()
     run.finish(6)
     run.poll(seconds=10)
@@ -359,7 +390,7 @@ def test_a_rebalance_with_nothing_in_flight_hands_nothing_back(bench):
     run = bench()
     run.take(5)
     run.finish(5)
-    run.flush()
+    run.revoke()
 
     assert run.emitted_offsets == [5]
     assert run.consumer.commits == [("import", 0, 6)]
@@ -368,8 +399,7 @@ def test_a_rebalance_with_nothing_in_flight_hands_nothing_back(bench):
 def test_a_record_that_comes_back_while_it_is_still_in_flight_is_not_run_twice(bench):
     run = bench()
     run.take(5)
-    with pytest.raises(HandedBack):
-        run.flush()
+    run.revoke()
     run.assign(0)
     run.take(5)
     run.finish(5)
@@ -400,8 +430,7 @@ def test_a_record_that_comes_back_in_the_moment_in_which_it_is_handed_back_is_ru
 def test_another_record_at_the_same_position_is_run(bench):
     run = bench()
     run.take(5)
-    with pytest.raises(HandedBack):
-        run.flush()
+    run.revoke()
     run.assign(0)
     old = run.waiting.pop((0, 5))
     run.take(5, value=b"of a topic made again")
@@ -445,8 +474,7 @@ def test_a_rebalance_hands_back_at_once_what_has_not_begun_and_nothing_begins_fo
     run = bench(drain_seconds=60, begins_late=True)
     run.take(5)
     task = next(iter(run.operator._items.values())).task
-    with pytest.raises(HandedBack):
-        run.flush()
+    run.revoke()
 
     assert task.done()
     assert run.operator.in_flight == 0
@@ -460,8 +488,7 @@ def test_a_rebalance_hands_back_what_the_loop_has_not_even_seen_and_leaves_nothi
     run.take(5, turn_loop=False)
     run.operator._start_tasks()  # the task is there, and has not made its first step
     run.take(7, turn_loop=False)
-    with pytest.raises(HandedBack, match="2 records"):
-        run.flush()
+    run.revoke()
 
     assert run.operator.in_flight == 0
     assert run.now == 0, "nothing was waited for"
@@ -472,8 +499,7 @@ def test_a_record_that_has_begun_and_ended_its_turn_begins_no_other_once_it_is_h
     run.take(5)
     item = next(iter(run.operator._items.values()))
     item.end()
-    with pytest.raises(HandedBack):
-        run.flush()
+    run.revoke()
 
     with pytest.raises(asyncio.CancelledError):
         item.begin()
@@ -529,7 +555,116 @@ def test_a_stop_waits_for_a_bounded_time_and_hands_the_rest_back(bench):
     run.poll(seconds=2)
     assert stopped
     assert run.operator.handed_back == 1
-    run.flush()  # Quix has nothing left to commit
+    run.revoke()  # Quix has nothing left to commit
+
+
+def test_what_an_earlier_owner_finished_beyond_a_gap_is_not_done_again(bench):
+    earlier = bench()
+    for offset in (5, 6, 7):
+        earlier.take(offset)
+    earlier.finish(6)
+    earlier.finish(7)
+    earlier.revoke()
+    run = bench()
+    run.consumer.stored = earlier.consumer.stored
+    run.assign(0)
+    for offset in (5, 6, 7, 8):
+        run.take(offset)
+    run.finish(5)
+    run.finish(8)
+    run.poll(seconds=10)
+
+    assert earlier.consumer.commits == [("import", 0, 5)]
+    assert [offset for offset, _ in run.called] == [5, 8]
+    assert run.emitted_offsets == [5, 8]
+    assert run.consumer.commits == [("import", 0, 9)]
+
+
+def test_who_reads_from_a_partition_again_without_a_rebalance_gets_everything_again(bench):
+    run = bench()
+    for offset in (5, 6):
+        run.take(offset)
+    run.finish(6)
+    run.revoke()
+    run.assign(0)
+    run.take(5)
+    run.take(6)
+    run.take(5)  # the group's offsets were reset
+    run.take(6)
+
+    assert [offset for offset, _ in run.called].count(6) == 2
+
+
+def test_a_rebalance_in_which_kafka_does_not_tell_what_is_finished_does_it_again(bench):
+    run = bench()
+    run.take(5)
+    run.take(6)
+    run.finish(6)
+    run.revoke()
+    run.consumer.failing = True
+    run.assign(0)
+    run.take(5)
+    run.take(6)
+
+    assert [offset for offset, _ in run.called] == [5, 6, 6]
+
+
+def test_the_note_goes_to_the_next_owner_if_that_is_somebody_else(bench):
+    earlier = bench()
+    earlier.take(5)
+    earlier.own_note = {"until": 7.5}
+    earlier.poll(seconds=10)
+    earlier.assign(0)
+    run = bench()
+    run.consumer.stored = earlier.consumer.stored
+    run.assign(0, 1)
+    run.revoke()
+
+    assert earlier.owned[-1] == {0: {}}, "its own"
+    assert run.owned[-2:] == [{0: {"until": 7.5}, 1: {}}, {}]
+
+
+def test_a_note_is_committed_once_and_again_when_it_changes(bench):
+    run = bench()
+    run.take(5)
+    for until in (1, 1, 2):
+        run.own_note = {"until": until}
+        run.poll(seconds=10)
+
+    assert run.consumer.commits == [("import", 0, 5), ("import", 0, 5)]
+
+
+def test_a_broker_that_takes_no_metadata_gets_offsets_without(bench):
+    run = bench()
+    run.consumer.refused = KafkaError.OFFSET_METADATA_TOO_LARGE
+    run.take(5)
+    run.finish(5)
+    run.poll(seconds=10)
+    run.poll(seconds=10)
+
+    assert run.consumer.stored == {0: (6, None)}
+
+
+def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
+    run = bench()
+    run.consumer.polled = PartitionAssignmentError()
+    run.consumer.polled.__cause__ = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    assert run.consumer.poll_row(timeout=1) is None
+
+    run.consumer.polled.__cause__ = KeyError("bug")
+    with pytest.raises(PartitionAssignmentError):
+        run.consumer.poll_row(timeout=1)
+
+
+def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):
+    run = bench()
+    run.take(5)
+    run.consumer.callbacks["on_lost"](None, run.consumer.partitions)
+    run.finish(5)
+    run.poll(seconds=10)
+
+    assert run.emitted == []
+    assert run.owned[-1] == {}
 
 
 @settings(deadline=None, max_examples=300)
@@ -538,7 +673,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
     """Any order of taking, finishing, polling, losing and revoking; what is not committed is delivered again."""
     bench = Bench(begins_late=data.draw(st.booleans()))
     try:
-        log_end, next_offset, committed, finished = 12, 0, 0, set()
+        log_end, next_offset, committed, finished, lost = 12, 0, 0, set(), False
         for _ in range(data.draw(st.integers(1, 60))):
             can_finish = sorted(offset for _, offset in bench.waiting)
             step = data.draw(st.sampled_from(["take", "finish", "poll", "revoke", "lose"]))
@@ -553,8 +688,10 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
                 bench.operator._commit()
             elif step in ("revoke", "lose"):
                 if step == "revoke":
-                    with contextlib.suppress(HandedBack):
-                        bench.flush()
+                    bench.revoke()
+                else:
+                    lost = True
+                    bench.consumer.callbacks["on_lost"](None, bench.consumer.partitions)
                 committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
                 bench.assign(0)
                 next_offset = committed
@@ -568,8 +705,9 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
             for partition, offset in sorted(bench.waiting):
                 bench.finish(offset, partition, outcome=f"done {offset}")
             bench.poll()
-        bench.flush()
+        bench.revoke()
         assert set(bench.emitted_offsets) >= set(range(next_offset)), "lost"
+        assert lost or len(set(bench.emitted_offsets)) == len(bench.emitted), "emitted again without need"
         assert all(value == f"done {offset}" for _, offset, value, *_ in bench.emitted)
         assert bench.operator.in_flight == 0
     finally:

@@ -7,6 +7,7 @@ import pytest
 import stamina
 
 from processor.enrich import Enrich, Lane
+from processor.gate import Gate
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
 from shared.messages import Task
 
@@ -21,7 +22,7 @@ def _no_waiting():
 
 
 def enrich(ask, *, slots=10, timeout_seconds=5.0, attempts_max=3):
-    lane = Lane("phone", ask, asyncio.Semaphore(slots), timeout_seconds)
+    lane = Lane("phone", ask, Gate("phone", quota=None, requests_max=slots), timeout_seconds)
     return functools.partial(Enrich({"phone": lane}, attempts_max), turn=Turn())
 
 
@@ -136,8 +137,8 @@ def test_work_that_waits_for_one_provider_does_not_delay_another():
             return {"qc": 0}
 
         lanes = {
-            "gpt": Lane("gpt", slow, asyncio.Semaphore(1), 60),
-            "phone": Lane("phone", fast, asyncio.Semaphore(1), 60),
+            "gpt": Lane("gpt", slow, Gate("test", quota=None, requests_max=1), 60),
+            "phone": Lane("phone", fast, Gate("test", quota=None, requests_max=1), 60),
         }
         ask = functools.partial(Enrich(lanes, attempts_max=1), turn=Turn())
         waiting = [asyncio.ensure_future(ask(GPT)) for _ in range(100)]

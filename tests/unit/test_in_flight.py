@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.commit_metadata import decode, encode
 from processor.in_flight import InFlight
 
 
@@ -70,4 +71,52 @@ def test_whatever_the_order_of_finish_no_commit_passes_an_unfinished_record_or_g
         assert in_flight.committable >= committed
         committed = in_flight.committable
 
+    assert committed == offsets[-1] + 1
+
+
+def test_what_an_earlier_owner_finished_is_not_to_be_done_again():
+    in_flight = InFlight(finished_below=8, unfinished=[3, 6])
+
+    assert [offset for offset in range(3, 10) if in_flight.take(offset)] == [3, 6, 8, 9]
+    in_flight.finish(3)
+    assert in_flight.committable == 6
+    assert len(in_flight) == 3
+
+
+def test_what_an_earlier_owner_left_unfinished_is_not_passed_before_it_came():
+    in_flight = InFlight(finished_below=8, unfinished=[3, 6])
+    in_flight.take(3)
+    in_flight.finish(3)
+
+    assert in_flight.committable == 6
+
+
+def test_what_was_unfinished_and_comes_no_more_is_not_waited_for():
+    in_flight = InFlight(finished_below=8, unfinished=[3, 6])
+    in_flight.take(7)
+
+    assert in_flight.committable == 8
+
+
+@given(st.data())
+def test_however_often_a_partition_changes_hands_each_record_is_finished_once(data):
+    offsets = sorted(data.draw(st.sets(st.integers(0, 300), min_size=1, max_size=40)))
+    finished = []
+    committed, metadata = offsets[0], None
+
+    for last_owner in (False, False, False, True):
+        in_flight = InFlight(metadata.finished_below, metadata.unfinished) if metadata else InFlight()
+        to_come = [offset for offset in offsets if offset >= committed]
+        if not last_owner:
+            to_come = to_come[: data.draw(st.integers(0, len(to_come)))]
+        taken = [offset for offset in to_come if in_flight.take(offset)]
+        done = taken if last_owner else data.draw(st.lists(st.sampled_from(taken), unique=True)) if taken else []
+        for offset in done:
+            in_flight.finish(offset)
+            finished.append(offset)
+        if in_flight.committable is not None:
+            committed = in_flight.committable
+            metadata = decode(encode(committed, in_flight.finished_below, in_flight.unfinished(), "", {}), committed)
+
+    assert sorted(finished) == offsets
     assert committed == offsets[-1] + 1

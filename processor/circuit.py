@@ -1,0 +1,70 @@
+"""Whether a provider is asked at all: after a run of failures only now and then, until it answers again."""
+
+import math
+from typing import Literal
+
+FAILURES_MAX = 10
+"""Failures in a row, of whatever tasks, after which the provider counts as unavailable."""
+
+PROBE_SECONDS_FIRST = 0.5
+PROBE_SECONDS_MAX = 2.0
+"""Between two probes. It is what a recovery can take to be noticed, and how often a task's attempt may be spent."""
+
+State = Literal["closed", "unavailable", "refused"]
+
+
+class Circuit:
+    """Closed while the provider answers; open, after it was unavailable too often or has refused the account.
+
+    While it is open one request at a time is let through, as a probe. Pure: no input or output, no clock, one owner;
+    `now` is in seconds of a clock that never goes back.
+
+    Invariant: while it is open at most one probe is under way.
+    """
+
+    def __init__(self) -> None:
+        self.state: State = "closed"
+        self._failures = 0
+        self._probing = False
+        self._probe_at = 0.0
+        self._probe_seconds = 0.0
+
+    def wait_seconds(self, now: float) -> float:
+        """Return 0 where the provider may be asked, else when to look again; infinity while a probe is under way."""
+        if self.state == "closed":
+            return 0.0
+        return math.inf if self._probing else max(0.0, self._probe_at - now)
+
+    def begin(self) -> bool:
+        """Note that the provider is asked; returns whether that is a probe."""
+        self._probing = self.state != "closed"
+        return self._probing
+
+    def cancel(self, probe: bool) -> None:
+        """Note that it was not asked after all."""
+        self._probing = self._probing and not probe
+
+    def answered(self) -> None:
+        """Note that the provider answered, be it by rejecting the task."""
+        self.state = "closed"
+        self._failures = 0
+        self._probing = False
+
+    def failed(self, probe: bool, now: float) -> None:
+        """Note that the provider was unavailable."""
+        self._failures += 1
+        if probe or (self.state == "closed" and self._failures >= FAILURES_MAX):
+            self._open("unavailable", now)
+
+    def refused(self, now: float) -> None:
+        """Note that the provider refused the account: no task has a chance until somebody mends that."""
+        self._open("refused", now)
+
+    def _open(self, state: State, now: float) -> None:
+        self._probing = False
+        if self.state == "closed":
+            self._probe_seconds = PROBE_SECONDS_FIRST
+        else:
+            self._probe_seconds = min(2 * self._probe_seconds, PROBE_SECONDS_MAX)
+        self.state = state
+        self._probe_at = now + self._probe_seconds

@@ -1,0 +1,101 @@
+"""What goes along with a committed offset: which records beyond it are finished, and a note for the next owner.
+
+Kafka keeps a string beside every committed offset, for the consumer's own use. Without it, what is finished beyond a
+record that is not would be done again by the partition's next owner.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+METADATA_CHARACTERS_MAX = 4096
+"""Kafka's default of offset.metadata.max.bytes. What does not fit is left out and will be done again."""
+
+_NOTE_CHARACTERS_MAX = 1024
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMetadata:
+    """Every record below `finished_below` is finished but for `unfinished`, which rises from the committed offset.
+
+    `writer` tells the processes apart that commit; `note` is theirs to fill: small, name -> number.
+    """
+
+    writer: str
+    finished_below: int
+    unfinished: tuple[int, ...]
+    note: Mapping[str, float]
+
+
+def encode(
+    committed: int, finished_below: int, unfinished: Iterable[int], writer: str, note: Mapping[str, float]
+) -> str:
+    """Return the string to commit beside the offset `committed`; never more than Kafka takes."""
+    holes = list(unfinished)
+    while True:
+        packed = _pack(committed, finished_below, holes)
+        text = json.dumps({"v": _VERSION, "by": writer, "finished": packed, "note": note}, separators=(",", ":"))
+        if len(text) <= METADATA_CHARACTERS_MAX:
+            return text
+        if not holes:
+            raise ValueError(f"the note has more than {_NOTE_CHARACTERS_MAX} characters")
+        # Too many holes: say less, and only what is true.
+        middle = len(holes) // 2
+        finished_below, holes = holes[middle], holes[:middle]
+
+
+def decode(text: str | None, committed: int) -> CommitMetadata | None:
+    """Read what was committed beside the offset; None where it was not this operator that committed."""
+    if not text:
+        return None
+    try:
+        fields = json.loads(text)
+        if fields["v"] != _VERSION:
+            return None
+        finished_below, *unfinished = _unpack(committed, fields["finished"])
+        note = {str(name): float(value) for name, value in fields["note"].items()}
+        return CommitMetadata(str(fields["by"]), finished_below, tuple(unfinished), note)
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+        return None
+
+
+def _pack(committed: int, finished_below: int, unfinished: list[int]) -> str:
+    """Pack how far it is from each number to the next: mostly ones or runs of the same, which zlib makes small."""
+    numbers = []
+    last = committed
+    for offset in unfinished:
+        numbers.append(offset - last)
+        last = offset
+    distances = b"".join(map(_varint, [finished_below - committed, *numbers]))
+    return base64.b85encode(zlib.compress(distances, 6)).decode()
+
+
+def _unpack(committed: int, packed: str) -> list[int]:
+    distances = zlib.decompressobj().decompress(base64.b85decode(packed), 10 * 1024 * 1024)
+    numbers = []
+    number = shift = 0
+    for byte in distances:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number = shift = 0
+    finished_below, *steps = numbers
+    offsets = [committed + finished_below]
+    last = committed
+    for step in steps:
+        last += step
+        offsets.append(last)
+    return offsets
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

@@ -1,0 +1,203 @@
+"""Who may ask a provider next: in order, within the quota, and only now and then while the provider is not well."""
+
+import asyncio
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from processor.apply_async import Partition
+from processor.circuit import Circuit
+from processor.metrics import CIRCUIT
+from processor.providers import AccountRefused, ProviderError, ProviderUnavailable
+from processor.quota import Quota, Request
+
+logger = logging.getLogger(__name__)
+
+# Seconds since 1970 by a clock that never goes back: replicas compare them, and a second must be a second.
+_EPOCH = time.time() - time.monotonic()
+
+TIMER_SECONDS_MIN = 0.001
+
+
+@dataclass(slots=True, eq=False)
+class Pass:
+    """Leave to ask once."""
+
+    probe: bool
+    request: Request | None
+
+
+class Gate:
+    """One provider's queue: work that waits here does not delay another provider's. Lives on the event loop."""
+
+    def __init__(self, name: str, *, quota: Quota | None, requests_max: int) -> None:
+        """Start with nobody waiting.
+
+        Args:
+            name: the provider's, for people.
+            quota: this replica's share of the fleet's; None where there is none.
+            requests_max: of this replica, at once.
+        """
+        self.name = name
+        self.quota = quota
+        self._circuit = Circuit()
+        self._requests_max = requests_max
+        self._requests = 0
+        # Ordered, and not a queue: who is cancelled leaves from the middle, who tries again comes first.
+        self._waiting: OrderedDict[asyncio.Future[Pass], None] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        CIRCUIT.labels(name).state(self._circuit.state)
+
+    @property
+    def state(self) -> str:
+        """The circuit's state. May be read from any thread."""
+        return self._circuit.state
+
+    async def enter(self, *, again: bool) -> Pass:
+        """Wait for leave to ask once. Whoever gets it calls `leave` or `cancel`.
+
+        Args:
+            again: whether the same task has asked before; its record is the older one and goes first.
+
+        Raises:
+            AccountRefused: the provider refused the account meanwhile.
+        """
+        now = _now()
+        if not self._waiting and not self._wait_seconds(now):
+            return self._begin(now)
+        waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = None
+        if again and self._circuit.state == "closed":  # else probes would spend one task's attempts after another's
+            self._waiting.move_to_end(waiter, last=False)
+        self.serve()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._waiting.pop(waiter, None)
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.cancel(waiter.result())
+            raise
+
+    def cancel(self, leave: Pass) -> None:
+        """Give the leave back unused."""
+        self._requests -= 1
+        self._circuit.cancel(leave.probe)
+        if self.quota is not None and leave.request is not None:
+            self.quota.cancel(leave.request)
+        self.serve()
+
+    def leave(self, leave: Pass, error: BaseException | None) -> None:
+        """Note how it went: the provider answered, or `error` came instead."""
+        now = _now()
+        state = self._circuit.state
+        self._requests -= 1
+        if self.quota is not None and leave.request is not None:
+            self.quota.end(leave.request, now)
+        match error:
+            case ProviderUnavailable():
+                self._circuit.failed(leave.probe, now)
+            case AccountRefused():
+                self._circuit.refused(now)
+                self._refuse_waiting(error)
+            case None | ProviderError():
+                self._circuit.answered()
+            case _:  # cancelled, or a bug: nothing is known of the provider
+                self._circuit.cancel(leave.probe)
+        if self._circuit.state != state:
+            self._tell_state(error)
+        self.serve()
+
+    def serve(self) -> None:
+        """Let those in whose time has come. Call it whenever something has changed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            now = _now()
+            wait_seconds = self._wait_seconds(now)
+            if wait_seconds:
+                if wait_seconds != math.inf:
+                    loop = asyncio.get_running_loop()
+                    self._timer = loop.call_later(max(wait_seconds, TIMER_SECONDS_MIN), self.serve)
+                return
+            waiter, _ = self._waiting.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(self._begin(now))
+
+    def _wait_seconds(self, now: float) -> float:
+        if self._requests >= self._requests_max:
+            return math.inf
+        wait_seconds = self._circuit.wait_seconds(now)
+        return wait_seconds if self.quota is None else max(wait_seconds, self.quota.wait_seconds(now))
+
+    def _begin(self, now: float) -> Pass:
+        self._requests += 1
+        return Pass(self._circuit.begin(), None if self.quota is None else self.quota.begin(now))
+
+    def _refuse_waiting(self, error: AccountRefused) -> None:
+        while self._waiting:
+            waiter, _ = self._waiting.popitem(last=False)
+            if not waiter.done():
+                waiter.set_exception(AccountRefused(str(error)))
+
+    def _tell_state(self, error: BaseException | None) -> None:
+        state = self._circuit.state
+        CIRCUIT.labels(self.name).state(state)
+        if state == "closed":
+            logger.info("%s answers again", self.name)
+        elif state == "unavailable":
+            logger.warning("%s is asked only now and then, as it failed too often: %s", self.name, error)
+        else:
+            logger.error("%s refuses our account, its tasks are dead-lettered until it takes it: %s", self.name, error)
+
+
+class Gates:
+    """The gates of all providers, as the owner of partitions sees them: an `apply_async.Ownership`."""
+
+    def __init__(
+        self, gates: Iterable[Gate], loop: asyncio.AbstractEventLoop, partitions_of: Callable[[str], int]
+    ) -> None:
+        """Note the gates.
+
+        Args:
+            gates: one for each provider.
+            loop: where they live.
+            partitions_of: tells how many partitions a topic has; may block.
+        """
+        self._gates = tuple(gates)
+        self._loop = loop
+        self._partitions_of = partitions_of
+        self._owned: set[int] = set()
+
+    def changed(self, partitions: Mapping[Partition, Mapping[str, float]]) -> None:
+        """Divide the quotas anew. Called on Quix's thread."""
+        count = max((self._partitions_of(topic) for topic in {topic for topic, _ in partitions}), default=0)
+        notes = {partition: note for (_, partition), note in partitions.items()}
+        self._loop.call_soon_threadsafe(self._divide, max(count, max(notes, default=0) + 1), notes)
+
+    def note(self) -> Mapping[str, float]:
+        """Return until when requests of this replica count at whose quota. Called on Quix's thread."""
+        now = _now()
+        busy = {gate.name: gate.quota.busy_until(now) for gate in self._gates if gate.quota is not None}
+        return {name: round(until, 3) for name, until in busy.items() if until is not None}
+
+    def _divide(self, partitions: int, notes: Mapping[int, Mapping[str, float]]) -> None:
+        now = _now()
+        new = {partition for partition, note in notes.items() if partition not in self._owned or note}
+        if notes:  # none is between two assignments: what comes back without a note was nobody else's
+            self._owned = set(notes)
+        for gate in self._gates:
+            if gate.quota is not None:
+                until = max((note.get(gate.name, 0.0) for note in notes.values()), default=0.0)
+                # A replica whose clock is wrong must not stop others for longer than any request lasts.
+                until = min(until, now + gate.quota.longest_seconds)
+                taken_over = new if until > now else ()
+                gate.quota.assign(notes.keys(), partitions, taken_over=taken_over, free_from=until)
+            gate.serve()
+
+
+def _now() -> float:
+    return time.monotonic() + _EPOCH

@@ -1,0 +1,60 @@
+"""What is committed beside an offset is read back as it was, fits into Kafka, and never claims too much."""
+
+import json
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.commit_metadata import METADATA_CHARACTERS_MAX, decode, encode
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**62),
+    st.sets(st.integers(0, 10_000), max_size=300).map(sorted),
+    st.integers(0, 100),
+    st.floats(0, 2**33),
+)
+def test_what_is_read_back_is_what_was_written(committed, distances, beyond, until):
+    unfinished = [committed + distance for distance in distances]
+    finished_below = max([committed, *unfinished]) + 1 + beyond
+
+    metadata = decode(encode(committed, finished_below, unfinished, "me", {"until": until}), committed)
+
+    assert (metadata.writer, metadata.note) == ("me", {"until": until})
+    assert metadata.unfinished == tuple(unfinished)
+    assert metadata.finished_below == finished_below
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 20_000))
+def test_it_always_fits_into_kafka_and_what_does_not_fit_is_not_claimed_to_be_finished(seed, count):
+    unfinished = sorted(random.Random(seed).sample(range(10 * count), count))
+
+    text = encode(0, 10 * count, unfinished, "me", {})
+
+    assert len(text) <= METADATA_CHARACTERS_MAX
+    metadata = decode(text, 0)
+    claimed = set(range(metadata.finished_below)) - set(metadata.unfinished)
+    assert claimed.isdisjoint(unfinished)
+
+
+def test_the_usual_gap_fits_whole():
+    every_other = range(0, 10_000, 2)
+
+    assert decode(encode(0, 10_000, every_other, "me", {}), 0).unfinished == tuple(every_other)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "somebody's own", "[]", '{"v":2}', '{"v":1}', json.dumps({"v": 1, "by": "x", "finished": "~~~"})]
+)
+def test_what_somebody_else_committed_is_nothing(text):
+    assert decode(text, 7) is None
+
+
+def test_a_note_that_is_too_long_is_an_error():
+    with pytest.raises(ValueError, match="note"):
+        encode(0, 0, [], "me", {f"name {number}": time.time() for number in range(1000)})
