@@ -77,6 +77,7 @@ class Simulators:
         """Return what was asked and answered so far."""
         return {
             "providers": self._counters,
+            "in_flight": self._in_flight,
             "most_in_flight": self._most_in_flight,
             "dadata_most_in_a_second": self._most_in_a_second,
             "answered": self._answered,
