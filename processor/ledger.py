@@ -5,7 +5,10 @@ only about the row at hand.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
@@ -19,8 +22,12 @@ logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 5
 """How long one try to connect may take."""
 
-STATEMENT_SECONDS = 30
+STATEMENT_SECONDS = 8
 """How long PostgreSQL may work on one statement before it gives up, for instance at a lock."""
+
+ANSWER_SECONDS = 10
+"""After which a connection that does not answer a statement is hung up. Where something between us and PostgreSQL, a
+proxy or a load balancer, takes what we send and passes nothing on, TCP sees nothing wrong."""
 
 SILENT_SECONDS = 10
 """After which a connection on which nothing is acknowledged counts as dead. psycopg alone would wait for minutes."""
@@ -188,7 +195,11 @@ class Ledger:
                     self._connection = await psycopg.AsyncConnection.connect(
                         **self._connection_parameters, autocommit=True
                     )
-                cursor = await self._connection.execute(statement, parameters)
+                hang_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _hang_up, self._connection)
+                try:
+                    cursor = await self._connection.execute(statement, parameters)
+                finally:
+                    hang_up.cancel()
             except psycopg.Error as error:
                 if refusable and error.sqlstate is not None and error.sqlstate[:2] in _ROW_ERROR_CLASSES:
                     raise RowRefused(f"PostgreSQL refuses the row: SQLSTATE {error.sqlstate}") from None
@@ -209,6 +220,15 @@ class Ledger:
             logger.warning(
                 "PostgreSQL cannot be used, work waits for it: %s %s", type(error).__name__, error.sqlstate or ""
             )
+
+
+def _hang_up(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    # Not a cancelled coroutine: psycopg would ask the silent server to cancel the statement, and wait for its answer.
+    with (
+        contextlib.suppress(psycopg.OperationalError, OSError),  # it is closed already
+        socket.socket(fileno=os.dup(connection.fileno())) as connected,
+    ):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 class FinishedRecords:

@@ -11,14 +11,14 @@ RATE_SECONDS = 1.0
 RATE_MARGIN_SECONDS = 0.01
 """What a slot is held longer, as requests do not all travel equally fast."""
 
-LATE_SECONDS_MAX = 0.03
-"""How much longer at most where the answer's time says that the request arrived late."""
+LATE_SECONDS_MAX = 0.1
+"""How much longer at most where it took so long that the request may have arrived late."""
 
 TURN_LENGTHS = 4
 """A turn at a slot that several replicas share, in lengths of the longest request; in the last one none begins."""
 
-FORGETTING = 0.99
-"""How fast the time of the slowest request is forgotten, with each request."""
+REMEMBERING = 0.98
+"""How much of what is known of earlier requests' times each request leaves."""
 
 BURST_PARTS = 9
 """A rate is spread over that many parts of its second, or the provider sees it as one burst a second."""
@@ -95,6 +95,7 @@ class Quota:
         self._in_flight: set[Request] = set()
         self._last_begun = -math.inf
         self._fastest = math.inf
+        self._usually_slower = 0.0
         self._slowest = math.inf  # of late
 
     def assign(self, owned: Collection[int], partitions: int, *, taken_over: Collection[int], free_from: float) -> None:
@@ -147,10 +148,12 @@ class Quota:
         """Note that the request has ended, well or not."""
         self._in_flight.discard(request)
         lasted = now - request.begun
-        self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * FORGETTING)
-        # What it took longer than others it may have taken on its way to the provider, which counts arrivals.
+        self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * REMEMBERING)
+        # What it took longer than usual it may have taken on its way to the provider, which counts arrivals.
         self._fastest = min(lasted, self._fastest + 0.001)
-        request.counts_from += min(lasted - self._fastest, LATE_SECONDS_MAX)
+        slower = lasted - self._fastest
+        request.counts_from += min(max(0.0, slower - self._usually_slower), LATE_SECONDS_MAX)
+        self._usually_slower += (slower - self._usually_slower) * (1 - REMEMBERING)
 
     def cancel(self, request: Request) -> None:
         """Note that the request was not made after all."""

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import traceback
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -325,6 +326,58 @@ def test_a_write_whose_connection_postgresql_ends_happens_once(database, caplog)
         "WARNING",
         "INFO",
     ]
+
+
+class BlackHole:
+    """A proxy to PostgreSQL that takes everything and, while it is silent, passes nothing on."""
+
+    def __init__(self, port):
+        self._target_port = port
+        self._writers = []
+        self.silent = False
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        self._writers += [writer, target_writer]
+        await asyncio.gather(self._pass_on(reader, target_writer), self._pass_on(target_reader, writer))
+
+    async def _pass_on(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not self.silent:
+                    writer.write(data)
+        writer.close()
+
+
+def test_a_connection_on_which_nothing_comes_back_any_more_is_hung_up(database, monkeypatch):
+    monkeypatch.setattr(ledger_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(ledger_module, "CONNECT_SECONDS", 2)
+
+    async def work():
+        async with BlackHole(database.postgres.port) as proxy:
+            reached = SimpleNamespace(host="127.0.0.1", port=proxy.port)
+            async with ledger_of(SimpleNamespace(postgres=reached, name=database.name)) as ledger:
+                proxy.silent = True
+                writing = asyncio.ensure_future(ledger.write([row(1)]))
+                await until(lambda: not ledger.connected, "the ledger notices")
+                proxy.silent = False
+                return await asyncio.wait_for(writing, PATIENCE_SECONDS)
+
+    ids = asyncio.run(work())
+
+    assert ids == entries(database)
+    assert list(database.rows()) == list(ids.values())
 
 
 @pytest.fixture

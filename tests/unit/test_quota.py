@@ -1,7 +1,9 @@
 """How a fleet divides its quota: never more than all of it, and nearly all of it is used."""
 
+import heapq
 import itertools
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -123,6 +125,21 @@ def test_a_request_that_may_have_arrived_late_is_counted_from_later():
     assert quota.wait_seconds(2.5) == pytest.approx(HELD_SECONDS + 0.019 - 0.5)
     quota.end(quota.begin(4.0), 9.0)
     assert quota.wait_seconds(4.5) == pytest.approx(HELD_SECONDS + LATE_SECONDS_MAX - 0.5)
+
+
+def test_a_provider_that_takes_now_long_now_short_is_asked_nearly_as_often():
+    quota, clock, latencies = owning(20, {0}, 1), 0.0, random.Random(7)
+    under_way, begun = [], 0
+    while clock < 60:
+        while under_way and under_way[0][0] <= clock:
+            end, _, request = heapq.heappop(under_way)
+            quota.end(request, end)
+        while quota.wait_seconds(clock) == 0:
+            heapq.heappush(under_way, (clock + latencies.uniform(0.05, 0.2), begun, quota.begin(clock)))
+            begun += 1
+        clock += 0.001
+
+    assert begun / 60 >= 19
 
 
 def test_without_partitions_nothing_begins():
