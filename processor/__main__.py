@@ -23,7 +23,7 @@ from typing import Any
 
 import stamina.instrumentation
 import uvloop
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import Gauge
 
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
@@ -145,7 +145,10 @@ def run(settings: ProcessorSettings) -> None:
             settings.kafka_dead_letter_topic,
             settings.consumer_group(),
         )
-        app.run()
+        try:
+            app.run()
+        except KafkaConsumerException:
+            sys.exit(1)  # it is logged
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
         with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
             asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
@@ -285,7 +288,9 @@ def _go_on(error: Exception, message: Any, _: logging.Logger) -> bool:
         logger.error("a record cannot be read: %s", type(error).__name__)
         return False
     kafka_error = error.error if isinstance(error, KafkaConsumerException) else None
-    if kafka_error is not None and kafka_error.fatal():  # another replica has our KAFKA_GROUP_INSTANCE_ID, for one
+    if (
+        kafka_error is not None and kafka_error.code() == KafkaError._FATAL
+    ):  # another replica has our KAFKA_GROUP_INSTANCE_ID, for one
         logger.error("Kafka does not let this replica go on: %s", kafka_error.str())
         return False
     logger.warning("reading from Kafka: %s", error)

@@ -46,8 +46,14 @@ NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 COMMIT_SECONDS = 1.0
 """Between two commits. What a crash makes Kafka deliver again is what was finished in between."""
 
-FLUSH_SECONDS = 1.0
-"""How long the run loop waits, at a commit, for Kafka to acknowledge what was produced."""
+COMMIT_SECONDS_MAX = 0.5
+"""How long the run loop waits for Kafka at a commit: to acknowledge what was produced, and then the offsets."""
+
+LAST_COMMIT_SECONDS = 1.0
+"""How long it waits at least when partitions are revoked."""
+
+LOOP_SECONDS = 1.0
+"""How long the run loop waits for the event loop to hand back what has not begun."""
 
 ASK_SECONDS = 10.0
 """How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
@@ -135,6 +141,28 @@ class _Item:
         self.begun = False
 
 
+class _Commit(threading.Thread):
+    """A commit beside the run loop: as long as there is no coordinator, librdkafka waits for one, without limit."""
+
+    def __init__(
+        self, consumer: Any, moved: list[tuple[_Assignment, TopicPartition]], note: Mapping[str, float]
+    ) -> None:
+        super().__init__(name="commit", daemon=True)
+        self.moved = moved
+        self.note = note
+        self.errors: dict[Partition, KafkaError] = {}
+        self._consumer = consumer
+
+    def run(self) -> None:
+        offsets = [to for _, to in self.moved]
+        try:
+            answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+        except KafkaException as error:
+            self.errors = {(to.topic, to.partition): error.args[0] for to in offsets}
+        else:
+            self.errors = {(answer.topic, answer.partition): answer.error for answer in answers if answer.error}
+
+
 class ApplyAsync(StreamFunction, Generic[Prepared]):
     """The operator behind `apply_async`. The coroutines run on the loop's thread, all else on Quix's.
 
@@ -173,6 +201,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._draining = False
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
+        self._committing: _Commit | None = None
         self._with_metadata = True
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
@@ -298,7 +327,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         while self._waited_for() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
             self._emit()
-        self._commit(flush_seconds=max(FLUSH_SECONDS, give_up_at - time.monotonic()))
+        self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
         logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
         self._give_up_assignments()
 
@@ -359,8 +388,14 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             item.assignment.in_flight.finish(record.offset)
             item.assignment.finished = True
 
-    def _commit(self, flush_seconds: float = FLUSH_SECONDS) -> bool:
-        """Commit the low watermarks. Returns False where Kafka did not take it all; the next commit tries again."""
+    def _commit(self, seconds: float = COMMIT_SECONDS_MAX) -> bool:
+        """Commit the low watermarks. Returns whether they are, within so many seconds; if not, the next call goes on.
+
+        First what was produced is delivered, then the offsets are committed of what it was produced from.
+        """
+        give_up_at = time.monotonic() + seconds
+        if self._committing is not None and not self._is_committed(seconds):
+            return False
         note = self._ownership.note() if self._ownership is not None else {}
         moved = [
             (assignment, self._to_commit(partition, committable, assignment, note))
@@ -368,30 +403,38 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             if (committable := assignment.in_flight.committable) is not None
             and (assignment.finished or committable != assignment.committed or note != assignment.note)
         ]
-        if not moved and not self._undelivered:
-            return True
-        # First what was produced, then the offsets of what it was produced from.
-        self._undelivered = self._context.producer.flush(flush_seconds)
-        if self._undelivered:
-            return False
+        if moved or self._undelivered:
+            self._undelivered = self._context.producer.flush(max(0.0, give_up_at - time.monotonic()))
+        if self._undelivered or not moved:
+            return not self._undelivered
         # The broker takes offsets of a partition from a member that does not own it (any more).
         mine = {(owned.topic, owned.partition) for owned in self._context.consumer.assignment()}
         moved = [(assignment, to) for assignment, to in moved if (to.topic, to.partition) in mine]
         if not moved:
             return True
-        try:
-            answers = self._context.consumer.commit(offsets=[to for _, to in moved], asynchronous=False)
-        except KafkaException as error:
-            self._note_refusal(error.args[0])
+        for assignment, _ in moved:
+            assignment.finished = False
+        self._committing = _Commit(self._context.consumer, moved, note)
+        self._committing.start()
+        return self._is_committed(max(0.0, give_up_at - time.monotonic()))
+
+    def _is_committed(self, seconds: float) -> bool:
+        """Return whether the commit under way has ended well, within so many seconds."""
+        commit = self._committing
+        assert commit is not None
+        commit.join(seconds)
+        if commit.is_alive():
             return False
-        errors = {(answer.topic, answer.partition): answer.error for answer in answers or []}
-        for assignment, to in moved:
-            refused = errors.get((to.topic, to.partition))
+        self._committing = None
+        for assignment, to in commit.moved:
+            refused = commit.errors.get((to.topic, to.partition))
             if refused is None:
-                assignment.committed, assignment.note, assignment.finished = to.offset, note, False
+                assignment.committed, assignment.note = to.offset, commit.note
             else:
-                self._note_refusal(refused)
-        return not any(errors.values())
+                assignment.finished = True
+        for refused in set(commit.errors.values()):
+            self._note_refusal(refused)
+        return not commit.errors
 
     def _to_commit(
         self, partition: Partition, committable: int, assignment: _Assignment, note: Mapping[str, float]
@@ -454,7 +497,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._loop.call_soon(hand_back)
 
         self._loop.call_soon_threadsafe(on_loop)
-        drained.wait(FLUSH_SECONDS)
+        drained.wait(LOOP_SECONDS)
 
     def _waited_for(self) -> int:
         """Return how many records in flight are waited for."""

@@ -5,7 +5,8 @@
 Strict where the providers are: keys, methods, media type, one record a request, lengths. What else they shall do is
 told through the same port, while they run:
 
-    PUT /_control       {"latency_ms": 100 | [50, 200],           every answer takes that long
+    PUT /_control       {"latency_ms": 100 | [50, 200],           every answer takes that long, or
+                         "latency_ms": {"phone": 100, "email": 100, "gpt": [5000, 20000]},
                          "dadata_requests_per_second": 20,        the 21st in any second gets 429; 0 is no quota
                          "yandexgpt_concurrent_requests": 10,     the 11th in flight gets 429; 0 is no quota
                          "remember_inputs": true,                 count the answers to each input
@@ -108,6 +109,8 @@ class Simulators:
         if self._over_quota(provider):
             return _refusal(request, 429, "ai.textGenerationCompletionSessionsCount.count gauge quota limit exceed")
         latency_ms = self.settings["latency_ms"]
+        if isinstance(latency_ms, dict):
+            latency_ms = latency_ms[provider]
         if isinstance(latency_ms, list):
             latency_ms = self._random.uniform(*latency_ms)
         await asyncio.sleep(latency_ms / 1000)

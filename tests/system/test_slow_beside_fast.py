@@ -1,0 +1,63 @@
+"""Slow work for one provider beside fast work for another."""
+
+import json
+import time
+
+from tests.conftest import until
+
+PHONES = 300
+SLOW = {"phone": 100, "email": 100, "gpt": [5_000, 20_000]}
+
+
+def send_gpt(topics, count):
+    for n in range(count):
+        task = {"task_id": -1 - n, "task_type": "gpt", "data": "?"}
+        topics.producer.produce(topics.name, json.dumps(task).encode(), partition=n % topics.partitions)
+        topics.producer.poll(0)
+    assert topics.producer.flush(60) == 0
+
+
+def phone_p95_seconds(topics, first):
+    """Send phone tasks one after the other, and return how long 95% of their results take at most."""
+    sent_at, took = {}, {}
+    for n in range(first, first + PHONES):
+        sent_at[n] = time.monotonic()
+        topics.send(json.dumps({"task_id": n, "task_type": "phone", "data": f"8 {n}"}).encode(), key=b"%d" % n)
+        while len(sent_at) - len(took) >= 8:  # so many at once
+            take_in(topics, sent_at, took)
+    until(lambda: take_in(topics, sent_at, took) == PHONES, "the results")
+    return sorted(took.values())[PHONES * 95 // 100]
+
+
+def take_in(topics, sent_at, took):
+    message = topics.consumer.poll(0.001)
+    if message is not None and message.topic() == topics.results:
+        n = json.loads(message.value())["task_id"]
+        if n in sent_at:
+            took[n] = time.monotonic() - sent_at[n]
+    return len(took)
+
+
+def compare(topics, gpt_tasks):
+    phone_p95_seconds(topics, 0)  # to warm up
+    without = phone_p95_seconds(topics, PHONES)
+    send_gpt(topics, gpt_tasks)
+    phone_p95_seconds(topics, 2 * PHONES)  # behind all the gpt tasks that are still to be read
+    beside = phone_p95_seconds(topics, 3 * PHONES)
+    print(f"phone p95: {without * 1000:.0f} ms, beside {gpt_tasks} gpt tasks {beside * 1000:.0f} ms")
+    assert beside <= 1.25 * without
+
+
+def test_4000_slow_gpt_tasks_ahead_on_the_topic_do_not_delay_phones(topics, simulators, start_processor):
+    simulators.control(latency_ms=SLOW)
+    start_processor()
+
+    compare(topics, 4_000)
+
+
+def test_with_task_types_shared_out_100000_slow_gpt_tasks_do_not_delay_phones(topics, simulators, start_processor):
+    simulators.control(latency_ms=SLOW)
+    start_processor(TASK_TYPES="phone,email")
+    start_processor(TASK_TYPES="gpt")
+
+    compare(topics, 100_000)
