@@ -288,9 +288,8 @@ def _go_on(error: Exception, message: Any, _: logging.Logger) -> bool:
         logger.error("a record cannot be read: %s", type(error).__name__)
         return False
     kafka_error = error.error if isinstance(error, KafkaConsumerException) else None
-    if (
-        kafka_error is not None and kafka_error.code() == KafkaError._FATAL
-    ):  # another replica has our KAFKA_GROUP_INSTANCE_ID, for one
+    # Another replica has our KAFKA_GROUP_INSTANCE_ID, for one.
+    if kafka_error is not None and kafka_error.code() == KafkaError._FATAL:
         logger.error("Kafka does not let this replica go on: %s", kafka_error.str())
         return False
     logger.warning("reading from Kafka: %s", error)
