@@ -21,13 +21,12 @@ import asyncio
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from quixstreams import Application
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
@@ -35,8 +34,7 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
-from processor.commit_metadata import CommitMetadata, decode, encode
-from processor.in_flight import InFlight
+from processor.commits import Commits, Note, Partition, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -46,20 +44,11 @@ NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 COMMIT_SECONDS = 1.0
 """Between two commits. What a crash makes Kafka deliver again is what was finished in between."""
 
-COMMIT_SECONDS_MAX = 0.5
-"""How long the run loop waits for Kafka at a commit: to acknowledge what was produced, and then the offsets."""
-
 LAST_COMMIT_SECONDS = 1.0
 """How long it waits at least when partitions are revoked."""
 
 LOOP_SECONDS = 1.0
 """How long the run loop waits for the event loop to hand back what has not begun."""
-
-ASK_SECONDS = 10.0
-"""How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
-
-Partition = tuple[str, int]
-"""Topic and number."""
 
 Headers = list[tuple[str, bytes | None]] | None
 Prepared = TypeVar("Prepared")
@@ -95,24 +84,21 @@ class Turn(Protocol):
 class Ownership(Protocol):
     """What the application wants to know about its partitions, and to tell their next owner. On Quix's thread."""
 
-    def changed(self, partitions: Mapping[Partition, Mapping[str, float]]) -> None:
+    def changed(self, partitions: Mapping[Partition, Note]) -> None:
         """Take note of which partitions are assigned; none, between a revoke or a loss and the next assignment.
 
         The value is the note of the process that owned the partition before; empty where that was this one, or nobody.
         """
 
-    def note(self) -> Mapping[str, float]:
-        """Return what goes along with each commit: small, name -> number."""
+    def note(self) -> Note:
+        """Return what goes along with each commit."""
 
 
 @dataclass(slots=True, eq=False)
 class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
 
-    committed: int
-    in_flight: InFlight
-    note: Mapping[str, float] = field(default_factory=dict)
-    finished: bool = False  # something, since the last commit
+    progress: Progress
     prepared: "asyncio.Future[Any] | None" = None
     in_order: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -141,28 +127,6 @@ class _Item:
         self.begun = False
 
 
-class _Commit(threading.Thread):
-    """A commit beside the run loop: as long as there is no coordinator, librdkafka waits for one, without limit."""
-
-    def __init__(
-        self, consumer: Any, moved: list[tuple[_Assignment, TopicPartition]], note: Mapping[str, float]
-    ) -> None:
-        super().__init__(name="commit", daemon=True)
-        self.moved = moved
-        self.note = note
-        self.errors: dict[Partition, KafkaError] = {}
-        self._consumer = consumer
-
-    def run(self) -> None:
-        offsets = [to for _, to in self.moved]
-        try:
-            answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []
-        except KafkaException as error:
-            self.errors = {(to.topic, to.partition): error.args[0] for to in offsets}
-        else:
-            self.errors = {(answer.topic, answer.partition): answer.error for answer in answers if answer.error}
-
-
 class ApplyAsync(StreamFunction, Generic[Prepared]):
     """The operator behind `apply_async`. The coroutines run on the loop's thread, all else on Quix's.
 
@@ -189,20 +153,15 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._drain_seconds = drain_seconds
         self._shutdown_seconds = shutdown_seconds
         self._ownership = ownership
-        self._writer = uuid.uuid4().hex[:12]
 
-        self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
         self._assignments: dict[Partition, _Assignment] = {}
         self._items: dict[tuple[str, int, int], _Item] = {}
-        self._undelivered = 0
         self._inbox: deque[_Item] = deque()
         self._outbox: deque[_Item] = deque()
         self._loop_woken = False
         self._draining = False
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
-        self._committing: _Commit | None = None
-        self._with_metadata = True
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
@@ -211,6 +170,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
         self._context = sdf.processing_context
         self._context.dataframe_registry.register_periodic_task(self.poll)
+        self._commits = Commits(self._context.consumer, self._context.producer)
         consumer: Any = self._context.consumer
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
         self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
@@ -251,9 +211,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         context = message_context()
         topic, partition, offset = context.topic, context.partition, context.offset
         assignment = self._assignments.get((topic, partition))
-        if assignment is None or not assignment.in_flight.expects(offset):
+        if assignment is None or not assignment.progress.in_flight.expects(offset):
             assignment = self._new_assignment(topic, partition, offset)
-        if not assignment.in_flight.take(offset):
+        if not assignment.progress.in_flight.take(offset):
             return  # the partition's earlier owner has handed its outcome on
         record = Record(topic, partition, offset, value, key, timestamp, headers)
         running = self._items.get((topic, partition, offset))
@@ -280,9 +240,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._commit()
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
-        elif len(self._items) + self._undelivered >= self._in_flight_max:
+        elif len(self._items) + self._commits.undelivered >= self._in_flight_max:
             self._pause()
-        elif self._paused and len(self._items) + self._undelivered <= self._in_flight_max // 2:
+        elif self._paused and len(self._items) + self._commits.undelivered <= self._in_flight_max // 2:
             self._resume()
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
@@ -312,11 +272,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         self._resume()  # librdkafka keeps a partition paused beyond its assignment
-        self._earlier = self._ask_for_earlier(partitions)
+        notes = self._commits.assign(partitions)
         self._assign_to_consumer(partitions)
         if self._ownership is not None:
-            owned = [(partition.topic, partition.partition) for partition in partitions]
-            self._ownership.changed({partition: self._note_of_others(partition) for partition in owned})
+            self._ownership.changed(notes)
         logger.info("assigned %d partitions", len(partitions))
 
     def _hand_over(self) -> None:
@@ -331,23 +290,6 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
         self._give_up_assignments()
 
-    def _ask_for_earlier(self, partitions: list[TopicPartition]) -> dict[Partition, tuple[int, CommitMetadata]]:
-        try:
-            answers = self._context.consumer.committed(list(partitions), timeout=ASK_SECONDS)
-        except KafkaException as error:
-            # Not known is not wrong: what was finished beyond a gap is done again, from the ledger or the provider.
-            logger.warning("what earlier owners have finished is not known: %s", error.args[0].str())
-            return {}
-        return {
-            (answer.topic, answer.partition): (answer.offset, metadata)
-            for answer in answers
-            if answer.error is None and (metadata := decode(answer.metadata, answer.offset)) is not None
-        }
-
-    def _note_of_others(self, partition: Partition) -> Mapping[str, float]:
-        _, metadata = self._earlier.get(partition, (0, None))
-        return metadata.note if metadata is not None and metadata.writer != self._writer else {}
-
     def _give_up_assignments(self) -> None:
         self._assignments.clear()
         if self._ownership is not None:
@@ -356,13 +298,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         if (topic, partition) in self._assignments:  # read from again without a rebalance: the offsets were reset
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
-        # Once: whoever reads from the partition again without a rebalance wants what was finished to be done again.
-        committed, earlier = self._earlier.pop((topic, partition), (offset, None))
-        if earlier is None or offset < committed:
-            in_flight = InFlight()
-        else:
-            in_flight = InFlight(earlier.finished_below, earlier.unfinished)
-        assignment = self._assignments[topic, partition] = _Assignment(offset, in_flight)
+        assignment = self._assignments[topic, partition] = _Assignment(self._commits.start((topic, partition), offset))
         return assignment
 
     def _emit(self) -> None:
@@ -385,71 +321,11 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 raise item.error  # a coroutine that raises stops the application, with its offset uncommitted
             set_message_context(item.context)
             self._downstream(item.outcome, record.key, record.timestamp, record.headers)
-            item.assignment.in_flight.finish(record.offset)
-            item.assignment.finished = True
+            item.assignment.progress.finish(record.offset)
 
-    def _commit(self, seconds: float = COMMIT_SECONDS_MAX) -> bool:
-        """Commit the low watermarks. Returns whether they are, within so many seconds; if not, the next call goes on.
-
-        First what was produced is delivered, then the offsets are committed of what it was produced from.
-        """
-        give_up_at = time.monotonic() + seconds
-        if self._committing is not None and not self._is_committed(seconds):
-            return False
+    def _commit(self, *seconds: float) -> bool:
         note = self._ownership.note() if self._ownership is not None else {}
-        moved = [
-            (assignment, self._to_commit(partition, committable, assignment, note))
-            for partition, assignment in self._assignments.items()
-            if (committable := assignment.in_flight.committable) is not None
-            and (assignment.finished or committable != assignment.committed or note != assignment.note)
-        ]
-        if moved or self._undelivered:
-            self._undelivered = self._context.producer.flush(max(0.0, give_up_at - time.monotonic()))
-        if self._undelivered or not moved:
-            return not self._undelivered
-        # The broker takes offsets of a partition from a member that does not own it (any more).
-        mine = {(owned.topic, owned.partition) for owned in self._context.consumer.assignment()}
-        moved = [(assignment, to) for assignment, to in moved if (to.topic, to.partition) in mine]
-        if not moved:
-            return True
-        for assignment, _ in moved:
-            assignment.finished = False
-        self._committing = _Commit(self._context.consumer, moved, note)
-        self._committing.start()
-        return self._is_committed(max(0.0, give_up_at - time.monotonic()))
-
-    def _is_committed(self, seconds: float) -> bool:
-        """Return whether the commit under way has ended well, within so many seconds."""
-        commit = self._committing
-        assert commit is not None
-        commit.join(seconds)
-        if commit.is_alive():
-            return False
-        self._committing = None
-        for assignment, to in commit.moved:
-            refused = commit.errors.get((to.topic, to.partition))
-            if refused is None:
-                assignment.committed, assignment.note = to.offset, commit.note
-            else:
-                assignment.finished = True
-        for refused in set(commit.errors.values()):
-            self._note_refusal(refused)
-        return not commit.errors
-
-    def _to_commit(
-        self, partition: Partition, committable: int, assignment: _Assignment, note: Mapping[str, float]
-    ) -> TopicPartition:
-        if not self._with_metadata:
-            return TopicPartition(*partition, committable)
-        in_flight = assignment.in_flight
-        metadata = encode(committable, in_flight.finished_below, in_flight.unfinished(), self._writer, note)
-        return TopicPartition(*partition, committable, metadata)
-
-    def _note_refusal(self, error: KafkaError) -> None:
-        logger.warning("offsets are not committed yet: %s", error.str())
-        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
-            logger.warning("the broker's offset.metadata.max.bytes is below its default of 4096: going on without")
-            self._with_metadata = False
+        return self._commits.commit([assignment.progress for assignment in self._assignments.values()], note, *seconds)
 
     def _pause(self) -> None:
         if not self._paused:
@@ -507,7 +383,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         )
 
     def _unfinished(self) -> int:
-        return sum(len(assignment.in_flight) for assignment in self._assignments.values())
+        return sum(len(assignment.progress.in_flight) for assignment in self._assignments.values())
 
     # On the event loop's thread ------------------------------------------------------------------------------------
 

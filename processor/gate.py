@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from processor.apply_async import Partition
 from processor.circuit import Circuit
+from processor.commits import Partition
 from processor.metrics import CIRCUIT
 from processor.providers import AccountRefused, ProviderError, ProviderUnavailable
 from processor.quota import Quota, Request

@@ -1,0 +1,175 @@
+"""Commits each partition's low watermark, with what is finished beyond it, beside the run loop."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from processor.commit_metadata import CommitMetadata, decode, encode
+from processor.in_flight import InFlight
+
+logger = logging.getLogger(__name__)
+
+COMMIT_SECONDS_MAX = 0.5
+"""How long the run loop waits for Kafka at a commit: to acknowledge what was produced, and then the offsets."""
+
+ASK_SECONDS = 10.0
+"""How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
+
+Partition = tuple[str, int]
+"""Topic and number."""
+
+Note = Mapping[str, float]
+"""What the application wants a partition's next owner to know: small, name -> number."""
+
+
+@dataclass(slots=True, eq=False)
+class Progress:
+    """What is finished and what is committed of one partition, for as long as it is assigned."""
+
+    partition: Partition
+    committed: int
+    in_flight: InFlight
+    note: Note = field(default_factory=dict)
+    changed: bool = False
+    """Whether something was finished since the last commit."""
+
+    def finish(self, offset: int) -> None:
+        """Note that the record is finished."""
+        self.in_flight.finish(offset)
+        self.changed = True
+
+
+class Commits:
+    """The offsets that this process commits, and what earlier owners of its partitions have left. On one thread."""
+
+    def __init__(self, consumer: Any, producer: Any) -> None:
+        """Note whom to ask.
+
+        Args:
+            consumer: has confluent_kafka's `commit`, `committed` and `assignment`.
+            producer: has its `flush`.
+        """
+        self._consumer = consumer
+        self._producer = producer
+        self._writer = uuid.uuid4().hex[:12]
+        self._with_metadata = True
+        self._under_way: _Commit | None = None
+        self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
+        self.undelivered = 0
+        """What was produced and not acknowledged, at the last commit."""
+
+    def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
+        """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own."""
+        self._earlier = self._ask_for_earlier(partitions)
+        return {
+            (partition.topic, partition.partition): self._note_of_others((partition.topic, partition.partition))
+            for partition in partitions
+        }
+
+    def start(self, partition: Partition, offset: int) -> Progress:
+        """Return the partition's progress where it is read from the offset on."""
+        # Once: whoever reads from the partition again without a rebalance wants what was finished to be done again.
+        committed, earlier = self._earlier.pop(partition, (offset, None))
+        if earlier is None or offset < committed:
+            return Progress(partition, offset, InFlight())
+        return Progress(partition, offset, InFlight(earlier.finished_below, earlier.unfinished))
+
+    def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
+        """Commit the low watermarks. Returns whether they are, within so many seconds; if not, the next call goes on.
+
+        First what was produced is delivered, then the offsets are committed of what it was produced from.
+        """
+        give_up_at = time.monotonic() + seconds
+        if self._under_way is not None and not self._is_committed(self._under_way, seconds):
+            return False
+        moved = [
+            (each, self._to_commit(each, committable, note))
+            for each in progress
+            if (committable := each.in_flight.committable) is not None
+            and (each.changed or committable != each.committed or note != each.note)
+        ]
+        if moved or self.undelivered:
+            self.undelivered = self._producer.flush(max(0.0, give_up_at - time.monotonic()))
+        if self.undelivered or not moved:
+            return not self.undelivered
+        # The broker takes offsets of a partition from a member that does not own it (any more).
+        mine = {(owned.topic, owned.partition) for owned in self._consumer.assignment()}
+        moved = [(each, to) for each, to in moved if each.partition in mine]
+        if not moved:
+            return True
+        for each, _ in moved:
+            each.changed = False
+        self._under_way = _Commit(self._consumer, moved, note)
+        self._under_way.start()
+        return self._is_committed(self._under_way, max(0.0, give_up_at - time.monotonic()))
+
+    def _ask_for_earlier(self, partitions: Collection[TopicPartition]) -> dict[Partition, tuple[int, CommitMetadata]]:
+        try:
+            answers = self._consumer.committed(list(partitions), timeout=ASK_SECONDS)
+        except KafkaException as error:
+            # Not known is not wrong: what was finished beyond a gap is done again, from the ledger or the provider.
+            logger.warning("what earlier owners have finished is not known: %s", error.args[0].str())
+            return {}
+        return {
+            (answer.topic, answer.partition): (answer.offset, metadata)
+            for answer in answers
+            if answer.error is None and (metadata := decode(answer.metadata, answer.offset)) is not None
+        }
+
+    def _note_of_others(self, partition: Partition) -> Note:
+        _, metadata = self._earlier.get(partition, (0, None))
+        return metadata.note if metadata is not None and metadata.writer != self._writer else {}
+
+    def _to_commit(self, progress: Progress, committable: int, note: Note) -> TopicPartition:
+        if not self._with_metadata:
+            return TopicPartition(*progress.partition, committable)
+        in_flight = progress.in_flight
+        metadata = encode(committable, in_flight.finished_below, in_flight.unfinished(), self._writer, note)
+        return TopicPartition(*progress.partition, committable, metadata)
+
+    def _is_committed(self, commit: "_Commit", seconds: float) -> bool:
+        commit.join(seconds)
+        if commit.is_alive():
+            return False
+        self._under_way = None
+        for progress, to in commit.moved:
+            if progress.partition in commit.errors:
+                progress.changed = True
+            else:
+                progress.committed, progress.note = to.offset, commit.note
+        for error in {error.code(): error for error in commit.errors.values()}.values():
+            self._tell(error)
+        return not commit.errors
+
+    def _tell(self, error: KafkaError) -> None:
+        logger.warning("offsets are not committed yet: %s", error.str())
+        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+            logger.warning("the broker's offset.metadata.max.bytes is below its default of 4096: going on without")
+            self._with_metadata = False
+
+
+class _Commit(threading.Thread):
+    """One commit: as long as there is no coordinator, librdkafka waits for one, without limit."""
+
+    def __init__(self, consumer: Any, moved: list[tuple[Progress, TopicPartition]], note: Note) -> None:
+        super().__init__(name="commit", daemon=True)
+        self.moved = moved
+        self.note = note
+        self.errors: dict[Partition, KafkaError] = {}
+        self._consumer = consumer
+
+    def run(self) -> None:
+        """Commit, and note what Kafka refused. Part of Python's Thread."""
+        offsets = [to for _, to in self.moved]
+        try:
+            answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+        except KafkaException as error:
+            self.errors = {(to.topic, to.partition): error.args[0] for to in offsets}
+        else:
+            self.errors = {(answer.topic, answer.partition): answer.error for answer in answers if answer.error}
