@@ -234,8 +234,12 @@ class Topics:
         assert self.producer.flush(30) == 0
 
     def send_tasks(self, numbers, task_type="phone"):
-        """Put a task on the import topic for each number, which is its task_id and in its data."""
-        self.send(*(json.dumps({"task_id": n, "task_type": task_type, "data": f"8 916 {n}"}).encode() for n in numbers))
+        """Put a task on the import topic for each number, which is its task_id and in its data, over its partitions."""
+        for n in numbers:
+            task = {"task_id": n, "task_type": task_type, "data": f"8 916 {n}"}
+            self.producer.produce(self.name, json.dumps(task).encode(), partition=n % self.partitions)
+            self.producer.poll(0)
+        assert self.producer.flush(60) == 0
 
     def add_partitions(self, partitions):
         """Grow all three topics."""

@@ -10,6 +10,9 @@ from confluent_kafka.admin import NewTopic
 
 from tests.conftest import until
 
+FAILING = [{"kind": "status", "status": 500, "probability": 0.03}]
+"""A provider like any: some tasks are in back-off while later ones are finished."""
+
 
 @pytest.fixture(autouse=True)
 def _services_are_back(kafka, postgres):
@@ -54,7 +57,7 @@ def test_a_replica_that_is_killed_in_the_middle_of_5000_tasks_loses_and_doubles_
 
 
 def test_a_clean_stop_in_the_middle_repeats_no_result_and_no_paid_call(topics, database, simulators, start_processor):
-    simulators.control(latency_ms=50, remember_inputs=True)
+    simulators.control(latency_ms=50, remember_inputs=True, faults=FAILING)
     processor = start_processor(DADATA_CONCURRENT_REQUESTS=64, IN_FLIGHT_MAX=300)
     topics.send_tasks(range(3000))
     until(lambda: len(topics.read_results()) > 500, "some results")
@@ -71,7 +74,7 @@ def test_a_clean_stop_in_the_middle_repeats_no_result_and_no_paid_call(topics, d
 def test_scaling_from_one_to_three_and_back_repeats_no_result_and_no_paid_call(
     topics, database, simulators, start_processor
 ):
-    simulators.control(latency_ms=100, remember_inputs=True)
+    simulators.control(latency_ms=100, remember_inputs=True, faults=FAILING)
     settings = {"DADATA_CONCURRENT_REQUESTS": 32, "IN_FLIGHT_MAX": 500}
     first = start_processor(**settings)
     topics.send_tasks(range(4000))

@@ -1,19 +1,10 @@
 """The fleet's quota, against providers that refuse whatever is beyond it."""
 
-import json
 import time
 
 import pytest
 
 from tests.conftest import until
-
-
-def send_spread(topics, count, task_type="gpt"):
-    """Put tasks on the import topic, one after another over its partitions."""
-    for n in range(count):
-        task = {"task_id": n, "task_type": task_type, "data": f"8 916 {n}"}
-        topics.producer.produce(topics.name, json.dumps(task).encode(), partition=n % topics.partitions)
-    assert topics.producer.flush(30) == 0
 
 
 def start_replicas(start_processor, count, **settings):
@@ -31,7 +22,7 @@ def test_a_fleet_of_any_size_stays_within_a_rate_that_is_checked_over_every_seco
     start_replicas(start_processor, replicas, DADATA_REQUESTS_PER_SECOND=20)
     simulators.control(latency_ms=100, dadata_requests_per_second=20, remember_inputs=True)
     started_at = time.monotonic()
-    send_spread(topics, 240, "phone")
+    topics.send_tasks(range(240))
 
     until(lambda: len(topics.read_results()) == 240, "all results", seconds=120)
 
@@ -48,7 +39,7 @@ def test_a_fleet_of_any_size_has_no_more_generations_in_flight_than_allowed_and_
 ):
     start_replicas(start_processor, replicas, YANDEXGPT_CONCURRENT_REQUESTS=10)
     simulators.control(latency_ms=300, yandexgpt_concurrent_requests=10)
-    send_spread(topics, 120)
+    topics.send_tasks(range(120), "gpt")
 
     until(lambda: len(topics.read_results()) == 120, "all results", seconds=120)
 
@@ -60,7 +51,7 @@ def test_a_fleet_of_any_size_has_no_more_generations_in_flight_than_allowed_and_
 def test_replicas_that_own_less_than_a_slot_take_turns_at_it(topics, simulators, start_processor):
     start_replicas(start_processor, 2, YANDEXGPT_CONCURRENT_REQUESTS=1, YANDEXGPT_TIMEOUT_SECONDS=1)
     simulators.control(latency_ms=100, yandexgpt_concurrent_requests=1)
-    send_spread(topics, 60)
+    topics.send_tasks(range(60), "gpt")
 
     until(lambda: len(topics.read_results()) == 60, "all results", seconds=120)
 
@@ -74,7 +65,7 @@ def test_generations_that_a_killed_replica_has_left_at_the_provider_still_count(
     killed, other = start_replicas(start_processor, 2, **settings)
     # Longer than the group takes to notice that a member is gone: its generations are still there by then.
     simulators.control(latency_ms=14_000, yandexgpt_concurrent_requests=4)
-    send_spread(topics, 24)
+    topics.send_tasks(range(24), "gpt")
     until(lambda: simulators.requests()["providers"]["gpt"].get("200", 0) == 4, "both to know how long it takes")
     until(lambda: simulators.requests()["in_flight"]["gpt"] == 4, "the next generations")
 

@@ -9,14 +9,6 @@ PHONES = 300
 SLOW = {"phone": 100, "email": 100, "gpt": [5_000, 20_000]}
 
 
-def send_gpt(topics, count):
-    for n in range(count):
-        task = {"task_id": -1 - n, "task_type": "gpt", "data": "?"}
-        topics.producer.produce(topics.name, json.dumps(task).encode(), partition=n % topics.partitions)
-        topics.producer.poll(0)
-    assert topics.producer.flush(60) == 0
-
-
 def phone_p95_seconds(topics, first):
     """Send phone tasks one after the other, and return how long 95% of their results take at most."""
     sent_at, took = {}, {}
@@ -41,7 +33,7 @@ def take_in(topics, sent_at, took):
 def compare(topics, gpt_tasks):
     phone_p95_seconds(topics, 0)  # to warm up
     without = phone_p95_seconds(topics, PHONES)
-    send_gpt(topics, gpt_tasks)
+    topics.send_tasks(range(-gpt_tasks, 0), "gpt")
     phone_p95_seconds(topics, 2 * PHONES)  # behind all the gpt tasks that are still to be read
     beside = phone_p95_seconds(topics, 3 * PHONES)
     print(f"phone p95: {without * 1000:.0f} ms, beside {gpt_tasks} gpt tasks {beside * 1000:.0f} ms")
