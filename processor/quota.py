@@ -3,15 +3,15 @@
 import math
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 RATE_SECONDS = 1.0
 """What a quota per second counts over: any second, wherever it begins."""
 
-RATE_MARGIN_SECONDS = 0.01
+RATE_MARGIN_SECONDS = 0.015
 """What a slot is held longer, as requests do not all travel equally fast."""
 
-LATE_SECONDS_MAX = 0.1
+LATE_SECONDS_MAX = 0.2
 """How much longer at most where it took so long that the request may have arrived late."""
 
 TURN_LENGTHS = 4
@@ -62,11 +62,7 @@ class Request:
     """One that holds a slot."""
 
     begun: float
-    counts_from: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count from the start until more is known."""
-        self.counts_from = self.begun
+    lasted: float = 0.0
 
 
 class Quota:
@@ -123,13 +119,13 @@ class Quota:
             if len(self._in_flight) < slots:
                 return 0.0
             return math.inf if slots == self._most_slots() else self._next_change_seconds(now)
-        while self._requests and self._requests[0].counts_from + self._held_seconds <= now:
+        while self._requests and self._held_until(self._requests[0]) <= now:
             self._requests.popleft()
         if slots == 0:
             return self._next_change_seconds(now)
         held = len(self._requests)
         if held >= slots:
-            return self._requests[held - slots].counts_from + self._held_seconds - now
+            return self._held_until(self._requests[held - slots]) - now
         part = math.ceil(slots / (BURST_PARTS - 1))
         if held >= part:
             return max(0.0, self._requests[held - part].begun + RATE_SECONDS / BURST_PARTS - now)
@@ -147,13 +143,10 @@ class Quota:
     def end(self, request: Request, now: float) -> None:
         """Note that the request has ended, well or not."""
         self._in_flight.discard(request)
-        lasted = now - request.begun
+        request.lasted = lasted = now - request.begun
         self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * REMEMBERING)
-        # What it took longer than usual it may have taken on its way to the provider, which counts arrivals.
         self._fastest = min(lasted, self._fastest + 0.001)
-        slower = lasted - self._fastest
-        request.counts_from += min(max(0.0, slower - self._usually_slower), LATE_SECONDS_MAX)
-        self._usually_slower += (slower - self._usually_slower) * (1 - REMEMBERING)
+        self._usually_slower += (lasted - self._fastest - self._usually_slower) * (1 - REMEMBERING)
 
     def cancel(self, request: Request) -> None:
         """Note that the request was not made after all."""
@@ -173,6 +166,12 @@ class Quota:
         if not self._in_flight:
             return None
         return self._last_begun + min(2 * self._slowest, self._longest_seconds)
+
+    def _held_until(self, request: Request) -> float:
+        # What it took longer than usual it may have taken on its way to the provider, which counts arrivals. That is
+        # reckoned when it matters: of the first requests nobody knows what is usual.
+        late = request.lasted - self._fastest - self._usually_slower
+        return request.begun + min(max(0.0, late), LATE_SECONDS_MAX) + self._held_seconds
 
     def _has_turn(self, turn: tuple[int, int], now: float) -> bool:
         who, how_many = turn
