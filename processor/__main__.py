@@ -31,7 +31,9 @@ with warnings.catch_warnings(record=True):
     from quixstreams.kafka.configuration import ConnectionConfig
 
 from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication
+from processor.claims import Claims
 from processor.enrich import Enrich, Lane
+from processor.grouped import Grouped
 from processor.health import serve_health
 from processor.ledger import FinishedRecords, Ledger
 from processor.pipeline import OutcomeSerializer, build_pipeline
@@ -104,6 +106,9 @@ def run(settings: ProcessorSettings) -> None:
         process = Process(
             enrich=Enrich(lanes(settings, transport), settings.provider_attempts),
             store=Sink(ledger).write,
+            find=Grouped(ledger.find),
+            claim=Claims(Grouped(ledger.claim)),
+            release=Grouped(ledger.release),
             task_types=settings.task_types,
             result_bytes_max=topics.message_bytes_max(settings.kafka_result_topic),
             dead_letter_bytes_max=topics.message_bytes_max(settings.kafka_dead_letter_topic),
@@ -126,7 +131,7 @@ def run(settings: ProcessorSettings) -> None:
         )
         running.append(app.operator)
         Gauge("integration_in_flight", "Records taken and not finished.").set_function(lambda: running[0].in_flight)
-        for background in (ledger.connect(), prune(ledger, topics, settings.kafka_import_topic)):
+        for background in (ledger.connect(), prune(ledger, topics, settings)):
             asyncio.run_coroutine_threadsafe(background, loop).add_done_callback(_say_if_failed)
         logger.info(
             "started: %s -> %s | %s, group %s",
@@ -199,13 +204,17 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
     )
 
 
-async def prune(ledger: Ledger, topics: Topics, topic: str) -> None:
+async def prune(ledger: Ledger, topics: Topics, settings: ProcessorSettings) -> None:
     """Delete the ledger's entries of records that Kafka has no more, again and again. Every replica may do it."""
     while True:
         await asyncio.sleep(random.uniform(0.5, 1.5) * PRUNE_SECONDS)  # noqa: S311 - spreads the replicas
         try:
-            for partition, first_offset in (await topics.first_offsets(topic)).items():
-                await ledger.prune(await topics.id(topic), partition, first_offset)
+            await ledger.prune_keys()
+            # Of the dead-letter topic too: a dead letter that was put back may be known by its own position.
+            for topic in (settings.kafka_import_topic, settings.kafka_dead_letter_topic):
+                topic_id = await topics.id(topic)
+                for partition, first_offset in (await topics.first_offsets(topic)).items():
+                    await ledger.prune(topic_id, partition, first_offset)
         except KafkaException as error:
             logger.warning("the ledger is pruned later: %s", error.args[0].str())
 
