@@ -9,7 +9,6 @@ import sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-import argparse
 import asyncio
 import concurrent.futures
 import contextlib
@@ -42,6 +41,7 @@ from processor.providers import without_keys
 from processor.providers.call import provider_transport
 from processor.providers.dadata import dadata
 from processor.providers.yandexgpt import yandexgpt
+from processor.redrive_command import OneLineParser, add_command, redrive
 from processor.settings import ProcessorSettings
 from processor.sink import Sink
 from processor.topics import Topics
@@ -69,16 +69,20 @@ PRODUCER_BYTES_MAX = 8 * 1024 * 1024
 
 def main() -> None:
     """Run the processor; exits with 0 after a stop, 2 where a setting is missing or wrong."""
-    argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m processor",
         description="Takes tasks from the import topic, asks their provider, stores the answers in PostgreSQL and "
         "puts the results on the result topic. Settings come from the environment: see README.md.",
-    ).parse_args()
+    )
+    add_command(parser.add_subparsers(dest="command", title="commands", metavar="COMMAND"))
+    options = parser.parse_args()
     try:
         settings = read_settings(ProcessorSettings)
     except WrongSettings as error:
         sys.exit(_wrong(str(error)))
     configure_logs(settings.log_level, settings.log_format)
+    if options.command == "redrive":
+        sys.exit(redrive(settings, options))
     if settings.log_level == "INFO":  # Quix's own INFO is what its developers want to know
         logging.getLogger("quixstreams").setLevel(logging.WARNING)
     stamina.instrumentation.set_on_retry_hooks([])  # attempts are counted, and a dead letter is logged

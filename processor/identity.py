@@ -13,8 +13,8 @@ FINGERPRINT_BYTES = 16
 
 _KEY = re.compile(rb"[!-~]{1,%d}" % IDEMPOTENCY_KEY_BYTES_MAX)
 
-# Kafka's ids are 16 bytes in base64, as a URL takes it. Numbers in their one way of writing: 7 and 007 are not two.
-_POSITION = re.compile(rb"([A-Za-z0-9_-]{1,64})/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})")
+# librdkafka writes a topic's id in base64, in which a slash may be. Numbers have one way of writing: 7, and not 007.
+_POSITION = re.compile(rb"([A-Za-z0-9_+/-]{1,64})/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})")
 _PARTITION_MAX = 2**31 - 1
 _OFFSET_MAX = 2**63 - 1
 
