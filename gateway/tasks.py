@@ -41,7 +41,7 @@ CLIENT_CLOSED_REQUEST = 499
 
 FAILURES = {
     ErrorCode.INVALID_TASK: (422, "the task is not valid"),
-    ErrorCode.TASK_REJECTED: (422, "the provider rejects this task"),
+    ErrorCode.TASK_REJECTED: (422, "this task is rejected"),
     ErrorCode.PROVIDER_UNAVAILABLE: (503, "the provider does not answer"),
     ErrorCode.PROVIDER_REFUSED_ACCOUNT: (502, "the provider refuses the service's account"),
     ErrorCode.INTERNAL_ERROR: (500, "the service failed over this task"),
@@ -96,7 +96,13 @@ def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
                 "RFC 7240. `respond-async`: 202 once Kafka has the task. `wait=N`: 202 after N seconds at most.",
                 examples=["respond-async", "wait=10"],
             ),
-            _header("Idempotency-Key", "Goes with the task. Visible ASCII.", maxLength=IDEMPOTENCY_KEY_CHARACTERS_MAX),
+            _header(
+                "Idempotency-Key",
+                "Makes the request repeatable. Visible ASCII. The same key again within 30 days gets the first one's "
+                "`id` and asks no provider; with another task_type or data it is refused (422, `task_rejected`). The "
+                "key of a task that failed is free again.",
+                maxLength=IDEMPOTENCY_KEY_CHARACTERS_MAX,
+            ),
             _header("X-Request-ID", "The caller's own, visible ASCII: echoed, logged, goes with it.", maxLength=128),
             _header("traceparent", "W3C Trace Context; goes with the task."),
         ],
@@ -108,7 +114,8 @@ def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
             {
                 413: f"The body has more than {BODY_BYTES_MAX} bytes.",
                 415: "The body is not application/json.",
-                422: "The body is no task (`invalid_task`), or the provider rejects it (`task_rejected`).",
+                422: "The body is no task (`invalid_task`), or the provider or its Idempotency-Key rejects it "
+                "(`task_rejected`).",
                 503: "Kafka is not there, too many requests wait, or the provider does not answer. See Retry-After.",
                 504: "No reply in time. The task is in Kafka and will be done; its result will be at Location.",
             }
@@ -169,7 +176,7 @@ async def post_task(request: Request) -> Response:
         **problems(
             {
                 404: "No such request, or it is older than the gateway remembers.",
-                422: "The provider rejects the task (`task_rejected`), or it was none (`invalid_task`).",
+                422: "The task is rejected (`task_rejected`), or it was none (`invalid_task`).",
                 503: "The provider did not answer (`provider_unavailable`).",
             }
         ),

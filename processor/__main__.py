@@ -9,7 +9,6 @@ import sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-import argparse
 import asyncio
 import concurrent.futures
 import contextlib
@@ -33,8 +32,10 @@ with warnings.catch_warnings(record=True):
     from quixstreams.models import Topic
 
 from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication
+from processor.claims import Claims
 from processor.enrich import Enrich, Lane
 from processor.gate import Gate, Gates
+from processor.grouped import Grouped
 from processor.health import serve_health
 from processor.ledger import FinishedRecords, Ledger
 from processor.pipeline import OutcomeSerializer, build_pipeline
@@ -44,6 +45,7 @@ from processor.providers.call import provider_transport
 from processor.providers.dadata import dadata
 from processor.providers.yandexgpt import yandexgpt
 from processor.quota import Quota
+from processor.redrive_command import OneLineParser, add_command, redrive
 from processor.settings import ProcessorSettings
 from processor.sink import Sink
 from processor.topics import Topics
@@ -74,16 +76,20 @@ PRODUCER_BYTES_MAX = 8 * 1024 * 1024
 
 def main() -> None:
     """Run the processor; exits with 0 after a stop, 2 where a setting is missing or wrong."""
-    argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m processor",
         description="Takes tasks from the import topic, asks their provider, stores the answers in PostgreSQL and "
         "puts the results on the result topic. Settings come from the environment: see README.md.",
-    ).parse_args()
+    )
+    add_command(parser.add_subparsers(dest="command", title="commands", metavar="COMMAND"))
+    options = parser.parse_args()
     try:
         settings = read_settings(ProcessorSettings)
     except WrongSettings as error:
         sys.exit(_wrong(str(error)))
     configure_logs(settings.log_level, settings.log_format)
+    if options.command == "redrive":
+        sys.exit(redrive(settings, options))
     if settings.log_level == "INFO":  # Quix's own INFO is what its developers want to know
         logging.getLogger("quixstreams").setLevel(logging.WARNING)
     stamina.instrumentation.set_on_retry_hooks([])  # attempts are counted, and a dead letter is logged
@@ -113,6 +119,9 @@ def run(settings: ProcessorSettings) -> None:
         process = Process(
             enrich=Enrich(lanes(settings, transport, gates), settings.provider_attempts),
             store=Sink(ledger).write,
+            find=Grouped(ledger.find),
+            claim=Claims(Grouped(ledger.claim)),
+            release=Grouped(ledger.release),
             task_types=settings.task_types,
             result_bytes_max=topics.message_bytes_max(settings.kafka_result_topic),
             dead_letter_bytes_max=topics.message_bytes_max(settings.kafka_dead_letter_topic),
@@ -136,7 +145,7 @@ def run(settings: ProcessorSettings) -> None:
         )
         running.append(app.operator)
         Gauge("integration_in_flight", "Records taken and not finished.").set_function(lambda: running[0].in_flight)
-        for background in (ledger.connect(), prune(ledger, topics, settings.kafka_import_topic)):
+        for background in (ledger.connect(), prune(ledger, topics, settings)):
             asyncio.run_coroutine_threadsafe(background, loop).add_done_callback(_say_if_failed)
         logger.info(
             "started: %s -> %s | %s, group %s",
@@ -232,13 +241,17 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
     )
 
 
-async def prune(ledger: Ledger, topics: Topics, topic: str) -> None:
+async def prune(ledger: Ledger, topics: Topics, settings: ProcessorSettings) -> None:
     """Delete the ledger's entries of records that Kafka has no more, again and again. Every replica may do it."""
     while True:
         await asyncio.sleep(random.uniform(0.5, 1.5) * PRUNE_SECONDS)  # noqa: S311 - spreads the replicas
         try:
-            for partition, first_offset in (await topics.first_offsets(topic)).items():
-                await ledger.prune(await topics.id(topic), partition, first_offset)
+            await ledger.prune_keys()
+            # Of the dead-letter topic too: a dead letter that was put back may be known by its own position.
+            for topic in (settings.kafka_import_topic, settings.kafka_dead_letter_topic):
+                topic_id = await topics.id(topic)
+                for partition, first_offset in (await topics.first_offsets(topic)).items():
+                    await ledger.prune(topic_id, partition, first_offset)
         except KafkaException as error:
             logger.warning("the ledger is pruned later: %s", error.args[0].str())
 

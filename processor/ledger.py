@@ -36,7 +36,13 @@ RETRY_SECONDS_MAX = 2.0
 """Between two tries to reach PostgreSQL."""
 
 PAGE_OFFSETS = 10_000
-"""Offsets of a partition that are asked for at once after it was assigned."""
+"""Offsets of a partition that are asked for at once after it was assigned, and entries that are pruned at once."""
+
+KEYS_DAYS = 30
+"""How long an idempotency key is remembered. A task with a key that is older is a new task."""
+
+CLAIMS_DAYS = 7
+"""How long a record that never finishes keeps its idempotency key. Kafka by default has deleted it by then."""
 
 # PostgreSQL's error classes (Appendix A of its manual) that speak about the row, not about the server's state.
 _ROW_ERROR_CLASSES = ("21", "22", "23", "54")
@@ -75,12 +81,71 @@ _PAGE: LiteralString = """
 SELECT "offset", id FROM ledger WHERE topic_id = %s AND partition = %s AND "offset" >= %s AND "offset" < %s
 """
 
+# In the order of keys: two replicas that claim the same ones do not block each other for good.
+_CLAIM: LiteralString = """
+INSERT INTO idempotency_keys (key, fingerprint, topic_id, partition, "offset")
+SELECT key, fingerprint, topic_id, partition, "offset"
+FROM unnest(%s::text[], %s::bytea[], %s::text[], %s::integer[], %s::bigint[])
+    AS t (key, fingerprint, topic_id, partition, "offset")
+ORDER BY key
+ON CONFLICT DO NOTHING
+"""
+
+_OWNERS: LiteralString = """
+SELECT key, fingerprint, topic_id, partition, "offset", id
+FROM idempotency_keys LEFT JOIN ledger USING (topic_id, partition, "offset")
+WHERE key = ANY(%s)
+"""
+
+_RELEASE: LiteralString = """
+DELETE FROM idempotency_keys
+USING unnest(%s::text[], %s::text[], %s::integer[], %s::bigint[]) AS t (key, topic_id, partition, "offset")
+WHERE (idempotency_keys.key, idempotency_keys.topic_id, idempotency_keys.partition, idempotency_keys."offset")
+    = (t.key, t.topic_id, t.partition, t."offset")
+    AND NOT EXISTS (
+        SELECT FROM ledger
+        WHERE (ledger.topic_id, ledger.partition, ledger."offset") = (t.topic_id, t.partition, t."offset")
+    )
+"""
+
+# What prunes goes page by page, also over what stays: a statement that PostgreSQL cannot end in its time would be tried
+# for ever. Each answers where the next page begins after, or NULL at the end.
 _PRUNE: LiteralString = """
-DELETE FROM ledger WHERE (topic_id, partition, "offset") IN (
+WITH page AS (
     SELECT topic_id, partition, "offset" FROM ledger
-    WHERE topic_id = %s AND partition = %s AND "offset" < %s
+    WHERE topic_id = %s AND partition = %s AND "offset" < %s AND "offset" > %s
     ORDER BY "offset" LIMIT %s
+), pruned AS (
+    DELETE FROM ledger WHERE (topic_id, partition, "offset") IN (
+        SELECT * FROM page EXCEPT SELECT topic_id, partition, "offset" FROM idempotency_keys JOIN page
+            USING (topic_id, partition, "offset")
+    )
 )
+SELECT max("offset") FROM page
+"""
+
+_PRUNE_CLAIMS: LiteralString = """
+WITH page AS (
+    SELECT key, "offset", id FROM idempotency_keys LEFT JOIN ledger USING (topic_id, partition, "offset")
+    WHERE topic_id = %s AND partition = %s AND "offset" < %s AND "offset" > %s
+    ORDER BY "offset" LIMIT %s
+), pruned AS (
+    DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM page WHERE id IS NULL)
+)
+SELECT max("offset") FROM page
+"""
+
+_PRUNE_KEYS: LiteralString = """
+WITH page AS (
+    SELECT key, made_at, id FROM idempotency_keys LEFT JOIN ledger USING (topic_id, partition, "offset")
+    WHERE key > %s ORDER BY key LIMIT %s
+), pruned AS (
+    DELETE FROM idempotency_keys WHERE key IN (
+        SELECT key FROM page
+        WHERE made_at < now() - make_interval(days => CASE WHEN id IS NULL THEN %s ELSE %s END)
+    )
+)
+SELECT max(key) FROM page
 """
 
 
@@ -99,6 +164,21 @@ class Row:
     position: Position
     data: str
     task_type: TaskType
+
+
+class Claim(NamedTuple):
+    """A record's claim on an idempotency key."""
+
+    key: str
+    fingerprint: bytes
+    position: Position
+
+
+class Owner(NamedTuple):
+    """The claim that holds, and the id of its record's row, or None while that is not there."""
+
+    claim: Claim
+    row_id: int | None
 
 
 class RowRefused(Exception):
@@ -131,7 +211,7 @@ class Ledger:
 
     async def connect(self) -> None:
         """Wait until PostgreSQL answers and has the tables."""
-        await self._execute('SELECT "offset" FROM ledger LIMIT 0')
+        await self._execute("SELECT FROM ledger, idempotency_keys, redriven LIMIT 0")
 
     async def close(self) -> None:
         """Close the connection; what is being written may or may not be."""
@@ -168,11 +248,49 @@ class Ledger:
         """Return offset -> id of the entries from offset `first` on, for PAGE_OFFSETS offsets."""
         return dict(await self._execute(_PAGE, [topic_id, partition, first, first + PAGE_OFFSETS]))
 
+    async def find(self, positions: Sequence[Position]) -> list[int | None]:
+        """Return the ids at the positions, in their order; None for those that are not done."""
+        found = await self._execute(_FIND, [list(column) for column in zip(*set(positions), strict=True)])
+        ids = {Position(*position): row_id for *position, row_id in found}
+        return [ids.get(position) for position in positions]
+
+    async def claim(self, claims: Sequence[Claim]) -> list[Owner | None]:
+        """Enter those claims whose keys are free, and return whose each key is then, in the claims' order.
+
+        None for a key that was given up in between, and for one claimed by a position that holds another key already.
+        A crash leaves claims behind, which their records find when they come again.
+        """
+        positions = [list(column) for column in zip(*(claim.position for claim in claims), strict=True)]
+        keys = [claim.key for claim in claims]
+        await self._execute_counting(_CLAIM, [keys, [claim.fingerprint for claim in claims], *positions])
+        # Asked after, not in the same statement, whose snapshot may be older than a claim it ran into.
+        owners = {
+            key: Owner(Claim(key, fingerprint, Position(*position)), row_id)
+            for key, fingerprint, *position, row_id in await self._execute(_OWNERS, [list(set(keys))])
+        }
+        return [owners.get(key) for key in keys]
+
+    async def release(self, claims: Sequence[Claim]) -> list[None]:
+        """Delete the claims and free their keys. A key stays that is another position's or has its row."""
+        positions = [list(column) for column in zip(*(claim.position for claim in claims), strict=True)]
+        await self._execute_counting(_RELEASE, [[claim.key for claim in claims], *positions])
+        return [None] * len(claims)
+
     async def prune(self, topic_id: str, partition: int, first_offset: int) -> None:
-        """Delete the entries below `first_offset`, the first that Kafka still has: they cannot come again."""
-        entries = 1
-        while entries:  # in small steps, so that no batch of rows waits long behind it
-            entries = await self._execute_counting(_PRUNE, [topic_id, partition, first_offset, PAGE_OFFSETS])
+        """Delete what is about records below `first_offset`, the first that Kafka still has: they cannot come again.
+
+        That is their entries, but for those whose id an idempotency key still answers, and their unfinished claims.
+        """
+        for statement in (_PRUNE_CLAIMS, _PRUNE):
+            last: int | None = -1
+            while last is not None:  # in small steps, so that no batch of rows waits long behind it
+                [(last,)] = await self._execute(statement, [topic_id, partition, first_offset, last, PAGE_OFFSETS])
+
+    async def prune_keys(self) -> None:
+        """Delete idempotency keys that are older than KEYS_DAYS, and unfinished claims older than CLAIMS_DAYS."""
+        last: str | None = ""
+        while last is not None:
+            [(last,)] = await self._execute(_PRUNE_KEYS, [last, PAGE_OFFSETS, CLAIMS_DAYS, KEYS_DAYS])
 
     async def _execute(
         self, statement: LiteralString, parameters: Sequence[Any] = (), *, refusable: bool = False

@@ -11,6 +11,16 @@ _RECORD_FRAMING_BYTES = 100
 
 HeaderList = list[tuple[str, bytes | None]]
 
+_WHY = (
+    f"{DEAD_LETTER_HEADER_PREFIX}original-topic",
+    f"{DEAD_LETTER_HEADER_PREFIX}original-partition",
+    f"{DEAD_LETTER_HEADER_PREFIX}original-offset",
+    f"{DEAD_LETTER_HEADER_PREFIX}original-timestamp",
+    f"{DEAD_LETTER_HEADER_PREFIX}exception-message",
+    ERROR_CODE_HEADER,
+)
+"""The headers of a dead letter after those of its record, in this order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -39,13 +49,29 @@ def dead_letter(record: Record, code: ErrorCode, reason: str) -> Outcome:
         code: goes into `error_code`.
         reason: for a person; must not repeat the task or the answer.
     """
-    why = {
-        f"{DEAD_LETTER_HEADER_PREFIX}original-topic": record.topic,
-        f"{DEAD_LETTER_HEADER_PREFIX}original-partition": str(record.partition),
-        f"{DEAD_LETTER_HEADER_PREFIX}original-offset": str(record.offset),
-        f"{DEAD_LETTER_HEADER_PREFIX}original-timestamp": str(record.timestamp),
-        f"{DEAD_LETTER_HEADER_PREFIX}exception-message": reason,
-        ERROR_CODE_HEADER: code.value,
-    }
-    headers = [*(record.headers or ()), *((name, text.encode()) for name, text in why.items())]
+    why = (record.topic, str(record.partition), str(record.offset), str(record.timestamp), reason, code.value)
+    headers = [*(record.headers or ()), *((name, text.encode()) for name, text in zip(_WHY, why, strict=True))]
     return Outcome(record.value, headers, is_result=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What a dead letter's headers tell of the record that it was: its own headers, where it was, and why it failed."""
+
+    headers: HeaderList
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    code: ErrorCode
+
+
+def original(headers: HeaderList) -> Original | None:
+    """Undo what `dead_letter` did to the headers, once; None where they do not end as its own do."""
+    if tuple(name for name, _ in headers[-len(_WHY) :]) != _WHY:
+        return None
+    try:
+        topic, partition, offset, timestamp, _, code = ((value or b"").decode() for _, value in headers[-len(_WHY) :])
+        return Original(headers[: -len(_WHY)], topic, int(partition), int(offset), int(timestamp), code=ErrorCode(code))
+    except ValueError:  # no UTF-8, no number, no code of ours
+        return None

@@ -7,7 +7,9 @@ import traceback
 from collections.abc import Awaitable, Callable, Collection
 
 from processor.apply_async import Record, Turn
-from processor.ledger import FinishedRecords, Position, Row, RowRefused
+from processor.claims import KeyRefused
+from processor.identity import claim_of, first_position
+from processor.ledger import Claim, FinishedRecords, Position, Row, RowRefused
 from processor.metrics import TASKS
 from processor.outcome import Outcome, dead_letter, result
 from processor.providers import Answer, ProviderError
@@ -27,6 +29,9 @@ class Process:
         *,
         enrich: Callable[[Task, Turn], Awaitable[Answer]],
         store: Callable[[Row], Awaitable[int]],
+        find: Callable[[Position], Awaitable[int | None]],
+        claim: Callable[[Claim], Awaitable[int | None]],
+        release: Callable[[Claim], Awaitable[None]],
         task_types: Collection[TaskType],
         result_bytes_max: int,
         dead_letter_bytes_max: int,
@@ -36,12 +41,18 @@ class Process:
         Args:
             enrich: asks the task's provider.
             store: writes the row and answers its id.
+            find: answers the id of the row at a position, for records that were put back from the dead-letter topic.
+            claim: answers the id of an idempotency key's row, waiting for it, or None where this record makes it.
+            release: frees the key of a record that has failed.
             task_types: what this processor handles; records of other types are passed over.
             result_bytes_max: the largest record that the result topic takes.
             dead_letter_bytes_max: the largest record that the dead-letter topic takes.
         """
         self._enrich = enrich
         self._store = store
+        self._find = find
+        self._claim = claim
+        self._release = release
         self._task_types = task_types
         self._result_bytes_max = result_bytes_max
         self._dead_letter_bytes_max = dead_letter_bytes_max
@@ -53,26 +64,31 @@ class Process:
         its row is there.
         """
         task: Task | None = None
+        claim: Claim | None = None
         outcome: Outcome | None
         try:
             task = decode_task(record.value)
             if task.task_type not in self._task_types:
                 self._count(task, "passed_over")
                 return None
-            row_id = await finished.find(record.offset)
+            first = first_position(record.headers)
+            position = first or Position(finished.topic_id, record.partition, record.offset)
+            claim = claim_of(record.headers, task, position)
+            row_id = await (finished.find(record.offset) if first is None else self._find(first))
+            if row_id is None and claim is not None:
+                row_id = await self._claim(claim)
             if row_id is not None:
                 self._count(task, "known")
             else:
-                position = Position(finished.topic_id, record.partition, record.offset)
                 answer = await self._enrich(task, turn)
                 row_id = await self._store(Row(position, json.dumps(answer), task.task_type))
                 self._count(task, "stored")
             outcome = result(record, task.task_id, row_id)
         except InvalidTask as error:
-            if NO_TASK_TYPE not in self._task_types:
+            if task is None and NO_TASK_TYPE not in self._task_types:
                 return None
-            outcome = self._dead_letter(record, None, ErrorCode.INVALID_TASK, str(error))
-        except ProviderError as error:
+            outcome = self._dead_letter(record, task, ErrorCode.INVALID_TASK, str(error))
+        except (ProviderError, KeyRefused) as error:
             outcome = self._dead_letter(record, task, error.code, str(error))
         except RowRefused as error:
             outcome = self._dead_letter(record, task, ErrorCode.INTERNAL_ERROR, str(error))
@@ -81,6 +97,9 @@ class Process:
             frames = "".join(traceback.format_tb(error.__traceback__))
             logger.error("unforeseen %s over %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
             outcome = self._dead_letter(record, task, ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}")
+        if claim is not None and not outcome.is_result:
+            turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
+            await self._release(claim)  # before anybody can see the failure and try again with the key
         if outcome.size_bytes(record.key) > (
             self._result_bytes_max if outcome.is_result else self._dead_letter_bytes_max
         ):

@@ -17,6 +17,10 @@ CORRELATION_ID_HEADER = "kafka_correlationId"
 """One request's id, as Spring Kafka names it. The gateway sets it, the processor carries it to the reply."""
 REQUEST_ID_HEADER = "X-Request-ID"
 IDEMPOTENCY_KEY_HEADER = "idempotency_key"
+"""Makes a task repeatable: 1 to 255 visible ASCII characters. Where there are several, the last counts."""
+REDRIVEN_FROM_HEADER = "redriven_from"
+"""A record's first position, `TOPIC-ID/PARTITION/OFFSET`, once it was put back from the dead-letter topic. Where there
+are several, the last counts."""
 ERROR_CODE_HEADER = "error_code"
 DEAD_LETTER_HEADER_PREFIX = "kafka_dlt-"
 

@@ -41,6 +41,39 @@ COMMENT ON COLUMN ledger.partition IS 'Partition of the record.';
 COMMENT ON COLUMN ledger."offset"  IS 'Offset of the record.';
 COMMENT ON COLUMN ledger.id        IS 'integration_service.id of the record''s row. No foreign key: rows may be deleted, positions stay done.';
 
+-- A caller may make a request repeatable with a key. The key belongs to the record at a position, and its id is the
+-- ledger's entry for that position: while there is none, that record is in flight, and others with the key wait for it.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    key         TEXT        PRIMARY KEY,
+    fingerprint BYTEA       NOT NULL,
+    topic_id    TEXT        NOT NULL,
+    partition   INTEGER     NOT NULL,
+    "offset"    BIGINT      NOT NULL,
+    made_at     TIMESTAMPTZ NOT NULL DEFAULT now(),
+    UNIQUE (topic_id, partition, "offset")
+);
+
+COMMENT ON TABLE  idempotency_keys             IS 'Which record each idempotency key belongs to. Deleted when the record fails, and some weeks after it succeeded.';
+COMMENT ON COLUMN idempotency_keys.key         IS 'The caller''s own word, up to 255 visible ASCII characters.';
+COMMENT ON COLUMN idempotency_keys.fingerprint IS 'Of the task''s type and data: the same key with another task is refused.';
+COMMENT ON COLUMN idempotency_keys.topic_id    IS 'Of the record''s position, as in the ledger.';
+COMMENT ON COLUMN idempotency_keys.partition   IS 'Of the record''s position, as in the ledger.';
+COMMENT ON COLUMN idempotency_keys."offset"    IS 'Of the record''s position, as in the ledger.';
+COMMENT ON COLUMN idempotency_keys.made_at     IS 'From which its days are counted.';
+
+-- Dead letters may be put back on the import topic, and are not put back twice.
+CREATE TABLE IF NOT EXISTS redriven (
+    topic_id  TEXT    NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset"  BIGINT  NOT NULL,
+    PRIMARY KEY (topic_id, partition, "offset")
+);
+
+COMMENT ON TABLE  redriven           IS 'Positions of the dead-letter topic that were put back on the import topic. Deleted once Kafka has deleted the dead letters.';
+COMMENT ON COLUMN redriven.topic_id  IS 'Kafka''s own id of the dead-letter topic.';
+COMMENT ON COLUMN redriven.partition IS 'Partition of the dead letter.';
+COMMENT ON COLUMN redriven."offset"  IS 'Offset of the dead letter.';
+
 -- A database that had rows before it had a ledger: new ids go on after them.
 SELECT setval(pg_get_serial_sequence('ledger', 'id'), greatest(rows.last_id, entries.last_id))
 FROM (SELECT max(id) AS last_id FROM integration_service) AS rows,

@@ -13,6 +13,6 @@ BEGIN
 END
 $$;
 
-GRANT SELECT, INSERT, DELETE ON integration_service, ledger TO integration_service;
+GRANT SELECT, INSERT, DELETE ON integration_service, ledger, idempotency_keys, redriven TO integration_service;
 
 COMMIT;

@@ -119,7 +119,7 @@ def test_a_dead_letter_comes_back_as_its_error(start, echo):
 
     assert answer.status_code == 422
     assert answer.json()["error_code"] == "task_rejected"
-    assert answer.json()["detail"] == "the provider rejects this task: the provider answered 400"
+    assert answer.json()["detail"] == "this task is rejected: the provider answered 400"
     again = gateway.client.get(f"/tasks/{answer.headers['x-correlation-id']}")
     assert (again.status_code, again.json()["error_code"]) == (422, "task_rejected")
 

@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from processor import ledger as ledger_module
-from processor.ledger import Ledger, Position, Row, RowRefused
+from processor.claims import Claims
+from processor.grouped import Grouped
+from processor.ledger import CLAIMS_DAYS, KEYS_DAYS, Claim, Ledger, Owner, Position, Row, RowRefused
 from processor.sink import Sink
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last
@@ -274,6 +276,160 @@ def test_pruning_what_is_not_there_does_nothing(database):
     run(database, work)
 
     assert entries(database).keys() == {position(5)}
+
+
+def claim(key, offset, fingerprint=b"task", **where):
+    return Claim(key, fingerprint, position(offset, **where))
+
+
+def claims(database):
+    """Return key -> position."""
+    return {
+        key: Position(*where)
+        for key, *where in database.query('SELECT key, topic_id, partition, "offset" FROM idempotency_keys')
+    }
+
+
+def test_a_key_belongs_to_the_first_that_claims_it_and_gets_the_id_of_its_row(database):
+    async def work(ledger):
+        first = await ledger.claim([claim("k", 1)])
+        others = await ledger.claim([claim("k", 2, b"another"), claim("l", 3), claim("k", 1), claim("l", 4)])
+        ids = await ledger.write([row(1)])
+        return first, others, ids, await ledger.claim([claim("k", 5)])
+
+    first, others, ids, at_last = run(database, work)
+
+    k, other = Owner(claim("k", 1), None), Owner(claim("l", 3), None)
+    assert first == [k]
+    assert others == [k, other, k, other]
+    assert at_last == [Owner(claim("k", 1), ids[position(1)])]
+    assert claims(database) == {"k": position(1), "l": position(3)}
+
+
+def test_two_connections_that_claim_the_same_keys_in_opposite_order_agree(database):
+    async def work(ledger):
+        async with ledger_of(database) as other:
+            for first in range(0, 2000, 400):
+                keys = [f"key-{number}" for number in range(first, first + 400)]
+                mine = [claim(key, number) for number, key in enumerate(keys, first)]
+                theirs = [claim(key, number, partition=1) for number, key in enumerate(keys, first)]
+                one, two = await asyncio.gather(ledger.claim(mine), other.claim(theirs[::-1]))
+                assert one == two[::-1]
+                assert None not in one
+
+    run(database, work)
+
+    assert len(claims(database)) == 2000
+
+
+def test_of_many_records_with_a_key_at_two_replicas_one_works_and_the_others_get_its_id(database):
+    worked = []
+
+    async def work(ledger):
+        async with ledger_of(database) as other:
+            replicas = [(replica, Claims(Grouped(replica.claim))) for replica in (ledger, other)]
+
+            async def one(number):
+                replica, settle = replicas[number % 2]
+                row_id = await settle(claim("k", number))
+                if row_id is None:
+                    worked.append(number)
+                    [row_id] = (await replica.write([row(number)])).values()
+                return row_id
+
+            return await asyncio.gather(*(one(number) for number in range(50)))
+
+    ids = run(database, work)
+
+    assert len(worked) == len(set(ids)) == len(database.rows()) == 1
+
+
+def test_a_key_that_is_given_up_is_free_and_one_that_is_anothers_or_has_its_row_stays(database):
+    async def work(ledger):
+        await ledger.claim([claim("failed", 1), claim("another", 2), claim("done", 3)])
+        await ledger.write([row(3)])
+        await ledger.release([claim("failed", 1), claim("another", 9), claim("done", 3), claim("unknown", 4)])
+        left = claims(database)
+        return left, await ledger.claim([claim("failed", 5)])
+
+    left, again = run(database, work)
+
+    assert left == {"another": position(2), "done": position(3)}
+    assert again == [Owner(claim("failed", 5), None)]
+
+
+def test_a_position_that_holds_another_key_gets_no_second(database):
+    async def work(ledger):
+        await ledger.claim([claim("one", 1)])
+        return await ledger.claim([claim("two", 1)])
+
+    assert run(database, work) == [None]
+    assert claims(database) == {"one": position(1)}
+
+
+def test_ids_are_found_by_their_positions_in_the_order_of_asking(database):
+    async def work(ledger):
+        ids = await ledger.write([row(1), row(2), row(2, partition=1)])
+        asked = [position(2, partition=1), position(9), position(1), position(1)]
+        return [ids.get(where) for where in asked], await ledger.find(asked)
+
+    expected, found = run(database, work)
+
+    assert found == expected
+    assert None in found
+
+
+@pytest.mark.parametrize("page", [1, 3, 1000])
+def test_pruning_leaves_what_a_key_answers_and_ends_claims_of_records_that_kafka_has_no_more(
+    database, monkeypatch, page
+):
+    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", page)
+
+    async def work(ledger):
+        await ledger.write([row(offset) for offset in range(10)])
+        await ledger.claim([claim("answered", 4), claim("lost", 12), claim("waiting", 20)])
+        await ledger.claim([claim("elsewhere", 12, partition=1), claim("of another topic", 12, topic_id="other")])
+        await ledger.prune(TOPIC, 0, 15)
+
+    run(database, work)
+
+    assert entries(database).keys() == {position(4)}
+    assert claims(database).keys() == {"answered", "waiting", "elsewhere", "of another topic"}
+
+
+@pytest.mark.parametrize("page", [1, 1000])
+def test_pruning_keys_ends_those_that_are_old_and_claims_that_never_finished(database, monkeypatch, page):
+    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", page)
+    days = {"done": 1, "done long ago": KEYS_DAYS - 1, "done too long ago": KEYS_DAYS + 1}
+    days |= {"new": 1, "waits": CLAIMS_DAYS - 1, "waits too long": CLAIMS_DAYS + 1}
+
+    async def work(ledger):
+        await ledger.claim([claim(key, offset) for offset, key in enumerate(days)])
+        for key, age in days.items():
+            database.query(
+                "UPDATE idempotency_keys SET made_at = made_at - make_interval(days => %s) WHERE key = %s", age, key
+            )
+        await ledger.write([row(offset) for offset in range(3)])
+        await ledger.prune_keys()
+
+    run(database, work)
+
+    assert claims(database).keys() == {"done", "done long ago", "new", "waits"}
+
+
+def test_pruning_ends_entries_of_keys_that_are_pruned(database):
+    async def work(ledger):
+        await ledger.claim([claim("k", 1)])
+        await ledger.write([row(1)])
+        await ledger.prune(TOPIC, 0, 10)
+        kept = entries(database)
+        database.query("UPDATE idempotency_keys SET made_at = made_at - interval '1 year'")
+        await ledger.prune_keys()
+        await ledger.prune(TOPIC, 0, 10)
+        return kept
+
+    assert run(database, work).keys() == {position(1)}
+    assert entries(database) == {}
 
 
 def backends(database, waiting_for_lock=False):

@@ -3,7 +3,8 @@
 import psycopg
 import pytest
 
-TABLES = ("integration_service", "ledger")
+TABLES = {"integration_service": "id", "ledger": "id", "idempotency_keys": "key", "redriven": "partition"}
+"""Each with one of its columns."""
 
 EVERYTHING = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, udt_name, is_nullable, column_default
@@ -118,6 +119,8 @@ def as_processor(database):
 def test_the_role_may_select_insert_and_delete(database, as_processor):
     as_processor.execute("""INSERT INTO ledger (topic_id, partition, "offset") VALUES ('topic-id', 0, 0)""")
     as_processor.execute("""INSERT INTO integration_service VALUES (1, '{}', 'phone')""")
+    as_processor.execute("""INSERT INTO idempotency_keys VALUES ('key', 'fingerprint', 'topic-id', 0, 0)""")
+    as_processor.execute("""INSERT INTO redriven VALUES ('topic-id', 0, 0)""")
 
     for table in TABLES:
         assert len(as_processor.execute(f"SELECT * FROM {table}").fetchall()) == 1
@@ -129,14 +132,14 @@ def test_the_role_may_select_insert_and_delete(database, as_processor):
     "statement",
     [
         *(
-            statement.format(table)
-            for table in TABLES
+            statement.format(table=table, column=column)
+            for table, column in TABLES.items()
             for statement in (
-                "UPDATE {} SET id = DEFAULT",
-                "TRUNCATE {}",
-                "DROP TABLE {}",
-                "ALTER TABLE {} ADD COLUMN more TEXT",
-                "CREATE INDEX ON {} (id)",
+                "UPDATE {table} SET {column} = DEFAULT",
+                "TRUNCATE {table}",
+                "DROP TABLE {table}",
+                "ALTER TABLE {table} ADD COLUMN more TEXT",
+                "CREATE INDEX ON {table} ({column})",
             )
         ),
         "CREATE TABLE more (id BIGINT)",
@@ -166,7 +169,7 @@ def test_the_role_cannot_pass_its_privileges_on(database, as_processor):
     assert database.query(EVERYTHING) == before
 
 
-def test_the_role_has_three_privileges_on_two_tables_and_no_others(database):
+def test_the_role_has_three_privileges_on_four_tables_and_no_others(database):
     granted = database.query(
         "SELECT table_schema, table_name, privilege_type FROM information_schema.table_privileges "
         "WHERE grantee IN ('integration_service', 'processor')"

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BELONGS = {
     "quixstreams": {"processor/apply_async.py", "processor/pipeline.py", "processor/__main__.py"},
-    "psycopg": {"processor/ledger.py"},
+    "psycopg": {"processor/ledger.py", "processor/redriven.py"},
     "httpx": {"processor/providers/", "processor/__main__.py"},
     "aiohttp": {"processor/providers/call.py"},
     "httpx_aiohttp": {"processor/providers/call.py"},
@@ -17,6 +17,7 @@ BELONGS = {
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
     "uvicorn": {"gateway/__main__.py"},
+    "rich": {"processor/redrive_command.py"},
 }
 
 

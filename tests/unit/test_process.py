@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from processor.apply_async import Record
+from processor.claims import OtherTask, StillClaimed
 from processor.ledger import Position, RowRefused
 from processor.process import Process
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
@@ -28,11 +29,34 @@ class Finished:
         return self.ids.get(offset)
 
 
+class Turn:
+    """A turn that the record has, or that is over because it is handed back."""
+
+    def __init__(self, handed_back=False):
+        self.handed_back = handed_back
+
+    def begin(self):
+        if self.handed_back:
+            raise asyncio.CancelledError
+
+
 def record(value=VALUE, headers=HEADERS):
     return Record("import", 3, 42, value, b"key", 1_700_000_000_000, headers)
 
 
-def process(of, *, enrich=None, store=None, task_types=TASK_TYPES, finished=None, **limits):
+def process(
+    of,
+    *,
+    enrich=None,
+    store=None,
+    find=None,
+    claim=None,
+    release=None,
+    task_types=TASK_TYPES,
+    finished=None,
+    turn=None,
+    **limits,
+):
     rows = []
 
     async def answer(task, turn):
@@ -46,10 +70,13 @@ def process(of, *, enrich=None, store=None, task_types=TASK_TYPES, finished=None
         step = Process(
             enrich=enrich or answer,
             store=store or write,
+            find=find or never,
+            claim=claim or never,
+            release=release or never,
             task_types=task_types,
             **{"result_bytes_max": 10_000, "dead_letter_bytes_max": 10_000, **limits},
         )
-        return await asyncio.wait_for(step(of, Finished(finished or {}), turn=None), timeout=0.5)
+        return await asyncio.wait_for(step(of, Finished(finished or {}), turn=turn or Turn()), timeout=0.5)
 
     return asyncio.run(run()), rows
 
@@ -165,3 +192,129 @@ def test_a_dead_letter_that_the_topic_does_not_take_is_held_and_not_lost(caplog)
         process(record(b"x" * 1000), dead_letter_bytes_max=1000)
 
     assert "max.message.bytes" in caplog.text
+
+
+KEY = [*HEADERS, ("idempotency_key", b"k")]
+REDRIVEN = [*HEADERS, ("redriven_from", b"first-topic/1/7")]
+
+
+def test_a_record_with_a_key_that_is_free_claims_it_by_its_position_and_asks_its_provider():
+    claims = []
+
+    async def claim(claim):
+        claims.append(claim)
+
+    outcome, [row] = process(record(headers=KEY), claim=claim)
+
+    assert outcome.value == b'{"task_id":7,"id":99}'
+    assert [(claim.key, claim.position) for claim in claims] == [("k", row.position)]
+
+
+def test_a_record_with_a_key_that_has_an_id_is_answered_with_it_and_nobody_is_asked_or_paid():
+    async def claim(claim):
+        return 5
+
+    outcome, _ = process(record(headers=KEY), claim=claim, enrich=never, store=never)
+
+    assert outcome.value == b'{"task_id":7,"id":5}'
+
+
+def test_a_record_that_is_done_is_answered_without_a_look_at_its_key():
+    outcome, _ = process(record(headers=KEY), finished={42: 5}, claim=never, enrich=never)
+
+    assert outcome.value == b'{"task_id":7,"id":5}'
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"), [(OtherTask, b"task_rejected"), (StillClaimed, b"provider_unavailable")], ids=["other", "late"]
+)
+def test_a_record_that_is_refused_its_key_is_dead_lettered_and_nobody_is_asked(refusal, code):
+    async def release(claim):
+        pass
+
+    outcome, _ = process(record(headers=KEY), claim=fail_with(refusal("why")), release=release, enrich=never)
+
+    assert why_of(outcome, KEY)["error_code"] == code
+    assert why_of(outcome, KEY)["kafka_dlt-exception-message"] == b"why"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"enrich": fail_with(ProviderUnavailable("503"))},
+        {"enrich": fail_with(KeyError(CANARY))},
+        {"store": fail_with(RowRefused("SQLSTATE 22P05"))},
+    ],
+    ids=["provider", "unforeseen", "row"],
+)
+def test_a_record_that_fails_gives_its_key_back_before_its_dead_letter_goes_out(failure):
+    claimed, released = [], []
+
+    async def claim(claim):
+        claimed.append(claim)
+
+    async def release(claim):
+        released.append(claim)
+
+    outcome, _ = process(record(headers=KEY), claim=claim, release=release, **failure)
+
+    assert not outcome.is_result
+    assert released == claimed
+
+
+def test_a_record_that_is_handed_back_keeps_its_claim():
+    async def claim(claim):
+        pass
+
+    with pytest.raises(asyncio.CancelledError):
+        process(record(headers=KEY), claim=claim, enrich=fail_with(TaskRejected("400")), turn=Turn(handed_back=True))
+    with pytest.raises(asyncio.CancelledError):
+        process(record(headers=KEY), claim=claim, enrich=fail_with(asyncio.CancelledError()))
+
+
+def test_a_record_whose_key_is_no_key_is_dead_lettered_by_the_processors_of_its_type_only():
+    no_key = [*HEADERS, ("idempotency_key", b"")]
+
+    for task_types in (("phone",), TASK_TYPES):
+        outcome, _ = process(record(headers=no_key), task_types=task_types, enrich=never)
+        assert why_of(outcome, no_key)["error_code"] == b"invalid_task"
+    assert process(record(headers=no_key), task_types=("gpt",), enrich=never) == (None, [])
+    email = record(VALUE.replace(b"phone", b"email"), no_key)
+    outcome, _ = process(email, task_types=("email",), enrich=never)
+    assert why_of(outcome, no_key)["error_code"] == b"invalid_task"
+
+
+def test_a_record_that_was_put_back_is_known_by_its_first_position():
+    async def find(position):
+        return {Position("first-topic", 1, 7): 5}.get(position)
+
+    outcome, rows = process(record(headers=REDRIVEN), find=find, enrich=never)
+
+    assert outcome.value == b'{"task_id":7,"id":5}'
+    assert rows == []
+
+
+def test_a_record_that_was_put_back_is_entered_and_claims_its_key_under_its_first_position():
+    first = Position("first-topic", 1, 7)
+    claims = []
+
+    async def find(position):
+        return None
+
+    async def claim(claim):
+        claims.append(claim)
+
+    _, [row] = process(record(headers=[*REDRIVEN, ("idempotency_key", b"k")]), find=find, claim=claim)
+
+    assert row.position == first
+    assert [claim.position for claim in claims] == [first]
+
+
+def test_a_header_that_is_no_position_is_a_foreign_header():
+    _, [row] = process(record(headers=[("redriven_from", b"anywhere")]))
+
+    assert row.position == Position("topic-id", 3, 42)
+
+
+def why_of(outcome, headers):
+    return dict(outcome.headers[len(headers) :])

@@ -1,0 +1,211 @@
+"""The dead-letter topic from its start to its end, and the records on the import topic that dead letters once were.
+
+Reads without a consumer group: it takes no partition from a processor and commits nothing.
+"""
+
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from processor.ledger import Position
+from processor.outcome import Original, original
+
+ASK_SECONDS = 10.0
+"""How long one question may take."""
+
+SILENT_SECONDS = 30.0
+"""After which a Kafka from which nothing comes counts as silent."""
+
+POLL_SECONDS = 0.5
+"""How long a look for the next record may take, and so a wish to stop."""
+
+NEAR_OFFSETS = 500
+"""Up to so far ahead it is quicker to read on than to jump."""
+
+FETCH_BYTES = 256 * 1024
+"""Of one answer of Kafka's, unless a single batch of records is larger. A jump throws the rest of an answer away."""
+
+QUEUED_KILOBYTES = 16 * 1024
+"""What a consumer may have read ahead."""
+
+
+class KafkaSilent(Exception):
+    """Kafka does not answer, or not in time, or has no such topic. The message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNow:
+    """A topic as it is now: partition -> first offset and the one after the last."""
+
+    name: str
+    id: str
+    bounds: dict[int, tuple[int, int]]
+
+    def has(self, number: int, offset: int) -> bool:
+        """Tell whether the offset lies within the partition's bounds."""
+        first, end = self.bounds.get(number, (0, 0))
+        return first <= offset < end
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead letter of this service's, and the record that it was."""
+
+    position: Position
+    key: bytes | None
+    value: bytes | None
+    original: Original
+
+
+def dead_letter_of(message: Message, topic: TopicNow) -> DeadLetter | None:
+    """Return the record of the dead-letter topic as a dead letter, or None where it is none of this service's."""
+    what = original(message.headers() or [])
+    if what is None:
+        return None
+    return DeadLetter(Position(topic.id, message.partition(), message.offset()), message.key(), message.value(), what)
+
+
+def is_same(message: Message | None, letter: DeadLetter) -> bool:
+    """Tell whether the record is the one that the dead letter was."""
+    return (
+        message is not None and message.timestamp()[1] == letter.original.timestamp and message.value() == letter.value
+    )
+
+
+class DeadLetters:
+    """Kafka, as far as dead letters need it. Blocks, for a bounded time each call.
+
+    Raises:
+        KafkaSilent: by every method.
+    """
+
+    def __init__(self, connection: dict[str, str], group: str) -> None:
+        """Only notes how to reach Kafka.
+
+        Args:
+            connection: librdkafka's connection properties.
+            group: a name that librdkafka asks for; nothing joins it.
+        """
+        self._connection = connection
+        self._group = group
+        self._logger = logging.getLogger("librdkafka")
+        self._admin = AdminClient(connection, logger=self._logger)
+
+    def topic(self, name: str) -> TopicNow:
+        """Return the topic as it is now."""
+        try:
+            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)[name].result()
+            with self._consumer() as consumer:
+                bounds = {partition.id: consumer.bounds(name, partition.id) for partition in described.partitions}
+        except KafkaException as error:
+            raise _silent(error, f" about the topic {name}") from None
+        return TopicNow(name, str(described.topic_id), bounds)
+
+    def topic_ids(self) -> set[str]:
+        """Return the ids of all topics that Kafka has."""
+        try:
+            names = list(self._admin.list_topics(timeout=ASK_SECONDS).topics)
+            described = self._admin.describe_topics(TopicCollection(names), request_timeout=ASK_SECONDS)
+            return {str(answer.result().topic_id) for answer in described.values()}
+        except KafkaException as error:
+            raise _silent(error) from None
+
+    def read(self, topic: TopicNow) -> Iterator[Message | None]:
+        """Yield the topic's records up to the end that it had, and None now and then while nothing comes."""
+        open_until = {number: end for number, (first, end) in topic.bounds.items() if first < end}
+        with self._consumer() as consumer:
+            consumer.assign(topic.name, {number: topic.bounds[number][0] for number in open_until})
+            while open_until:
+                number, message = consumer.next()
+                if number is None:
+                    yield None
+                    continue
+                end = open_until.get(number, 0)
+                if message is not None and message.offset() < end:
+                    yield message
+                if message is None or message.offset() + 1 >= end:
+                    open_until.pop(number, None)
+
+    def records(self, topic: TopicNow, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Message]:
+        """Return the records at those of the wanted partitions and offsets that have one."""
+        found: dict[tuple[int, int], Message] = {}
+        there = sorted({(number, offset) for number, offset in wanted if topic.has(number, offset)})
+        with self._consumer() as consumer:
+            for number, positions in itertools.groupby(there, key=lambda position: position[0]):
+                message: Message | None = None
+                for _, offset in positions:
+                    if message is None or offset > message.offset() + NEAR_OFFSETS:
+                        consumer.assign(topic.name, {number: offset})
+                        message = consumer.next_or_end()
+                    while message is not None and message.offset() < offset:
+                        message = consumer.next_or_end()
+                    if message is not None and message.offset() == offset:
+                        found[number, offset] = message
+        return found
+
+    def _consumer(self) -> "_Consumer":
+        configuration = {
+            **self._connection,
+            "group.id": self._group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",  # where Kafka has deleted records meanwhile
+            "enable.partition.eof": True,
+            "fetch.message.max.bytes": FETCH_BYTES,
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": QUEUED_KILOBYTES,
+        }
+        return _Consumer(Consumer(configuration, logger=self._logger))
+
+
+class _Consumer:
+    """A consumer that tells the end of a partition from silence."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._silent_seconds = 0.0
+        self._error = ""
+
+    def __enter__(self) -> "_Consumer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def bounds(self, topic: str, number: int) -> tuple[int, int]:
+        first, end = self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ASK_SECONDS)
+        return first, end
+
+    def assign(self, topic: str, offsets: dict[int, int]) -> None:
+        self._consumer.assign([TopicPartition(topic, number, offset) for number, offset in offsets.items()])
+
+    def next(self) -> tuple[int | None, Message | None]:
+        """Return a partition and its next record, or None at its end; no partition where nothing came yet."""
+        asked_at = time.monotonic()
+        message = self._consumer.poll(POLL_SECONDS)
+        error = None if message is None else message.error()
+        if message is not None and (error is None or error.code() == KafkaError._PARTITION_EOF):
+            self._silent_seconds = 0.0
+            return message.partition(), None if error else message
+        if error is not None:
+            self._error = f": {error.str()}"
+        self._silent_seconds += time.monotonic() - asked_at
+        if self._silent_seconds > SILENT_SECONDS:
+            raise KafkaSilent(f"Kafka sends nothing for {SILENT_SECONDS:g} seconds{self._error}")
+        return None, None
+
+    def next_or_end(self) -> Message | None:
+        """Return the next record of the one partition that is read, or None at its end."""
+        number, message = self.next()
+        while number is None:
+            number, message = self.next()
+        return message
+
+
+def _silent(error: KafkaException, about: str = "") -> KafkaSilent:
+    return KafkaSilent(f"Kafka does not answer{about}: {error.args[0].str()}")

@@ -1,0 +1,263 @@
+"""Dead letters put back on the import topic, each once.
+
+A crash between Kafka's acknowledgement and the note in PostgreSQL puts a batch back again. That is harmless: a record
+that was put back keeps its first position, and one position is one row with one id.
+"""
+
+import logging
+import sys
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from processor.dead_letters import DeadLetter, DeadLetters, TopicNow, dead_letter_of, is_same
+from processor.identity import first_position, redriven_from
+from processor.ledger import Position
+from processor.redriven import Redriven
+from processor.settings import ProcessorSettings
+from shared.messages import ErrorCode
+
+BATCH_LETTERS_MAX = 500
+"""Dead letters that are put back before they are noted; a crash puts so many back again."""
+
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+
+DELIVERY_SECONDS = 30.0
+"""How long Kafka may take to acknowledge a batch."""
+
+PRODUCER_BYTES_MAX = 8 * 1024 * 1024
+"""Above any record, so that the topic's limit decides."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which dead letters are put back.
+
+    Args:
+        code: only those with this error_code.
+        since: only those written then or later, in milliseconds since 1970.
+        count_max: so many at most.
+        dry_run: none; only say how many it would be.
+    """
+
+    code: ErrorCode | None = None
+    since: int | None = None
+    count_max: int | None = None
+    dry_run: bool = False
+
+
+@dataclass
+class Report:
+    """What became of the dead letters that were looked at. Pure."""
+
+    dry_run: bool = False
+    put_back: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        """Return the one line that a person reads at the end."""
+        verb = "would be put back" if self.dry_run else "put back"
+        return f"{_counted(self.put_back, verb)}, {_counted(self.skipped, 'skipped')}"
+
+
+class NotPutBack(Exception):
+    """It cannot go on. The message is one line for a person."""
+
+
+class Redrive:
+    """Goes once over the dead letters that are there. Blocks."""
+
+    def __init__(
+        self,
+        settings: ProcessorSettings,
+        wanted: Wanted,
+        remembered: Redriven,
+        report: Report,
+        *,
+        advance: Callable[[int, int], Any],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Note what to do; nothing is asked yet.
+
+        Args:
+            settings: of the processor.
+            wanted: which dead letters.
+            remembered: which were put back before.
+            report: is filled in.
+            advance: is told how many dead letters of how many were looked at.
+            stopped: asked again and again whether to stop early.
+        """
+        self._settings = settings
+        self._wanted = wanted
+        self._remembered = remembered
+        self._report = report
+        self._advance = advance
+        self._stopped = stopped
+        self._kafka = DeadLetters(settings.kafka_connection(), settings.consumer_group())
+        self._producer = Producer(
+            {
+                **settings.kafka_connection(),
+                "enable.idempotence": True,
+                "acks": "all",
+                "message.max.bytes": PRODUCER_BYTES_MAX,
+                "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
+                # Below most topics' max.message.bytes, or one record that is too large fails others with it.
+                "batch.size": 64 * 1024,
+                "linger.ms": 5,
+            },
+            logger=logging.getLogger("librdkafka"),
+        )
+        self._done: set[Position] = set()
+
+    def run(self) -> None:
+        """Put them back. What was put back before a failure is noted.
+
+        Raises:
+            NotPutBack: somebody else is at it, or Kafka does not take a record.
+            KafkaSilent: Kafka does not answer.
+            NotRemembered: PostgreSQL does not answer.
+        """
+        if not self._remembered.lock(self._settings.kafka_dead_letter_topic):
+            raise NotPutBack("another redrive is at work")
+        self._import = self._kafka.topic(self._settings.kafka_import_topic)
+        letters = self._kafka.topic(self._settings.kafka_dead_letter_topic)
+        if not self._wanted.dry_run:
+            self._prune(letters)
+        self._read(letters)
+
+    def _prune(self, letters: TopicNow) -> None:
+        for number, (first, _) in letters.bounds.items():
+            self._remembered.prune(letters.id, number, first)
+        if others := self._remembered.topic_ids() - {letters.id}:
+            self._remembered.forget(others - self._kafka.topic_ids())
+
+    def _read(self, topic: TopicNow) -> None:
+        total = sum(end - first for first, end in topic.bounds.values())
+        seen = 0
+        batch: list[DeadLetter] = []
+        size = 0
+        for message in self._kafka.read(topic):
+            if self._stopped():
+                break
+            if message is None:
+                continue
+            seen += 1
+            self._advance(seen, total)
+            letter = self._choose(message, topic)
+            if letter is None:
+                continue
+            batch.append(letter)
+            size += len(letter.value or b"") + len(letter.key or b"")
+            if len(batch) >= min(BATCH_LETTERS_MAX, self._left()) or size >= BATCH_BYTES_MAX:
+                self._put_back(batch)
+                batch, size = [], 0
+                if self._left() <= 0:
+                    return
+        if batch:
+            self._put_back(batch)
+
+    def _left(self) -> int:
+        """Return how many more may be put back."""
+        count_max = self._wanted.count_max
+        return sys.maxsize if count_max is None else count_max - self._report.put_back.total()
+
+    def _choose(self, message: Message, topic: TopicNow) -> DeadLetter | None:
+        letter = dead_letter_of(message, topic)
+        if letter is None:
+            self._report.skipped["not this service's"] += 1
+        elif self._wanted.code is not None and letter.original.code != self._wanted.code:
+            self._report.skipped["of another reason"] += 1
+        elif self._wanted.since is not None and message.timestamp()[1] < self._wanted.since:
+            self._report.skipped["older"] += 1
+        else:
+            return letter
+        return None
+
+    def _put_back(self, batch: list[DeadLetter]) -> None:
+        known = self._remembered.known([letter.position for letter in batch])
+        if known:
+            self._report.skipped["put back before"] += len(known)
+            batch = [letter for letter in batch if letter.position not in known]
+        # A crash of a processor can leave a record's dead letter twice: both have its identity, and one goes back.
+        by_identity: dict[Position, list[DeadLetter]] = {}
+        for letter, identity in zip(batch, self._identities(batch), strict=True):
+            by_identity.setdefault(identity, []).append(letter)
+        noted = [letter for identity in by_identity.keys() & self._done for letter in by_identity.pop(identity)]
+        self._report.skipped["repeated"] += len(noted) + sum(len(letters) - 1 for letters in by_identity.values())
+        if self._wanted.dry_run:
+            for letters in by_identity.values():
+                self._report.put_back[letters[0].original.code] += 1
+            self._done.update(by_identity)
+            return
+        failed = self._produce(by_identity)
+        for identity in by_identity.keys() - failed.keys():
+            self._done.add(identity)
+            noted += by_identity[identity]
+            self._report.put_back[by_identity[identity][0].original.code] += 1
+        self._remembered.enter([letter.position for letter in noted])
+        for error in failed.values():
+            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                raise NotPutBack(f"Kafka does not take records: {error.str()}")
+            self._report.skipped["too large for the import topic"] += 1
+
+    def _identities(self, batch: list[DeadLetter]) -> list[Position]:
+        """Return by which position each record is known, now and after any number of dead letters.
+
+        The first one's own, while the record is still there to be read from. Else the dead letter's: the position may
+        be another record's, if the topic was made again.
+        """
+        found = self._kafka.records(
+            self._import,
+            (
+                (letter.original.partition, letter.original.offset)
+                for letter in batch
+                if letter.original.topic == self._import.name and first_position(letter.original.headers) is None
+            ),
+        )
+        return [first_position(letter.original.headers) or self._position_now(letter, found) for letter in batch]
+
+    def _position_now(self, letter: DeadLetter, found: dict[tuple[int, int], Message]) -> Position:
+        number, offset = letter.original.partition, letter.original.offset
+        if letter.original.topic == self._import.name and is_same(found.get((number, offset)), letter):
+            return Position(self._import.id, number, offset)
+        return letter.position
+
+    def _produce(self, by_identity: dict[Position, list[DeadLetter]]) -> dict[Position, KafkaError]:
+        """Produce the first dead letter of each identity. Returns those that Kafka has not acknowledged, and why."""
+        silent = KafkaError(KafkaError._TIMED_OUT)
+        failed = dict.fromkeys(by_identity, silent)
+        news: deque[tuple[Position, KafkaError | None]] = deque()
+        for identity, letters in by_identity.items():
+            letter, what = letters[0], letters[0].original
+            headers = [*what.headers]
+            if first_position(headers) is None:
+                headers.append(redriven_from(identity))
+            # To the partition that the record's producer chose, where that is this topic's.
+            same_topic = what.topic == self._import.name and what.partition in self._import.bounds
+            try:
+                self._producer.produce(
+                    self._import.name,
+                    letter.value,
+                    letter.key,
+                    what.partition if same_topic else -1,
+                    headers=headers,
+                    on_delivery=lambda error, _, identity=identity: news.append((identity, error)),
+                )
+            except KafkaException as error:  # larger than the producer's own limit
+                news.append((identity, error.args[0]))
+            self._producer.poll(0)
+        self._producer.flush(DELIVERY_SECONDS + 5)
+        for identity, delivery_error in news:
+            if delivery_error is None:
+                del failed[identity]
+            else:
+                failed[identity] = delivery_error
+        return failed
+
+
+def _counted(counts: Counter[str], verb: str) -> str:
+    each = ", ".join(f"{count} {name}" for name, count in counts.most_common() if count)
+    return f"{counts.total()} {verb}" + (f" ({each})" if each else "")

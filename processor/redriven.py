@@ -1,0 +1,109 @@
+"""Which dead letters were put back on the import topic: a table in PostgreSQL, and the lock of who puts them back.
+
+Unlike the ledger it does not wait for PostgreSQL: a person does.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+
+from processor.ledger import CONNECT_SECONDS, SILENT_SECONDS, STATEMENT_SECONDS, Position
+
+# By the session, so that it ends with the program, however that ends.
+_LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"
+
+_KNOWN: LiteralString = """
+SELECT topic_id, partition, "offset"
+FROM redriven
+JOIN unnest(%s::text[], %s::integer[], %s::bigint[]) AS t (topic_id, partition, "offset")
+    USING (topic_id, partition, "offset")
+"""
+
+_ENTER: LiteralString = """
+INSERT INTO redriven (topic_id, partition, "offset")
+SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[])
+ON CONFLICT DO NOTHING
+"""
+
+_PRUNE: LiteralString = 'DELETE FROM redriven WHERE topic_id = %s AND partition = %s AND "offset" < %s'
+
+_TOPIC_IDS: LiteralString = "SELECT DISTINCT topic_id FROM redriven"
+
+_FORGET: LiteralString = "DELETE FROM redriven WHERE topic_id = ANY(%s)"
+
+
+class NotRemembered(Exception):
+    """PostgreSQL does not answer, or has no such table. The message is one line for a person."""
+
+
+class Redriven:
+    """The positions of dead letters that were put back. Blocks, for a bounded time each call.
+
+    Raises:
+        NotRemembered: by every method.
+    """
+
+    def __init__(self, connection_parameters: dict[str, Any]) -> None:
+        """Connect.
+
+        Args:
+            connection_parameters: libpq's host, port, user, password, dbname, sslmode.
+        """
+        try:
+            self._connection = psycopg.connect(
+                **connection_parameters,
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                tcp_user_timeout=SILENT_SECONDS * 1000,
+                options=f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
+                application_name="integration-service redrive",
+            )
+        except psycopg.Error as error:
+            raise _not_remembered(error) from None
+
+    def close(self) -> None:
+        """Close the connection, and with it give the lock up."""
+        self._connection.close()
+
+    def lock(self, dead_letter_topic: str) -> bool:
+        """Become the one who puts the topic's dead letters back, or return False where somebody else is at it."""
+        [(locked,)] = self._execute(_LOCK, [dead_letter_topic])
+        return bool(locked)
+
+    def known(self, positions: Sequence[Position]) -> set[Position]:
+        """Return those of the positions that were put back."""
+        return {Position(*found) for found in self._execute(_KNOWN, _columns(positions))}
+
+    def enter(self, positions: Sequence[Position]) -> None:
+        """Remember that the positions were put back."""
+        self._execute(_ENTER, _columns(positions))
+
+    def prune(self, topic_id: str, partition: int, first_offset: int) -> None:
+        """Forget what lies below the first offset that Kafka still has."""
+        self._execute(_PRUNE, [topic_id, partition, first_offset])
+
+    def topic_ids(self) -> set[str]:
+        """Return the ids of all topics of which something is remembered."""
+        return {topic_id for (topic_id,) in self._execute(_TOPIC_IDS, [])}
+
+    def forget(self, topic_ids: Collection[str]) -> None:
+        """Forget topics that Kafka has no more."""
+        self._execute(_FORGET, [list(topic_ids)])
+
+    def _execute(self, statement: LiteralString, parameters: Sequence[Any]) -> list[Any]:
+        try:
+            cursor = self._connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise _not_remembered(error) from None
+
+
+def _columns(positions: Sequence[Position]) -> list[list[Any]]:
+    return [[position[column] for position in positions] for column in range(len(Position._fields))]
+
+
+def _not_remembered(error: psycopg.Error) -> NotRemembered:
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InsufficientPrivilege):
+        return NotRemembered("PostgreSQL has no table `redriven` for this user: run sql/ again")
+    return NotRemembered(f"PostgreSQL cannot be used: {type(error).__name__} {error.sqlstate or ''}".rstrip())

@@ -1,0 +1,55 @@
+"""Group commit of questions: what gathers while one statement runs makes the next."""
+
+import asyncio
+
+from processor.grouped import QUESTIONS_MAX, Grouped
+
+
+def ask_all(questions, fail_at=None, cancel=()):
+    """Return the groups that were asked for, and what each question came to."""
+    groups = []
+
+    async def ask(group):
+        groups.append(list(group))
+        await asyncio.sleep(0)
+        if fail_at in group:
+            raise LookupError
+        return [question * 10 for question in group]
+
+    async def run():
+        grouped = Grouped(ask)
+        asked = [asyncio.ensure_future(grouped(question)) for question in questions]
+        await asyncio.sleep(0)
+        for number in cancel:
+            asked[number].cancel()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return groups, asyncio.run(run())
+
+
+def test_questions_that_gather_are_asked_together_and_each_gets_its_own_answer():
+    groups, answers = ask_all([1, 2, 2, 3])
+
+    assert groups == [[1, 2, 2, 3]]
+    assert answers == [10, 20, 20, 30]
+
+
+def test_a_group_has_a_limit():
+    groups, answers = ask_all(range(2 * QUESTIONS_MAX + 5))
+
+    assert [len(group) for group in groups] == [QUESTIONS_MAX, QUESTIONS_MAX, 5]
+    assert answers == [question * 10 for question in range(2 * QUESTIONS_MAX + 5)]
+
+
+def test_a_failure_is_that_of_its_group_and_the_next_goes_on():
+    _, answers = ask_all(range(QUESTIONS_MAX + 1), fail_at=5)
+
+    assert all(isinstance(answer, LookupError) for answer in answers[:QUESTIONS_MAX])
+    assert answers[QUESTIONS_MAX] == QUESTIONS_MAX * 10
+
+
+def test_who_is_cancelled_harms_no_other():
+    _, answers = ask_all([1, 2, 3], cancel=[1])
+
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert (answers[0], answers[2]) == (10, 30)
