@@ -9,7 +9,7 @@ from processor import gate as module
 from processor.circuit import FAILURES_MAX
 from processor.gate import Gate, Gates
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected
-from processor.quota import Quota
+from processor.quota import LATE_SECONDS_MAX, Quota
 
 UNAVAILABLE = ProviderUnavailable("the provider answered 503")
 
@@ -181,10 +181,10 @@ def test_partitions_bring_their_share_when_their_earlier_owners_requests_have_en
         now = 1000.5
         assert gate.quota.slots(now) == 5
         assert await changed({5: {"dadata": 1e12}}) == 0, "it was another's meanwhile"
-        now += 1.1
+        now += gate.quota.longest_seconds
         assert gate.quota.slots(now) == 2, "a clock that is wrong holds nobody up for longer than a request lasts"
         gate.leave(await gate.enter(again=False), None)
-        assert gates.note() == {"dadata": pytest.approx(now + 1.04)}
+        assert gates.note() == {"dadata": pytest.approx(now + gate.quota.longest_seconds + LATE_SECONDS_MAX)}
 
     run(scenario())
 
