@@ -7,7 +7,7 @@ FAILURES_MAX = 10
 """Failures in a row, of whatever tasks, after which the provider counts as unavailable."""
 
 PROBE_SECONDS_FIRST = 0.5
-PROBE_SECONDS_MAX = 2.0
+PROBE_SECONDS_MAX = 1.0
 """Between two probes. It is what a recovery can take to be noticed, and how often a task's attempt may be spent."""
 
 State = Literal["closed", "unavailable", "refused"]
