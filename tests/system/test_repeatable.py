@@ -139,7 +139,7 @@ REFUSED = {"kind": "status", "status": 400, "when": "refused"}
 
 def fail(topics, simulators, numbers, data="8 916"):
     """Send tasks that fail and wait for their dead letters."""
-    simulators.control(latency_ms=0, faults=[FLAKY, REFUSED])
+    simulators.control(latency_ms=1000, faults=[FLAKY, REFUSED])
     before = len(topics.read_dead_letters())
     topics.send(*(json.dumps(task(number, data=f"{data} {number}")).encode() for number in numbers))
     until(lambda: len(topics.read_dead_letters()) == before + len(numbers), "the dead letters")
@@ -153,7 +153,7 @@ def mend(simulators):
 def test_dead_letters_that_are_put_back_become_results_and_are_not_put_back_twice(
     start, start_processor, simulators, topics, database, redrive
 ):
-    start_processor(PROVIDER_ATTEMPTS=1)
+    start_processor(PROVIDER_ATTEMPTS=1, DADATA_CONCURRENT_REQUESTS=256)  # all are asked before any has failed
     gateway = start("gateway")
     fail(topics, simulators, range(200))
     failed = gateway.client.post("/tasks", json=task(200, data="8 916 200"))
