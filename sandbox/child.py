@@ -152,15 +152,24 @@ class Child:
             os.killpg(self.pid, number)
 
 
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a free port below 32768: above, a client's own socket may take it while its server restarts."""
+    """Return a free port below 32768: above, a client's own socket may take it while its server restarts.
+
+    None is given twice: who asked first may not listen yet.
+    """
     while True:
         port = random.randint(20_000, 32_000)
+        if port in _given_ports:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given_ports.add(port)
             return port
 
 

@@ -23,10 +23,22 @@ _QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLo
 class Kafka(Child):
     """One broker with its data in `folder`. Stopped or killed, it starts again with the same data at the same port."""
 
-    def __init__(self, folder: Path, log_folder: Path, *, outlive: bool = False) -> None:
-        """Choose its ports; nothing is started or fetched."""
+    def __init__(
+        self, folder: Path, log_folder: Path, *, outlive: bool = False, proxied_port: int | None = None
+    ) -> None:
+        """Choose its ports; nothing is started or fetched.
+
+        Args:
+            folder: where its data lies.
+            log_folder: where its log lies.
+            outlive: whether it goes on when this process ends.
+            proxied_port: port of a proxy in front of `upstream_port`. Clients that come through it are told to come
+                back through it; at `port` they reach the broker itself.
+        """
         self._data = folder / "kafka"
         self.port = free_port()
+        self.proxied_port = proxied_port
+        self.upstream_port = free_port()
         self.bootstrap_servers = f"127.0.0.1:{self.port}"
         self._properties = self._data / "server.properties"
         super().__init__("Kafka", [], log_folder / "kafka.log", outlive=outlive)
@@ -66,14 +78,18 @@ class Kafka(Child):
     def _format(self, jars: Path) -> None:
         controller_port = free_port()
         self._data.mkdir(parents=True, exist_ok=True)
+        listeners, advertised = {"PLAINTEXT": self.port}, {"PLAINTEXT": self.port}
+        if self.proxied_port is not None:
+            listeners["PROXIED"], advertised["PROXIED"] = self.upstream_port, self.proxied_port
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": _addresses({**listeners, "CONTROLLER": controller_port}),
+            "advertised.listeners": _addresses(advertised),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
             "log.dirs": str(self._data / "log"),
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": "1",
@@ -94,6 +110,10 @@ class Kafka(Child):
         with self.log.open("ab") as log:
             subprocess.run(_java(jars, "kafka.tools.StorageTool", *arguments), check=True, stdout=log, stderr=log)
         new.rename(self._properties)
+
+
+def _addresses(ports: dict[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
 def jar_folder() -> Path:

@@ -25,6 +25,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
+from sandbox.toxiproxy import GoMissing, Toxiproxy
+from sandbox.toxiproxy import install as install_toxiproxy
 
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
 with warnings.catch_warnings(record=True):
@@ -71,6 +73,25 @@ def postgres(session_folder):
         with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
             connection.execute("CREATE ROLE processor LOGIN PASSWORD 'processor' IN ROLE integration_service")
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def toxiproxy_installed():
+    """Where Go is missing, a developer goes without these tests; CI does not."""
+    try:
+        install_toxiproxy()
+    except GoMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(session_folder, toxiproxy_installed):
+    server = Toxiproxy(session_folder / "logs")
+    with ended_at_last(server), contextlib.closing(server):
+        server.start()
+        yield server
 
 
 @dataclass

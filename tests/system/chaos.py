@@ -1,0 +1,147 @@
+"""`python -m tests.system.chaos`: a whole system under faults drawn from a seed, and whether every promise held."""
+
+import argparse
+import contextlib
+import random
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox.child import NotReady
+from tests.system.faults import FAULTS
+from tests.system.fleet import ROOT, Services, running
+from tests.system.garbage import garbage
+from tests.system.judge import judge
+from tests.system.memory import memory
+from tests.system.report import show
+from tests.system.run import Run, schedule
+
+KEPT = ROOT / ".sandbox" / "chaos"
+"""Where the logs of a run go that broke a promise."""
+
+console = Console()
+
+
+def main() -> int:
+    """Run one kind of run and return its exit code: 0 where every promise held."""
+    arguments = _arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix="integration-service-chaos-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    well = False
+    try:
+        with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
+            if arguments.garbage is not None:
+                well = _garbage(services, arguments)
+            elif arguments.memory is not None:
+                well = _memory(services, arguments)
+            else:
+                well = _faults(services, arguments)
+    except KeyboardInterrupt:
+        console.print("Interrupted; nothing is left running.")
+        return 130
+    except NotReady as error:
+        console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
+        return 1
+    finally:
+        if not well:
+            shutil.rmtree(KEPT, ignore_errors=True)
+            shutil.copytree(folder / "logs", KEPT, dirs_exist_ok=True)
+            console.print(f"Logs: {KEPT}", highlight=False, soft_wrap=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if well else 1
+
+
+def _faults(services: Services, arguments: argparse.Namespace) -> bool:
+    chance = random.Random(arguments.seed)
+    chosen = [fault for name, fault in FAULTS.items() if any(part in name for part in arguments.faults)]
+    rounds = schedule(chosen, arguments.rounds or len(chosen), arguments.joined, chance)
+    console.print(
+        f"seed {arguments.seed}: {arguments.tasks:,} tasks, {len(rounds)} rounds, {arguments.replicas} replicas"
+    )
+    run = Run(services, arguments.seed, replicas=arguments.replicas, gateways=arguments.gateways)
+    with contextlib.closing(run):
+        run.start()
+        for number, faults in enumerate(rounds, 1):
+            names = " + ".join(fault.name for fault in faults)
+            with console.status(f"{number}/{len(rounds)} {names}"):
+                played = run.play(max(1, arguments.tasks // len(rounds)), *faults)
+            settled = "not settled" if played.seconds_to_settle is None else f"{played.seconds_to_settle:.1f} s"
+            console.print(f"{number:3}/{len(rounds)}  {names:45} {settled}", highlight=False, soft_wrap=True)
+        with console.status("Stopping the programs"):
+            history = run.finish()
+    verdict = judge(history, arguments.settle_seconds_max)
+    show(verdict, console)
+    for note in run.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    if verdict.violations:
+        console.print(f"[bold red]{len(verdict.violations)} promises broken[/bold red]; again: --seed {arguments.seed}")
+    else:
+        console.print(f"[bold green]Every promise held[/bold green], seed {arguments.seed}.", highlight=False)
+    return not verdict.violations
+
+
+def _garbage(services: Services, arguments: argparse.Namespace) -> bool:
+    with _told(f"{arguments.garbage:,} records of garbage among {arguments.garbage // 10:,} tasks"):
+        broken = garbage(services, bad=arguments.garbage, good=arguments.garbage // 10, seed=arguments.seed)
+    for text in broken:
+        console.print(f"[bold red]broken:[/bold red] {text}", highlight=False)
+    return not broken
+
+
+def _memory(services: Services, arguments: argparse.Namespace) -> bool:
+    def progress(done: int, resident_bytes: int) -> None:
+        console.print(f"{done:>9,} done, {resident_bytes / 2**20:6.1f} MiB resident", highlight=False)
+
+    growth = memory(services, arguments.memory, progress)
+    console.print(
+        f"{growth.first_bytes / 2**20:.1f} MiB at {growth.first_done:,} done, {growth.last_bytes / 2**20:.1f} MiB at "
+        f"{growth.last_done:,}: {growth.per_cent:+.1f}%; {growth.last_done / growth.seconds:,.0f} tasks a second"
+    )
+    return growth.last_done >= arguments.memory
+
+
+@contextlib.contextmanager
+def _told(title: str) -> Iterator[None]:
+    started_at = time.monotonic()
+    with console.status(title):
+        yield
+    console.print(f"{title}: {time.monotonic() - started_at:.1f} s", highlight=False)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.system.chaos",
+        description="Runs a whole system of its own under faults, and judges what it promised.",
+    )
+    add = parser.add_argument
+    add("--seed", type=int, default=secrets.randbelow(1_000_000), help="of all that is left to chance (default: any)")
+    add("--tasks", type=int, default=40_000, help="tasks, in all rounds together (default: %(default)s)")
+    add("--replicas", type=int, default=3, help="processors (default: %(default)s)")
+    add("--gateways", type=int, default=2, help="gateways (default: %(default)s)")
+    add("--rounds", type=int, help="rounds, one fault each (default: each fault once)")
+    add("--joined", type=float, default=0.2, help="share of rounds with a second fault on top (default: %(default)s)")
+    add("--faults", nargs="+", default=[""], metavar="PART", help="only faults whose names hold one of these")
+    add("--settle-seconds-max", type=float, help="how long a round may take to settle after its fault")
+    add("--garbage", type=int, nargs="?", const=20_000, metavar="N", help="instead: N records of garbage (%(const)s)")
+    add("--memory", type=int, nargs="?", const=1_000_000, metavar="N", help="instead: N tasks, and memory (%(const)s)")
+    add("--list", action="store_true", help="name all faults, and do nothing")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(FAULTS))
+        sys.exit(0)
+    if not any(part in name for name in FAULTS for part in arguments.faults):
+        parser.error("no fault's name holds that; --list names them")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""The catalogue of faults: each a context manager that is in force while the context lasts.
+
+They run in the main thread, as what they start must outlive them. Entering may take a while where the fault is a
+sequence of its own, as a rolling restart is.
+"""
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from sandbox.toxiproxy import Proxy
+from tests.system.fleet import DATABASE_USER, Fleet, wait_for
+
+SMALL_PROBABILITY = 0.03
+
+Injected = Callable[[Fleet, random.Random], contextlib.AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: what it is called, how it is done and how long it lasts."""
+
+    name: str
+    inject: Injected
+    seconds: tuple[float, float]
+    """Least and most; which of them is left to chance."""
+    cuts_calls: bool = False
+    """Whether answers of providers are lost on their way, so that they are paid again by nature."""
+    dead_letters: bool = False
+    """Whether a task may end as a dead letter: only where its provider fails."""
+    may_join: bool = False
+    """Whether it may come on top of another: it must need nothing that the other takes away."""
+
+
+@contextlib.contextmanager
+def replica_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGKILL, then a new process in its place."""
+    replica = fleet.pick(chance)
+    fleet.kill(replica)
+    yield
+    fleet.start(replica)
+    fleet.wait()
+
+
+@contextlib.contextmanager
+def replica_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGTERM, then a new process in its place."""
+    replica = fleet.pick(chance)
+    fleet.stop(replica)
+    yield
+    fleet.start(replica)
+    fleet.wait()
+
+
+@contextlib.contextmanager
+def replica_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGSTOP for longer than the group waits for a member, then SIGCONT."""
+    replica = fleet.pick(chance)
+    fleet.note_cuts([replica])
+    replica.pause()
+    yield
+    replica.resume()
+
+
+@contextlib.contextmanager
+def scaled_up_and_down(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """Two more replicas, then two less, whichever they are."""
+    fleet.add("processor")
+    fleet.add("processor")
+    fleet.wait()
+    yield
+    for _ in range(2):
+        fleet.remove(fleet.pick(chance))
+
+
+@contextlib.contextmanager
+def rolling_restart(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """One replica after the other: SIGTERM, a new process, the next when it is ready."""
+    for replica in chance.sample(fleet.replicas, len(fleet.replicas)):
+        fleet.stop(replica)
+        fleet.start(replica)
+        fleet.wait()
+    yield
+
+
+@contextlib.contextmanager
+def all_replicas_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGKILL for all at once."""
+    fleet.kill(*fleet.replicas)
+    yield
+    for replica in fleet.replicas:
+        fleet.start(replica)
+    fleet.wait()
+
+
+@contextlib.contextmanager
+def all_replicas_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGTERM for all at once."""
+    fleet.stop(*fleet.replicas)
+    yield
+    for replica in fleet.replicas:
+        fleet.start(replica)
+    fleet.wait()
+
+
+@contextlib.contextmanager
+def broker_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGKILL of Kafka, then a start with the same data."""
+    fleet.note_cuts(fleet.replicas)
+    fleet.services.kafka.kill()
+    yield
+    fleet.services.kafka.start()
+
+
+@contextlib.contextmanager
+def broker_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGSTOP of Kafka: its sockets stay open and silent."""
+    fleet.note_cuts(fleet.replicas)
+    fleet.services.kafka.pause()
+    yield
+    fleet.services.kafka.resume()
+
+
+@contextlib.contextmanager
+def postgresql_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGKILL of PostgreSQL, then a start that recovers."""
+    fleet.services.postgres.kill()
+    yield
+    fleet.services.postgres.start()
+
+
+@contextlib.contextmanager
+def postgresql_stopped_at_once(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """PostgreSQL's immediate shutdown, then a start that recovers."""
+    fleet.services.postgres.send_signal(signal.SIGQUIT)
+    wait_for(lambda: not fleet.services.postgres.running, "PostgreSQL to end")
+    yield
+    fleet.services.postgres.start()
+
+
+@contextlib.contextmanager
+def connections_terminated(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """pg_terminate_backend of all processors' connections, a few times."""
+    for _ in range(5):
+        _terminate(fleet)
+        time.sleep(chance.uniform(0.05, 0.5))  # the fault's own rhythm
+    yield
+
+
+@contextlib.contextmanager
+def tables_locked(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """A lock on both tables, against writing or against everything."""
+    mode = chance.choice(["EXCLUSIVE", "ACCESS EXCLUSIVE"])
+    with psycopg.connect(fleet.conninfo) as connection:
+        connection.execute(f"LOCK TABLE integration_service, ledger IN {mode} MODE")
+        yield
+        connection.rollback()
+
+
+@contextlib.contextmanager
+def database_read_only(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """New connections may only read, as after a switch to a replica; connections that are there are terminated."""
+    with psycopg.connect(fleet.services.postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{fleet.name}" SET default_transaction_read_only = on')
+        try:
+            _terminate(fleet)
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{fleet.name}" RESET default_transaction_read_only')
+    _terminate(fleet)
+
+
+def _terminate(fleet: Fleet) -> None:
+    with psycopg.connect(fleet.services.postgres.conninfo(), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [DATABASE_USER])
+
+
+@contextlib.contextmanager
+def commits_cut(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """Connections to PostgreSQL end within its answers, so that what was committed looks as if it had failed."""
+    proxy = fleet.services.proxies["PostgreSQL"]
+    for _ in range(6):
+        proxy.cut_after(chance.randint(500, 6000), "downstream")
+        time.sleep(chance.uniform(0.2, 0.6))  # the fault's own rhythm
+        proxy.cure()
+    yield
+
+
+def network(service: str, toxic: Callable[[Proxy], None], *, off_the_group: bool = False) -> Injected:
+    """Return the fault that the network to a service behaves as the toxic has it."""
+
+    @contextlib.contextmanager
+    def network_fault(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+        if off_the_group:
+            fleet.note_cuts(fleet.replicas)
+        proxy = fleet.services.proxies[service]
+        toxic(proxy)
+        try:
+            yield
+        finally:
+            proxy.cure()
+
+    return network_fault
+
+
+def providers(**fault: object) -> Injected:
+    """Return the fault that providers fail so: a few of their answers for some time, or all."""
+
+    @contextlib.contextmanager
+    def provider_fault(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+        fleet.providers_well({**fault, "probability": chance.choice([SMALL_PROBABILITY, SMALL_PROBABILITY, 1.0])})
+        try:
+            yield
+        finally:
+            fleet.providers_well()
+
+    return provider_fault
+
+
+def _network_faults() -> Iterator[Fault]:
+    toxics: dict[str, tuple[Callable[[Proxy], None], bool]] = {
+        "slow network": (lambda proxy: proxy.delay(200, 100), False),
+        "RST": (lambda proxy: proxy.reset(), True),
+        "black hole": (lambda proxy: proxy.silence(), True),
+        "64-byte slices": (lambda proxy: proxy.slice(64, 50), False),
+        "refused connections": (lambda proxy: proxy.refuse(), True),
+    }
+    for service in ("Kafka", "PostgreSQL", "providers"):
+        for name, (toxic, cuts) in toxics.items():
+            of_providers = service == "providers"
+            yield Fault(
+                f"{service}: {name}",
+                network(service, toxic, off_the_group=cuts and service == "Kafka"),
+                (3, 7),
+                cuts_calls=of_providers,
+                dead_letters=of_providers,
+                may_join=service != "Kafka",
+            )
+
+
+def _provider_faults() -> Iterator[Fault]:
+    kinds: dict[str, dict[str, object]] = {
+        "429 with Retry-After": {"kind": "status", "status": 429, "retry_after": 1},
+        "503": {"kind": "status", "status": 503},
+        "hang": {"kind": "hang"},
+        "close": {"kind": "close"},
+        "junk": {"kind": "junk"},
+        "slow drip": {"kind": "drip"},
+    }
+    for name, fault in kinds.items():
+        yield Fault(f"providers: {name}", providers(**fault), (3, 6), dead_letters=True, may_join=True)
+
+
+PROCESSES = [
+    Fault("replica killed", replica_killed, (0, 3)),
+    Fault("replica stopped", replica_stopped, (0, 3)),
+    # Kafka's session timeout is 10 seconds.
+    Fault("replica paused", replica_paused, (14, 14), cuts_calls=True),
+    Fault("scaled up and down", scaled_up_and_down, (3, 6)),
+    Fault("rolling restart", rolling_restart, (0, 0)),
+    Fault("all replicas killed", all_replicas_killed, (0, 3)),
+    Fault("all replicas stopped", all_replicas_stopped, (0, 3)),
+    Fault("broker killed", broker_killed, (0, 5)),
+    Fault("broker paused", broker_paused, (3, 8)),
+    Fault("PostgreSQL killed", postgresql_killed, (1, 5)),
+    Fault("PostgreSQL stopped at once", postgresql_stopped_at_once, (1, 5)),
+    Fault("connections terminated", connections_terminated, (0, 0), may_join=True),
+    Fault("tables locked", tables_locked, (2, 6)),
+    Fault("database read-only", database_read_only, (2, 6)),
+]
+NETWORK = [*_network_faults(), Fault("PostgreSQL: answers cut", commits_cut, (0, 0), may_join=True)]
+PROVIDERS = list(_provider_faults())
+FAULTS = {fault.name: fault for fault in [*PROCESSES, *NETWORK, *PROVIDERS]}

@@ -1,0 +1,316 @@
+"""A whole system for the fault runs: real services, proxies in front of them, and programs that come and go."""
+
+import contextlib
+import os
+import random
+import re
+import secrets
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from sandbox.child import Child, NotReady, free_port
+from sandbox.kafka import Kafka
+from sandbox.postgres import Postgres
+from sandbox.toxiproxy import Proxy, Toxiproxy
+from tests.system.judge import Cut, Exit
+
+ROOT = Path(__file__).parents[2]
+
+PARTITIONS = 12
+DATABASE_USER = "integration_processor"
+READY_SECONDS = 60.0
+METRICS_SECONDS = 2.0
+
+SETTINGS = {
+    "DADATA_REQUESTS_PER_SECOND": "0",
+    "DADATA_CONCURRENT_REQUESTS": "32",
+    "IN_FLIGHT_MAX": "500",
+    # A provider that hangs is given up soon, so that a fault of seconds is over in seconds.
+    "PROVIDER_TIMEOUT_SECONDS": "2",
+    "YANDEXGPT_TIMEOUT_SECONDS": "3",
+    "REPLY_TIMEOUT_SECONDS": "30",
+    "LOG_LEVEL": "DEBUG",
+}
+
+
+class Services:
+    """Kafka, PostgreSQL and the providers' simulators, each with a proxy in front of it for the programs."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose ports; nothing is started."""
+        self.folder = folder
+        self.logs = folder / "logs"
+        self.kafka = Kafka(folder, self.logs, proxied_port=free_port())
+        self.postgres = Postgres(folder, self.logs)
+        self.toxiproxy = Toxiproxy(self.logs)
+        self._simulators_port = free_port()
+        self.simulators = Child(
+            "simulators",
+            [sys.executable, "-m", "sandbox.simulators", "--port", str(self._simulators_port)],
+            self.logs / "simulators.log",
+            folder=ROOT,
+        )
+        self.simulators_client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self._simulators_port}", timeout=30, trust_env=False
+        )
+        self.proxies: dict[str, Proxy] = {}
+        self.password = secrets.token_urlsafe(16)
+
+    def start(self) -> None:
+        """Start everything and wait until it is ready. Call it from the main thread.
+
+        Raises:
+            sandbox.child.NotReady: something is not.
+        """
+        self.toxiproxy.start()
+        self.kafka.start_soon()
+        self.postgres.start()
+        self.simulators.start()
+        self.kafka.wait()
+        self.simulators.wait_until(lambda: _answers(f"{self.simulators_client.base_url}/health"))
+        upstream_ports = {
+            "Kafka": (self.kafka.proxied_port or free_port(), self.kafka.upstream_port),
+            "PostgreSQL": (free_port(), self.postgres.port),
+            "providers": (free_port(), self._simulators_port),
+        }
+        self.proxies = {name: self.toxiproxy.proxy(name, *ports) for name, ports in upstream_ports.items()}
+        self.postgres.apply_schema()
+        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE integration_service").format(
+                    psycopg.sql.Identifier(DATABASE_USER), self.password
+                )
+            )
+
+    def stop(self) -> None:
+        """End everything, whatever state it is in."""
+        for child in (self.simulators, self.kafka, self.postgres, self.toxiproxy):
+            child.resume()
+            child.stop()
+        self.simulators_client.close()
+        self.toxiproxy.close()
+
+    def control(self, **settings: object) -> None:
+        """Tell the simulated providers what to do."""
+        self.simulators_client.put("/_control", json=settings).raise_for_status()
+
+    def paid(self) -> Counter[str]:
+        """Return how often each input was answered, and so paid for."""
+        return Counter(self.simulators_client.get("/_requests").raise_for_status().json()["answered"])
+
+
+class Program(Child):
+    """A processor or a gateway."""
+
+    wanted = False
+    """Whether it ought to be running: whoever ends it on purpose says so first."""
+
+    url = ""
+
+    def ready(self) -> bool:
+        """Tell whether it says that it is ready."""
+        return _answers(f"{self.url}/health/ready")
+
+    def in_flight(self) -> int:
+        """Return how many records it has taken and not finished.
+
+        Raises:
+            httpx.TransportError: it does not answer.
+        """
+        metrics = httpx.get(f"{self.url}/metrics", timeout=METRICS_SECONDS, trust_env=False).text
+        found = re.search(r"^integration_in_flight (\S+)$", metrics, re.M)
+        return int(float(found[1])) if found else 0  # not yet at reading
+
+
+class Fleet:
+    """The programs of one run with topics and a database of their own. Everything is called from the main thread."""
+
+    def __init__(self, services: Services, name: str, *, latency_ms: object = 100, **settings: str) -> None:
+        """Make topics and database; no program is started.
+
+        Args:
+            services: what the programs work with; started.
+            name: of the run; differs from every other's at these services.
+            latency_ms: how long the providers take, or [least, most].
+            settings: what the programs find in their environment besides SETTINGS.
+        """
+        self.services = services
+        self.name = name
+        self.imports, self.results, self.dead_letters = f"{name}-tasks", f"{name}-results", f"{name}-tasks-dlt"
+        self.group = f"{name}-group"
+        self.latency_ms = latency_ms
+        self.replicas: list[Program] = []
+        self.gateways: list[Program] = []
+        self.exits: list[Exit] = []
+        self.cuts: list[Cut] = []
+        self.round = 0
+        self._settings = settings
+        self._numbers = Counter[str]()
+        admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers})
+        for made in admin.create_topics(
+            [NewTopic(topic, PARTITIONS) for topic in (self.imports, self.results, self.dead_letters)]
+        ).values():
+            made.result(30)
+        services.postgres.create_database(name, template="postgres")
+        services.simulators_client.delete("/_requests").raise_for_status()
+        self.providers_well()
+
+    @property
+    def conninfo(self) -> str:
+        """libpq's connection string past the proxy, as administrator."""
+        return self.services.postgres.conninfo(self.name)
+
+    def providers_well(self, *faults: dict[str, object]) -> None:
+        """Let the providers answer as they should, or with these faults only."""
+        self.services.control(latency_ms=self.latency_ms, remember_inputs=True, faults=list(faults))
+
+    def add(self, package: str) -> Program:
+        """Start one more processor or gateway; it may not be ready yet."""
+        self._numbers[package] += 1
+        port = free_port()
+        name = f"{package}-{self._numbers[package]}"
+        program = Program(
+            name,
+            [sys.executable, "-m", package],
+            self.services.logs / f"{self.name}-{name}.log",
+            environment={**self._environment(), "PROCESSOR_HTTP_PORT": str(port), "GATEWAY_PORT": str(port)},
+            folder=ROOT,
+        )
+        program.url = f"http://127.0.0.1:{port}"
+        (self.replicas if package == "processor" else self.gateways).append(program)
+        self.start(program)
+        return program
+
+    def start(self, program: Program) -> None:
+        """Start a program of the fleet, again or for the first time."""
+        program.start()
+        program.wanted = True
+
+    def wait(self) -> None:
+        """Wait until all programs are ready.
+
+        Raises:
+            sandbox.child.NotReady: one is not.
+        """
+        for program in self.replicas + self.gateways:
+            wait_for(program.ready, f"{program.name} to be ready. {program.tail()}", self.supervise)
+
+    def kill(self, *programs: Program) -> None:
+        """Kill processors at once, and note what they had in flight."""
+        self.note_cuts(programs)
+        for program in programs:
+            program.wanted = False
+            program.kill()
+
+    def stop(self, *programs: Program) -> None:
+        """Stop programs cleanly, all at once; one that does not end with code 0 counts as an unasked exit."""
+        for program in programs:
+            program.wanted = False
+            program.resume()
+        for program in programs[1:]:
+            program.send_signal(signal.SIGTERM)
+        for program in programs:
+            code = program.stop()
+            if code != 0:
+                self.exits.append(Exit(self.round, program.name, code))
+
+    def remove(self, *programs: Program) -> None:
+        """Stop processors cleanly, for good."""
+        self.stop(*programs)
+        self.replicas = [replica for replica in self.replicas if replica not in programs]
+
+    def note_cuts(self, programs: Iterable[Program]) -> None:
+        """Note what these processors have in flight at the moment in which they are killed or cut off."""
+        now = time.time()
+        self.cuts += [Cut(self.round, now, program.in_flight()) for program in programs]
+
+    def pick(self, chance: random.Random) -> Program:
+        """Return one of the processors."""
+        return chance.choice(self.replicas)
+
+    def supervise(self) -> None:
+        """Note programs that ended by themselves, and start them again as an orchestrator would."""
+        for program in self.replicas + self.gateways:
+            if program.wanted and not program.running:
+                self.exits.append(Exit(self.round, program.name, program.returncode))
+                program.start()
+
+    def end(self) -> None:
+        """End all programs, whatever state they are in."""
+        for program in self.replicas + self.gateways:
+            program.wanted = False
+            program.kill()
+
+    def logs(self) -> list[Path]:
+        """Return the logs of everything: of the programs and of the services."""
+        return sorted(self.services.logs.glob("*.log"))
+
+    def _environment(self) -> dict[str, str]:
+        proxies = self.services.proxies
+        providers = f"http://127.0.0.1:{proxies['providers'].port}"
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxies['Kafka'].port}",
+            "KAFKA_IMPORT_TOPIC": self.imports,
+            "KAFKA_RESULT_TOPIC": self.results,
+            "KAFKA_CONSUMER_GROUP": self.group,
+            "POSTGRES_HOST": "127.0.0.1",
+            "POSTGRES_PORT": str(proxies["PostgreSQL"].port),
+            "POSTGRES_USER": DATABASE_USER,
+            "POSTGRES_PASSWORD": self.services.password,
+            "POSTGRES_DB": self.name,
+            "DADATA_API_KEY": "key",
+            "DADATA_SECRET_KEY": "secret",
+            "DADATA_URL": providers,
+            "YANDEXGPT_API_KEY": "key",
+            "YANDEXGPT_FOLDER_ID": "folder",
+            "YANDEXGPT_URL": providers,
+            "GATEWAY_HOST": "127.0.0.1",
+            **SETTINGS,
+            **self._settings,
+        }
+
+
+@contextlib.contextmanager
+def running(services: Services) -> Iterator[Services]:
+    """Run the services for as long as the context lasts; nothing is left, however that ends."""
+    try:
+        services.start()
+        yield services
+    finally:
+        services.stop()
+
+
+def wait_for(
+    condition: Callable[[], object],
+    what: str,
+    meanwhile: Callable[[], object] = lambda: None,
+    seconds: float = READY_SECONDS,
+) -> None:
+    """Wait until the condition answers something true, and do something else meanwhile.
+
+    Raises:
+        NotReady: it does not within that time.
+    """
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise NotReady(f"not within {seconds:g} seconds: {what}")
+        meanwhile()
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=METRICS_SECONDS, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

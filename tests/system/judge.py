@@ -1,0 +1,299 @@
+"""What a history of a fault run says about the promises: pure functions over what was sent, seen and stored.
+
+The tasks of a run are sent in rounds, one fault each; whatever happens to a task counts for its round's fault.
+"""
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+COMMITTED_EVERY_SECONDS = 1.5
+"""Results written that long before a kill may be repeated: processors commit every second, which takes a while."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One fault and the tasks that were sent around it. `cuts_calls`: answers on their way are lost and paid again."""
+
+    number: int
+    fault: str
+    cuts_calls: bool = False
+    dead_letters: bool = False
+    seconds_to_settle: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task. Refused: answered so that it must leave nothing behind. Open: nobody knows whether Kafka has it."""
+
+    task_id: int
+    round: int
+    input: str
+    outcome: Literal["acknowledged", "refused", "open"]
+    partition: int = -1
+    offset: int = -1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result, or a dead letter where `id` is None, as it lies on its topic."""
+
+    task_id: int
+    id: int | None
+    position: tuple[str, int, int]
+    written_at: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A processor that was killed, or cut off from its group, and what it had in flight right before."""
+
+    round: int
+    at: float
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A program that ended by itself, or not with code 0 when it was asked to end."""
+
+    round: int
+    program: str
+    code: int | None
+
+
+@dataclass
+class History:
+    """All that was noted in a run. Times are seconds since the epoch."""
+
+    rounds: list[Round] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    replies: list[tuple[int, int]] = field(default_factory=list)
+    """(task_id, id) as REST callers got them."""
+    untold: list[int] = field(default_factory=list)
+    """Tasks answered 202 or 504 of which the gateway still knows nothing at the end."""
+    rows: list[tuple[int, str]] = field(default_factory=list)
+    """(id, input)."""
+    ids_looked_up: int = 0
+    ids_without_row: list[int] = field(default_factory=list)
+    """Ids that were read in a result or a reply and had no row at that moment."""
+    paid: Counter[str] = field(default_factory=Counter)
+    """Input -> how often the provider answered it."""
+    cuts: list[Cut] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
+    committed: list[tuple[float, dict[int, int]]] = field(default_factory=list)
+    """(time, partition -> committed offset), in the order of asking; the time is that of the answer."""
+    lag: int | None = None
+    """Records that are not committed, at rest at the end."""
+    leaks: list[str] = field(default_factory=list)
+    """Where the canary that every task holds was found and ought not to be."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one fault did, all its rounds together."""
+
+    fault: str
+    times: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    rows_doubled: int = 0
+    ids_conflicting: int = 0
+    dead_letters: int = 0
+    results_repeated: int = 0
+    calls_repeated: int = 0
+    repeats_allowed: int = 0
+    exits: int = 0
+    seconds_to_settle: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A line for each fault, their sum, and what was promised and did not hold."""
+
+    lines: list[Line]
+    total: Line
+    violations: list[str]
+
+
+def judge(history: History, settle_seconds_max: float | None = None) -> Verdict:
+    """Judge a run. `settle_seconds_max` is enforced only where it is given: a busy machine takes its time."""
+    of_rounds = _lines_of_rounds(history)
+    violations = [text for round_ in history.rounds for text in _broken_in_round(round_, of_rounds[round_.number])]
+    if settle_seconds_max is not None:
+        violations += [
+            f"round {round_.number}, {round_.fault}: settled after {round_.seconds_to_settle:.1f} seconds only"
+            for round_ in history.rounds
+            if round_.seconds_to_settle is not None and round_.seconds_to_settle > settle_seconds_max
+        ]
+    violations += [f"{exit_.program} ended by itself with code {exit_.code}" for exit_ in history.exits]
+    for check in CHECKS:
+        violations += check(history)
+    lines: dict[str, Line] = {}
+    for line in of_rounds.values():
+        lines[line.fault] = _sum(lines.get(line.fault, Line(line.fault)), line)
+    total = Line("all")
+    for line in lines.values():
+        total = _sum(total, line)
+    return Verdict(list(lines.values()), total, violations)
+
+
+def _lines_of_rounds(history: History) -> dict[int, Line]:
+    answers: defaultdict[int, list[int | None]] = defaultdict(list)
+    for answer in history.answers:
+        answers[answer.task_id].append(answer.id)
+    replied: defaultdict[int, set[int]] = defaultdict(set)
+    for task_id, row_id in history.replies:
+        replied[task_id].add(row_id)
+    rows = Counter(text for _, text in history.rows)
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for task in history.tasks:
+        seen = answers[task.task_id]
+        ids = {row_id for row_id in seen if row_id is not None} | replied[task.task_id]
+        counts[task.round].update(
+            acknowledged=task.outcome == "acknowledged",
+            lost=task.outcome == "acknowledged" and not seen,
+            rows_doubled=max(0, rows[task.input] - 1),
+            ids_conflicting=max(0, len(ids) - 1),
+            dead_letters=None in seen,
+            results_repeated=max(0, len(seen) - 1),
+            calls_repeated=max(0, history.paid[task.input] - 1),
+        )
+    for exit_ in history.exits:
+        counts[exit_.round]["exits"] += 1
+    return {
+        round_.number: Line(
+            round_.fault,
+            times=1,
+            repeats_allowed=_repeats_allowed(history, round_),
+            seconds_to_settle=round_.seconds_to_settle,
+            **counts[round_.number],
+        )
+        for round_ in history.rounds
+    }
+
+
+def _repeats_allowed(history: History, round_: Round) -> int:
+    """Return what was in flight in the processors that were killed or cut off, or done and not committed yet."""
+    cuts = [cut for cut in history.cuts if cut.round == round_.number]
+    not_committed = sum(
+        any(cut.at - COMMITTED_EVERY_SECONDS <= answer.written_at <= cut.at for cut in cuts)
+        for answer in (history.answers if cuts else ())
+    )
+    return sum(cut.in_flight for cut in cuts) + not_committed
+
+
+def _broken_in_round(round_: Round, line: Line) -> Iterator[str]:
+    where = f"round {round_.number}, {round_.fault}"
+    if line.lost:
+        yield f"{where}: {line.lost} acknowledged tasks are lost"
+    if line.rows_doubled:
+        yield f"{where}: {line.rows_doubled} rows are doubled"
+    if line.ids_conflicting:
+        yield f"{where}: {line.ids_conflicting} tasks have several ids"
+    if line.dead_letters and not round_.dead_letters:
+        yield f"{where}: {line.dead_letters} tasks are dead-lettered, and no provider failed"
+    if line.results_repeated > line.repeats_allowed:
+        yield f"{where}: {line.results_repeated} results are repeated, {line.repeats_allowed} may be"
+    if line.calls_repeated > line.repeats_allowed and not round_.cuts_calls:
+        yield f"{where}: {line.calls_repeated} calls are paid again, {line.repeats_allowed} may be"
+    if round_.seconds_to_settle is None:
+        yield f"{where}: not settled without help"
+
+
+def _results_without_rows(history: History) -> Iterator[str]:
+    stored = {row_id for row_id, _ in history.rows}
+    missing = {answer.id for answer in history.answers if answer.id is not None} - stored
+    missing |= {row_id for _, row_id in history.replies} - stored
+    if missing:
+        yield f"{len(missing)} ids in results or replies have no row"
+
+
+def _rows_of_nobody(history: History) -> Iterator[str]:
+    may_have_one = {task.input for task in history.tasks if task.outcome != "refused"}
+    refused = {task.input for task in history.tasks if task.outcome == "refused"}
+    refused_ids = {task.task_id for task in history.tasks if task.outcome == "refused"}
+    left_behind = sum(text in refused for _, text in history.rows)
+    left_behind += sum(answer.task_id in refused_ids for answer in history.answers)
+    if left_behind:
+        yield f"{left_behind} rows or answers of tasks that were refused"
+    if unknown := sum(text not in may_have_one | refused for _, text in history.rows):
+        yield f"{unknown} rows of nobody's task"
+
+
+def _replies_before_rows(history: History) -> Iterator[str]:
+    if history.ids_without_row:
+        yield f"{len(history.ids_without_row)} ids were read before their row was there"
+    read = sum(answer.id is not None for answer in history.answers) + len(history.replies)
+    if history.ids_looked_up == 0 or history.ids_looked_up < read:
+        yield f"of {read} ids that were read only {history.ids_looked_up} were looked up at once"
+
+
+def _untold(history: History) -> Iterator[str]:
+    if history.untold:
+        yield f"of {len(history.untold)} tasks with an open answer the gateway still knows nothing"
+
+
+def _offsets(history: History) -> Iterator[str]:
+    if not any(committed for _, committed in history.committed):
+        yield "committed offsets were never seen"
+    last: dict[int, int] = {}
+    for _, committed in history.committed:
+        for partition, offset in committed.items():
+            if offset < last.get(partition, 0):
+                yield f"partition {partition}: the committed offset went back from {last[partition]} to {offset}"
+            last[partition] = offset
+    yield from _commits_past_unfinished(history)
+    if history.lag != 0:
+        yield f"lag at rest is {'not known' if history.lag is None else history.lag}"
+
+
+def _commits_past_unfinished(history: History) -> Iterator[str]:
+    finished_at: dict[int, float] = {}
+    for answer in history.answers:
+        finished_at[answer.task_id] = min(answer.written_at, finished_at.get(answer.task_id, answer.written_at))
+    records: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+    for task in sorted(history.tasks, key=lambda task: task.offset):
+        if task.offset >= 0:
+            earlier = records[task.partition][-1][1] if records[task.partition] else 0.0
+            records[task.partition].append((task.offset, max(earlier, finished_at.get(task.task_id, float("inf")))))
+    past = 0
+    for asked_at, committed in history.committed:
+        for partition, offset in committed.items():
+            below = bisect.bisect_left(records[partition], (offset,))
+            past += bool(below) and records[partition][below - 1][1] > asked_at
+    if past:
+        yield f"{past} times an offset was committed past a record without an answer"
+
+
+def _leaks(history: History) -> Iterator[str]:
+    yield from (f"data of a task is in {place}" for place in history.leaks)
+
+
+CHECKS = [
+    _results_without_rows,
+    _rows_of_nobody,
+    _replies_before_rows,
+    _untold,
+    _offsets,
+    _leaks,
+]
+
+
+def _sum(first: Line, second: Line) -> Line:
+    times = [first.seconds_to_settle, second.seconds_to_settle]
+    return replace(
+        first,
+        **{name: getattr(first, name) + getattr(second, name) for name in COUNTED},
+        seconds_to_settle=None if None in times else max(_known(times)),
+    )
+
+
+COUNTED = [name for name in Line.__dataclass_fields__ if name not in ("fault", "seconds_to_settle")]
+
+
+def _known(times: Iterable[float | None]) -> list[float]:
+    return [time for time in times if time is not None]

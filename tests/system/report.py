@@ -1,0 +1,64 @@
+"""How a verdict is shown: a table on a terminal, plain columns in a pipe."""
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.system.judge import Line, Verdict
+
+COLUMNS = (
+    "fault",
+    "times",
+    "acknowledged",
+    "lost",
+    "rows doubled",
+    "dead letters",
+    "results repeated",
+    "paid calls repeated",
+    "(repeats allowed)",
+    "unasked exits",
+    "seconds to settle",
+)
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Print the table and what does not hold."""
+    rows = [_cells(line) for line in [*verdict.lines, verdict.total]]
+    if console.is_terminal:
+        table = Table(*COLUMNS)
+        for number, row in enumerate(rows, 1):
+            table.add_row(*row, end_section=number == len(rows) - 1)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        console.print(table)
+    else:
+        print("\n".join(plain(rows)))
+    for text in verdict.violations:
+        console.print(f"[bold red]broken:[/bold red] {text}", highlight=False, soft_wrap=True)
+
+
+def plain(rows: list[tuple[str, ...]]) -> list[str]:
+    """Return the table's lines, with nothing but spaces between the columns."""
+    table = [COLUMNS, *rows]
+    widths = [max(len(row[number]) for row in table) for number in range(len(COLUMNS))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
+    ]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    settled = "never" if line.seconds_to_settle is None else f"{line.seconds_to_settle:.1f}"
+    counts = (
+        line.times,
+        line.acknowledged,
+        line.lost,
+        line.rows_doubled,
+        line.dead_letters,
+        line.results_repeated,
+        line.calls_repeated,
+        line.repeats_allowed,
+        line.exits,
+    )
+    return (line.fault, *(f"{count:,}" for count in counts), settled)

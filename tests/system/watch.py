@@ -1,0 +1,144 @@
+"""What a run watches while faults go on: the answers on the topics, their rows, the committed offsets."""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import psycopg
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from tests.system.fleet import PARTITIONS, Fleet
+from tests.system.judge import Answer, History
+
+BETWEEN_OFFSETS_SECONDS = 0.25
+KAFKA_SECONDS = 2.0
+RECONNECT_SECONDS = 0.05
+CONNECT_SECONDS = 2
+
+
+class Watch:
+    """Three threads that write to one history, each to its own part of it. They go past the proxies."""
+
+    def __init__(self, fleet: Fleet, history: History) -> None:
+        """Only notes what to watch."""
+        self.history = history
+        self.answered: set[int] = set()
+        """task_ids that have a result or a dead letter."""
+        self.lag_at: tuple[float, int | None] = (0.0, None)
+        """When the lag was asked for last, and what it was."""
+        self._fleet = fleet
+        self._to_look_up: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._threads = ThreadPoolExecutor(3)
+        self._running: list[Future[None]] = []
+
+    def start(self) -> None:
+        """Start watching, from the topics' start."""
+        targets: list[Callable[[], None]] = [self._read_answers, self._look_up_rows, self._read_offsets]
+        self._running = [self._threads.submit(target) for target in targets]
+
+    def check(self) -> None:
+        """Raise what has ended a thread, where something has."""
+        for running in self._running:
+            if running.done():
+                running.result()
+
+    def close(self) -> None:
+        """Stop watching: what was read and not looked up yet is looked up first, where PostgreSQL is there."""
+        self._stopping.set()
+        self._threads.shutdown()
+
+    def replied(self, task_id: int, row_id: int) -> None:
+        """Note what a REST caller got, from any thread."""
+        self.history.replies.append((task_id, row_id))
+        self._to_look_up.put([row_id])
+
+    def _read_answers(self) -> None:
+        topics = (self._fleet.results, self._fleet.dead_letters)
+        consumer = self._consumer(f"{self._fleet.name}-watch")
+        consumer.assign([TopicPartition(topic, number, 0) for topic in topics for number in range(PARTITIONS)])
+        try:
+            while not self._stopping.is_set():
+                answers = []
+                for message in consumer.consume(2000, 0.1):
+                    error = message.error()
+                    if error is not None and error.fatal():
+                        raise KafkaException(error)
+                    if error is None:  # what is not fatal is an outage, after which reading goes on
+                        answers.append(_answer(message, self._fleet.results))
+                if ids := [answer.id for answer in answers if answer.id is not None]:
+                    self._to_look_up.put(ids)
+                self.history.answers += answers
+                self.answered.update(answer.task_id for answer in answers)
+        finally:
+            consumer.close()
+
+    def _look_up_rows(self) -> None:
+        """Ask PostgreSQL for each batch of ids at once; while it is away the batch waits."""
+        connection: psycopg.Connection | None = None
+        ids: list[int] = []
+        try:
+            while ids or not (self._stopping.is_set() and self._to_look_up.empty()):
+                try:
+                    ids = ids or self._to_look_up.get(timeout=0.1)
+                    if connection is None or connection.closed:
+                        connection = psycopg.connect(
+                            self._fleet.conninfo, autocommit=True, connect_timeout=CONNECT_SECONDS
+                        )
+                    rows = connection.execute("SELECT id FROM integration_service WHERE id = ANY(%s)", [ids])
+                    found = {row_id for (row_id,) in rows}
+                except queue.Empty:
+                    continue
+                except psycopg.OperationalError:  # away: the run takes it away on purpose
+                    if self._stopping.wait(RECONNECT_SECONDS):
+                        return  # ids that were not looked up are told by the judge
+                    continue
+                self.history.ids_looked_up += len(ids)
+                self.history.ids_without_row += [row_id for row_id in ids if row_id not in found]
+                ids = []
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _read_offsets(self) -> None:
+        consumer = self._consumer(self._fleet.group)
+        partitions = [TopicPartition(self._fleet.imports, number) for number in range(PARTITIONS)]
+        try:
+            while not self._stopping.wait(BETWEEN_OFFSETS_SECONDS):
+                asked_at = time.time()
+                try:
+                    committed = consumer.committed(partitions, timeout=KAFKA_SECONDS)
+                    answered_at = time.time()
+                    ends = [
+                        consumer.get_watermark_offsets(partition, timeout=KAFKA_SECONDS)[1] for partition in partitions
+                    ]
+                except KafkaException:  # away: the run takes it away on purpose
+                    continue
+                if any(partition.error for partition in committed):
+                    continue
+                known = {partition.partition: partition.offset for partition in committed if partition.offset >= 0}
+                self.history.committed.append((answered_at, known))
+                self.lag_at = (asked_at, sum(end - known.get(number, 0) for number, end in enumerate(ends)))
+        finally:
+            consumer.close()
+
+    def _consumer(self, group: str) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self._fleet.services.kafka.bootstrap_servers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "log_level": 0,
+            }
+        )
+
+
+def _answer(message: Message, results: str) -> Answer:
+    value = json.loads(message.value())
+    is_result = message.topic() == results
+    position = (message.topic(), message.partition(), message.offset())
+    return Answer(value["task_id"], value["id"] if is_result else None, position, message.timestamp()[1] / 1000)

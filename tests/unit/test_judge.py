@@ -1,0 +1,264 @@
+"""The judge of the fault runs fires on every broken promise, and on none where all is well."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.system.judge import Answer, Cut, Exit, History, Line, Round, Task, judge
+
+STARTED_AT = 1000.0
+
+
+def clean():
+    """Return a history in which everything holds: 20 tasks, a kill, a provider's failure, a refusal."""
+    history = History(
+        rounds=[
+            Round(1, "replica killed", seconds_to_settle=11.0),
+            Round(2, "providers: 503", dead_letters=True, seconds_to_settle=2.0),
+            Round(3, "replica paused", cuts_calls=True, seconds_to_settle=3.0),
+        ],
+        cuts=[Cut(1, STARTED_AT + 5, in_flight=3)],
+        lag=0,
+    )
+    for number in range(20):
+        round_number = 1 if number < 10 else 2 if number < 15 else 3
+        history.tasks.append(Task(number, round_number, f"input {number}", "acknowledged", number % 2, number // 2))
+        history.answers.append(
+            Answer(number, 100 + number, ("results", 0, number), STARTED_AT + number)
+            if number != 12
+            else Answer(number, None, ("dead letters", 0, 0), STARTED_AT + number)
+        )
+        if number != 12:
+            history.rows.append((100 + number, f"input {number}"))
+            history.paid[f"input {number}"] = 1
+    history.tasks += [Task(20, 2, "refused input", "refused"), Task(21, 2, "open input", "open")]
+    history.replies = [(3, 103)]
+    history.ids_looked_up = 20
+    history.committed = [
+        (STARTED_AT + 0.5, {}),
+        (STARTED_AT + 9, {0: 3, 1: 4}),
+        (STARTED_AT + 30, {0: 10, 1: 10}),
+    ]
+    return history
+
+
+def test_where_everything_holds_nothing_is_broken():
+    assert judge(clean(), settle_seconds_max=15).violations == []
+
+
+def test_what_was_in_flight_or_not_committed_at_a_kill_may_be_repeated_and_no_more():
+    history = clean()
+    # 3 in flight, and the results of the tasks 4 and 5 within the last 1.5 seconds.
+    history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(5)]
+    history.paid.update([f"input {n}" for n in range(5)])
+    history.ids_looked_up += 5
+
+    assert judge(history).violations == []
+    assert judge(history).lines[0].repeats_allowed == 5
+
+    history.answers.append(replace(history.answers[9], position=("results", 1, 9)))
+    history.paid.update(["input 9"])
+    history.ids_looked_up += 1
+
+    assert judge(history).violations == [
+        "round 1, replica killed: 6 results are repeated, 5 may be",
+        "round 1, replica killed: 6 calls are paid again, 5 may be",
+    ]
+
+
+def test_calls_whose_answers_are_cut_off_may_be_paid_again_and_are_counted():
+    history = clean()
+    history.paid.update(["input 15", "input 16"])
+
+    verdict = judge(history)
+
+    assert verdict.violations == []
+    assert verdict.lines[2].calls_repeated == 2
+
+
+def test_rounds_with_the_same_fault_share_a_line_and_the_last_line_has_all():
+    history = clean()
+    history.rounds[2] = replace(history.rounds[2], fault="replica killed")
+
+    verdict = judge(history)
+
+    assert verdict.lines == [
+        Line("replica killed", 2, 15, repeats_allowed=5, seconds_to_settle=11.0),
+        Line("providers: 503", 1, 5, dead_letters=1, seconds_to_settle=2.0),
+    ]
+    assert verdict.total == Line("all", 3, 20, dead_letters=1, repeats_allowed=5, seconds_to_settle=11.0)
+
+
+def lose_a_task(history):
+    del history.answers[7]
+    history.committed = history.committed[:1]
+    return "1 acknowledged tasks are lost"
+
+
+def commit_past_a_lost_task(history):
+    del history.answers[7]
+    return "past a record without an answer"
+
+
+def commit_too_early(history):
+    history.committed.insert(1, (STARTED_AT + 1, {0: 5}))
+    return "past a record without an answer"
+
+
+def double_a_row(history):
+    history.rows.append((500, "input 7"))
+    return "1 rows are doubled"
+
+
+def answer_with_another_id(history):
+    history.rows.append((500, "input 16"))
+    history.answers.append(Answer(16, 500, ("results", 1, 0), STARTED_AT + 40))
+    history.ids_looked_up += 1
+    return "1 tasks have several ids"
+
+
+def reply_with_another_id(history):
+    history.replies = [(3, 104)]
+    return "1 tasks have several ids"
+
+
+def remove_a_row(history):
+    del history.rows[7]
+    return "1 ids in results or replies have no row"
+
+
+def store_a_refused_task(history):
+    history.rows.append((500, "refused input"))
+    return "1 rows or answers of tasks that were refused"
+
+
+def answer_a_refused_task(history):
+    history.answers.append(Answer(20, None, ("dead letters", 0, 1), STARTED_AT))
+    return "1 rows or answers of tasks that were refused"
+
+
+def store_a_row_of_nobody(history):
+    history.rows.append((500, "another input"))
+    return "1 rows of nobody's task"
+
+
+def show_an_id_before_its_row(history):
+    history.ids_without_row.append(104)
+    return "1 ids were read before their row was there"
+
+
+def look_nothing_up(history):
+    history.ids_looked_up = 0
+    return "of 20 ids that were read only 0 were looked up at once"
+
+
+def look_too_little_up(history):
+    history.ids_looked_up -= 1
+    return "of 20 ids that were read only 19 were looked up at once"
+
+
+def commit_backwards(history):
+    history.committed.append((STARTED_AT + 31, {0: 9}))
+    return "went back from 10 to 9"
+
+
+def see_no_offsets(history):
+    history.committed = [(STARTED_AT, {})]
+    return "committed offsets were never seen"
+
+
+def leave_lag(history):
+    history.lag = 1
+    return "lag at rest is 1"
+
+
+def know_no_lag(history):
+    history.lag = None
+    return "lag at rest is not known"
+
+
+def exit_by_itself(history):
+    history.exits.append(Exit(2, "processor-1", 1))
+    return "processor-1 ended by itself with code 1"
+
+
+def dead_letter_without_a_provider_failing(history):
+    history.answers[4] = replace(history.answers[4], id=None)
+    return "1 tasks are dead-lettered, and no provider failed"
+
+
+def repeat_a_result_without_a_kill(history):
+    history.answers.append(replace(history.answers[16], position=("results", 1, 0)))
+    history.ids_looked_up += 1
+    return "1 results are repeated, 0 may be"
+
+
+def answer_with_a_result_and_a_dead_letter(history):
+    history.answers.append(Answer(13, None, ("dead letters", 0, 1), STARTED_AT + 40))
+    return "1 results are repeated, 0 may be"
+
+
+def pay_twice_without_a_kill(history):
+    history.paid += Counter(["input 13"])
+    return "1 calls are paid again, 0 may be"
+
+
+def never_settle(history):
+    history.rounds[1] = replace(history.rounds[1], seconds_to_settle=None)
+    return "not settled without help"
+
+
+def settle_late(history):
+    history.rounds[1] = replace(history.rounds[1], seconds_to_settle=15.1)
+    return "settled after 15.1 seconds only"
+
+
+def never_tell(history):
+    history.untold.append(5)
+    return "of 1 tasks with an open answer the gateway still knows nothing"
+
+
+def leak(history):
+    history.leaks.append("the log processor-1.log")
+    return "data of a task is in the log processor-1.log"
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lose_a_task,
+        commit_past_a_lost_task,
+        commit_too_early,
+        double_a_row,
+        answer_with_another_id,
+        reply_with_another_id,
+        remove_a_row,
+        store_a_refused_task,
+        answer_a_refused_task,
+        store_a_row_of_nobody,
+        show_an_id_before_its_row,
+        look_nothing_up,
+        look_too_little_up,
+        commit_backwards,
+        see_no_offsets,
+        leave_lag,
+        know_no_lag,
+        exit_by_itself,
+        dead_letter_without_a_provider_failing,
+        repeat_a_result_without_a_kill,
+        answer_with_a_result_and_a_dead_letter,
+        pay_twice_without_a_kill,
+        never_settle,
+        settle_late,
+        never_tell,
+        leak,
+    ],
+)
+def test_every_broken_promise_is_told(break_it):
+    history = clean()
+
+    told = break_it(history)
+
+    violations = judge(history, settle_seconds_max=15).violations
+    assert any(told in violation for violation in violations), violations
