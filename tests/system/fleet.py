@@ -14,9 +14,10 @@ from pathlib import Path
 
 import httpx
 import psycopg
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from sandbox.child import Child, NotReady, free_port
+from sandbox.child import STOP_SECONDS, Child, NotReady, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
 from sandbox.toxiproxy import Proxy, Toxiproxy
@@ -154,8 +155,8 @@ class Fleet:
         self.round = 0
         self._settings = settings
         self._numbers = Counter[str]()
-        admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers})
-        for made in admin.create_topics(
+        self._admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers, "log_level": 0})
+        for made in self._admin.create_topics(
             [NewTopic(topic, PARTITIONS) for topic in (self.imports, self.results, self.dead_letters)]
         ).values():
             made.result(30)
@@ -203,6 +204,16 @@ class Fleet:
         for program in self.replicas + self.gateways:
             wait_for(program.ready, f"{program.name} to be ready. {program.tail()}", self.supervise)
 
+    def divided(self) -> bool:
+        """Tell whether Kafka has divided the partitions among all processors, and none comes or goes."""
+        try:
+            group = self._admin.describe_consumer_groups([self.group])[self.group].result(METRICS_SECONDS)
+        except (KafkaException, TimeoutError):
+            return False
+        shares = [len(member.assignment.topic_partitions) for member in group.members]
+        whole = len(shares) == len(self.replicas) and all(shares) and sum(shares) == PARTITIONS
+        return group.state == ConsumerGroupState.STABLE and whole
+
     def kill(self, *programs: Program) -> None:
         """Kill processors at once, and note what they had in flight."""
         self.note_cuts(programs)
@@ -215,12 +226,15 @@ class Fleet:
         for program in programs:
             program.wanted = False
             program.resume()
-        for program in programs[1:]:
+        for program in programs:
             program.send_signal(signal.SIGTERM)
         for program in programs:
-            code = program.stop()
-            if code != 0:
-                self.exits.append(Exit(self.round, program.name, code))
+            give_up_at = time.monotonic() + STOP_SECONDS
+            while program.running and time.monotonic() < give_up_at:
+                time.sleep(0.02)
+            program.kill()  # where it has not ended
+            if program.returncode != 0:
+                self.exits.append(Exit(self.round, program.name, program.returncode))
 
     def remove(self, *programs: Program) -> None:
         """Stop processors cleanly, for good."""
