@@ -12,8 +12,9 @@ import psycopg
 
 from sandbox.child import NotReady
 from tests.system.faults import Fault
-from tests.system.fleet import Fleet, Program, Services, wait_for
+from tests.system.fleet import Fleet, Program
 from tests.system.judge import History, Round
+from tests.system.services import Services, wait_for
 from tests.system.traffic import Traffic
 from tests.system.watch import Watch
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.system.faults import FAULTS
-from tests.system.fleet import Services, running
 from tests.system.garbage import garbage
 from tests.system.judge import judge
 from tests.system.memory import memory
 from tests.system.report import plain
 from tests.system.run import Run, schedule
+from tests.system.services import Services, running
 
 SEED = 20261
 TASKS_OF_A_ROUND = 500
