@@ -5,7 +5,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down dump check fix system
+.PHONY: help demo test chaos up down dump check fix system
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -16,6 +16,10 @@ demo: $(VENV)/run.txt system ## start everything locally, send tasks of all thre
 
 test: $(VENV)/dev.txt system ## run the whole test-suite on real Kafka and PostgreSQL
 	@$(VENV)/bin/python -m pytest
+
+chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (any), with TASKS= (40000), and judge every promise
+	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \
+		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 
 up: $(VENV)/run.txt system ## start the same stack, leave it running, and print where it is
 	@$(VENV)/bin/python -m sandbox up

@@ -16,12 +16,12 @@ from rich.console import Console
 
 from sandbox.child import NotReady
 from tests.system.faults import FAULTS
-from tests.system.fleet import ROOT, Services, running
 from tests.system.garbage import garbage
 from tests.system.judge import judge
 from tests.system.memory import memory
 from tests.system.report import show
 from tests.system.run import Run, schedule
+from tests.system.services import ROOT, Services, running
 
 KEPT = ROOT / ".sandbox" / "chaos"
 """Where the logs of a run go that broke a promise."""

@@ -1,33 +1,24 @@
-"""A whole system for the fault runs: real services, proxies in front of them, and programs that come and go."""
+"""The programs of one fault run: processors and gateways that come and go, with topics and a database of their own."""
 
-import contextlib
 import os
 import random
 import re
-import secrets
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
-import psycopg
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from sandbox.child import Child, NotReady, free_port
-from sandbox.kafka import Kafka
-from sandbox.postgres import Postgres
-from sandbox.toxiproxy import Proxy, Toxiproxy
+from sandbox.child import STOP_SECONDS, Child, free_port
 from tests.system.judge import Cut, Exit
-
-ROOT = Path(__file__).parents[2]
+from tests.system.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, answers, wait_for
 
 PARTITIONS = 12
-DATABASE_USER = "integration_processor"
-READY_SECONDS = 60.0
-METRICS_SECONDS = 2.0
 
 SETTINGS = {
     "DADATA_REQUESTS_PER_SECOND": "0",
@@ -41,72 +32,6 @@ SETTINGS = {
 }
 
 
-class Services:
-    """Kafka, PostgreSQL and the providers' simulators, each with a proxy in front of it for the programs."""
-
-    def __init__(self, folder: Path) -> None:
-        """Choose ports; nothing is started."""
-        self.folder = folder
-        self.logs = folder / "logs"
-        self.kafka = Kafka(folder, self.logs, proxied_port=free_port())
-        self.postgres = Postgres(folder, self.logs)
-        self.toxiproxy = Toxiproxy(self.logs)
-        self._simulators_port = free_port()
-        self.simulators = Child(
-            "simulators",
-            [sys.executable, "-m", "sandbox.simulators", "--port", str(self._simulators_port)],
-            self.logs / "simulators.log",
-            folder=ROOT,
-        )
-        self.simulators_client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self._simulators_port}", timeout=30, trust_env=False
-        )
-        self.proxies: dict[str, Proxy] = {}
-        self.password = secrets.token_urlsafe(16)
-
-    def start(self) -> None:
-        """Start everything and wait until it is ready. Call it from the main thread.
-
-        Raises:
-            sandbox.child.NotReady: something is not.
-        """
-        self.toxiproxy.start()
-        self.kafka.start_soon()
-        self.postgres.start()
-        self.simulators.start()
-        self.kafka.wait()
-        self.simulators.wait_until(lambda: _answers(f"{self.simulators_client.base_url}/health"))
-        upstream_ports = {
-            "Kafka": (self.kafka.proxied_port or free_port(), self.kafka.upstream_port),
-            "PostgreSQL": (free_port(), self.postgres.port),
-            "providers": (free_port(), self._simulators_port),
-        }
-        self.proxies = {name: self.toxiproxy.proxy(name, *ports) for name, ports in upstream_ports.items()}
-        self.postgres.apply_schema()
-        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
-            connection.execute(
-                psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE integration_service").format(
-                    psycopg.sql.Identifier(DATABASE_USER), self.password
-                )
-            )
-
-    def stop(self) -> None:
-        """End everything, whatever state it is in."""
-        for child in (self.simulators, self.kafka, self.postgres, self.toxiproxy):
-            child.resume()
-            child.stop()
-        self.simulators_client.close()
-        self.toxiproxy.close()
-
-    def control(self, **settings: object) -> None:
-        """Tell the simulated providers what to do."""
-        self.simulators_client.put("/_control", json=settings).raise_for_status()
-
-    def paid(self) -> Counter[str]:
-        """Return how often each input was answered, and so paid for."""
-        return Counter(self.simulators_client.get("/_requests").raise_for_status().json()["answered"])
-
-
 class Program(Child):
     """A processor or a gateway."""
 
@@ -117,7 +42,7 @@ class Program(Child):
 
     def ready(self) -> bool:
         """Tell whether it says that it is ready."""
-        return _answers(f"{self.url}/health/ready")
+        return answers(f"{self.url}/health/ready")
 
     def in_flight(self) -> int:
         """Return how many records it has taken and not finished.
@@ -125,7 +50,7 @@ class Program(Child):
         Raises:
             httpx.TransportError: it does not answer.
         """
-        metrics = httpx.get(f"{self.url}/metrics", timeout=METRICS_SECONDS, trust_env=False).text
+        metrics = httpx.get(f"{self.url}/metrics", timeout=ANSWER_SECONDS, trust_env=False).text
         found = re.search(r"^integration_in_flight (\S+)$", metrics, re.M)
         return int(float(found[1])) if found else 0  # not yet at reading
 
@@ -154,8 +79,8 @@ class Fleet:
         self.round = 0
         self._settings = settings
         self._numbers = Counter[str]()
-        admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers})
-        for made in admin.create_topics(
+        self._admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers, "log_level": 0})
+        for made in self._admin.create_topics(
             [NewTopic(topic, PARTITIONS) for topic in (self.imports, self.results, self.dead_letters)]
         ).values():
             made.result(30)
@@ -203,6 +128,16 @@ class Fleet:
         for program in self.replicas + self.gateways:
             wait_for(program.ready, f"{program.name} to be ready. {program.tail()}", self.supervise)
 
+    def divided(self) -> bool:
+        """Tell whether Kafka has divided the partitions among all processors, and none comes or goes."""
+        try:
+            group = self._admin.describe_consumer_groups([self.group])[self.group].result(ANSWER_SECONDS)
+        except (KafkaException, TimeoutError):
+            return False
+        shares = [len(member.assignment.topic_partitions) for member in group.members]
+        whole = len(shares) == len(self.replicas) and all(shares) and sum(shares) == PARTITIONS
+        return group.state == ConsumerGroupState.STABLE and whole
+
     def kill(self, *programs: Program) -> None:
         """Kill processors at once, and note what they had in flight."""
         self.note_cuts(programs)
@@ -215,12 +150,15 @@ class Fleet:
         for program in programs:
             program.wanted = False
             program.resume()
-        for program in programs[1:]:
+        for program in programs:
             program.send_signal(signal.SIGTERM)
         for program in programs:
-            code = program.stop()
-            if code != 0:
-                self.exits.append(Exit(self.round, program.name, code))
+            give_up_at = time.monotonic() + STOP_SECONDS
+            while program.running and time.monotonic() < give_up_at:
+                time.sleep(0.02)
+            program.kill()  # where it has not ended
+            if program.returncode != 0:
+                self.exits.append(Exit(self.round, program.name, program.returncode))
 
     def remove(self, *programs: Program) -> None:
         """Stop processors cleanly, for good."""
@@ -278,39 +216,3 @@ class Fleet:
             **SETTINGS,
             **self._settings,
         }
-
-
-@contextlib.contextmanager
-def running(services: Services) -> Iterator[Services]:
-    """Run the services for as long as the context lasts; nothing is left, however that ends."""
-    try:
-        services.start()
-        yield services
-    finally:
-        services.stop()
-
-
-def wait_for(
-    condition: Callable[[], object],
-    what: str,
-    meanwhile: Callable[[], object] = lambda: None,
-    seconds: float = READY_SECONDS,
-) -> None:
-    """Wait until the condition answers something true, and do something else meanwhile.
-
-    Raises:
-        NotReady: it does not within that time.
-    """
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up_at:
-            raise NotReady(f"not within {seconds:g} seconds: {what}")
-        meanwhile()
-        time.sleep(0.05)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=METRICS_SECONDS, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False

@@ -10,7 +10,8 @@ import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from sandbox.child import NotReady
-from tests.system.fleet import PARTITIONS, Fleet, Services, wait_for
+from tests.system.fleet import PARTITIONS, Fleet
+from tests.system.services import Services, wait_for
 
 PATIENCE_SECONDS = 120.0
 BY_REST = 20

@@ -179,11 +179,12 @@ def _lines_of_rounds(history: History) -> dict[int, Line]:
 def _repeats_allowed(history: History, round_: Round) -> int:
     """Return what was in flight in the processors that were killed or cut off, or done and not committed yet."""
     cuts = [cut for cut in history.cuts if cut.round == round_.number]
-    not_committed = sum(
-        any(cut.at - COMMITTED_EVERY_SECONDS <= answer.written_at <= cut.at for cut in cuts)
+    not_committed = {
+        answer.task_id
         for answer in (history.answers if cuts else ())
-    )
-    return sum(cut.in_flight for cut in cuts) + not_committed
+        if any(cut.at - COMMITTED_EVERY_SECONDS <= answer.written_at <= cut.at for cut in cuts)
+    }
+    return sum(cut.in_flight for cut in cuts) + len(not_committed)
 
 
 def _broken_in_round(round_: Round, line: Line) -> Iterator[str]:

@@ -12,8 +12,9 @@ import psycopg
 
 from sandbox.child import NotReady
 from tests.system.faults import Fault
-from tests.system.fleet import Fleet, Program, Services, wait_for
+from tests.system.fleet import Fleet, Program
 from tests.system.judge import History, Round
+from tests.system.services import Services, wait_for
 from tests.system.traffic import Traffic
 from tests.system.watch import Watch
 
@@ -54,6 +55,7 @@ class Run:
         for package in self._programs:
             self.fleet.add(package)
         self.fleet.wait()
+        self._wait(self.fleet.divided, "the partitions to be divided")
         self._watch.start()
 
     def play(self, tasks: int, *faults: Fault) -> Round:
@@ -64,7 +66,7 @@ class Run:
         self.fleet.round = number
         first = len(self.history.tasks)
         answered = len(self._watch.answered)
-        self._traffic.send(number, tasks, max(seconds) + 2, chance)
+        self._traffic.send(number, tasks, sum(seconds) + 2, chance)
         under_way = answered + int(tasks * chance.uniform(0.02, 0.35))
         with contextlib.suppress(NotReady):  # then the round does not settle, which is told below
             self._wait(lambda: len(self._watch.answered) >= under_way, "tasks to be under way")
@@ -124,6 +126,8 @@ class Run:
 
         try:
             self._wait(settled, "everything to be settled", SETTLE_PATIENCE_SECONDS)
+            # Not part of the time: nobody waits for it. But a rebalance must not fall into the next round.
+            self._wait(self.fleet.divided, "the partitions to be divided", SETTLE_PATIENCE_SECONDS)
         except NotReady:
             self._note_what_is_stuck(first)
             self.fleet.kill(*[replica for replica in self.fleet.replicas if _answering(replica)])

@@ -1,0 +1,126 @@
+"""The real services of the fault runs: Kafka, PostgreSQL, simulated providers, and a proxy in front of each."""
+
+import contextlib
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from sandbox.child import Child, NotReady, free_port
+from sandbox.kafka import Kafka
+from sandbox.postgres import Postgres
+from sandbox.toxiproxy import Proxy, Toxiproxy
+
+ROOT = Path(__file__).parents[2]
+
+DATABASE_USER = "integration_processor"
+READY_SECONDS = 60.0
+ANSWER_SECONDS = 2.0
+
+
+class Services:
+    """Kafka, PostgreSQL and the providers' simulators, each with a proxy in front of it for the programs."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose ports; nothing is started."""
+        self.folder = folder
+        self.logs = folder / "logs"
+        self.kafka = Kafka(folder, self.logs, proxied_port=free_port())
+        self.postgres = Postgres(folder, self.logs)
+        self.toxiproxy = Toxiproxy(self.logs)
+        self._simulators_port = free_port()
+        self.simulators = Child(
+            "simulators",
+            [sys.executable, "-m", "sandbox.simulators", "--port", str(self._simulators_port)],
+            self.logs / "simulators.log",
+            folder=ROOT,
+        )
+        self.simulators_client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self._simulators_port}", timeout=30, trust_env=False
+        )
+        self.proxies: dict[str, Proxy] = {}
+        self.password = secrets.token_urlsafe(16)
+
+    def start(self) -> None:
+        """Start everything and wait until it is ready. Call it from the main thread.
+
+        Raises:
+            sandbox.child.NotReady: something is not.
+        """
+        self.toxiproxy.start()
+        self.kafka.start_soon()
+        self.postgres.start()
+        self.simulators.start()
+        self.kafka.wait()
+        self.simulators.wait_until(lambda: answers(f"{self.simulators_client.base_url}/health"))
+        upstream_ports = {
+            "Kafka": (self.kafka.proxied_port or free_port(), self.kafka.upstream_port),
+            "PostgreSQL": (free_port(), self.postgres.port),
+            "providers": (free_port(), self._simulators_port),
+        }
+        self.proxies = {name: self.toxiproxy.proxy(name, *ports) for name, ports in upstream_ports.items()}
+        self.postgres.apply_schema()
+        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE integration_service").format(
+                    psycopg.sql.Identifier(DATABASE_USER), self.password
+                )
+            )
+
+    def stop(self) -> None:
+        """End everything, whatever state it is in."""
+        for child in (self.simulators, self.kafka, self.postgres, self.toxiproxy):
+            child.resume()
+            child.stop()
+        self.simulators_client.close()
+        self.toxiproxy.close()
+
+    def control(self, **settings: object) -> None:
+        """Tell the simulated providers what to do."""
+        self.simulators_client.put("/_control", json=settings).raise_for_status()
+
+    def paid(self) -> Counter[str]:
+        """Return how often each input was answered, and so paid for."""
+        return Counter(self.simulators_client.get("/_requests").raise_for_status().json()["answered"])
+
+
+@contextlib.contextmanager
+def running(services: Services) -> Iterator[Services]:
+    """Run the services for as long as the context lasts; nothing is left, however that ends."""
+    try:
+        services.start()
+        yield services
+    finally:
+        services.stop()
+
+
+def wait_for(
+    condition: Callable[[], object],
+    what: str,
+    meanwhile: Callable[[], object] = lambda: None,
+    seconds: float = READY_SECONDS,
+) -> None:
+    """Wait until the condition answers something true, and do something else meanwhile.
+
+    Raises:
+        NotReady: it does not within that time.
+    """
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise NotReady(f"not within {seconds:g} seconds: {what}")
+        meanwhile()
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET is answered with 200."""
+    try:
+        return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

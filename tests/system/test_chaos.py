@@ -1,0 +1,108 @@
+"""Short runs under faults, each with a fixed seed; `make chaos` does many faults with any seed."""
+
+import contextlib
+import random
+from dataclasses import replace
+
+import pytest
+
+from tests.system.faults import FAULTS
+from tests.system.garbage import garbage
+from tests.system.judge import judge
+from tests.system.memory import memory
+from tests.system.report import plain
+from tests.system.run import Run, schedule
+from tests.system.services import Services, running
+
+SEED = 20261
+TASKS_OF_A_ROUND = 500
+
+
+@pytest.fixture(scope="module")
+def services(session_folder, toxiproxy_installed):
+    folder = session_folder / "chaos"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with running(Services(folder)) as services:
+        yield services
+
+
+def play(services, *names):
+    """Play a round for each fault, and return the history."""
+    run = Run(services, SEED, replicas=2)
+    with contextlib.closing(run):
+        run.start()
+        for name in names:
+            run.play(TASKS_OF_A_ROUND, *(FAULTS[part] for part in name.split(" + ")))
+        history = run.finish()
+    assert judge(history).violations == [], "\n".join([f"seed {SEED}", *judge(history).violations, *run.notes])
+    return history
+
+
+@pytest.fixture(scope="module")
+def history_of_process_faults(services):
+    return play(
+        services,
+        "replica killed",
+        "scaled up and down",
+        "PostgreSQL stopped at once",
+        "rolling restart + connections terminated",
+    )
+
+
+def test_processes_that_are_killed_stopped_scaled_and_restarted_break_no_promise(history_of_process_faults):
+    total = judge(history_of_process_faults).total
+
+    assert total.acknowledged >= 4 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
+    assert history_of_process_faults.cuts, f"seed {SEED}: nobody was killed"
+
+
+def test_a_network_that_delays_cuts_and_slices_breaks_no_promise(services):
+    total = judge(
+        play(
+            services,
+            "Kafka: slow network",
+            "PostgreSQL: answers cut",
+            "PostgreSQL: RST + providers: 64-byte slices",
+            "providers: RST",
+        )
+    ).total
+
+    assert total.acknowledged >= 4 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
+
+
+def test_a_row_that_is_removed_from_the_history_of_a_real_run_is_missed(history_of_process_faults):
+    history = replace(history_of_process_faults, rows=history_of_process_faults.rows[1:])
+
+    assert judge(history).violations == ["1 ids in results or replies have no row"]
+
+
+def test_garbage_among_tasks_is_dead_lettered_byte_for_byte_and_told_nowhere_else(services):
+    assert garbage(services, bad=2000, good=200, seed=SEED) == [], f"seed {SEED}"
+
+
+def test_memory_is_looked_at_while_tasks_go_through(services):
+    looks = []
+
+    growth = memory(services, 2000, lambda done, resident_bytes: looks.append(done))
+
+    assert growth.last_done == 2000
+    assert growth.first_bytes > 0
+
+
+def test_a_seed_draws_the_same_faults_again_and_each_as_often_as_the_others():
+    faults = list(FAULTS.values())
+
+    drawn = [schedule(faults, 2 * len(faults), 0.5, random.Random(1)) for _ in range(2)]
+
+    assert drawn[0] == drawn[1]
+    first_ones = [first.name for first, *_ in drawn[0]]
+    assert sorted(first_ones) == sorted([*FAULTS, *FAULTS])
+    assert any(len(round_) == 2 for round_ in drawn[0])
+
+
+def test_a_table_in_a_pipe_is_plain_text():
+    lines = plain([("a fault", *["1"] * 10)])
+
+    assert "".join(lines).isascii()
+    assert len({len(line) for line in lines}) == 1
