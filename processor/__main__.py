@@ -158,6 +158,8 @@ def run(settings: ProcessorSettings) -> None:
             app.run()
         except KafkaConsumerException:
             sys.exit(1)  # it is logged
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one more must not end what is about to end well
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
         with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
             asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)

@@ -14,7 +14,7 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
   watermark itself and leaves Quix an empty checkpoint.
 * It learns of assigned, revoked and lost partitions, and of Kafka's silence in a rebalance, by standing between Quix
-  and three public methods of Quix's consumer: `subscribe`, `assign` and `poll_row`.
+  and four public methods of Quix's consumer: `subscribe`, `assign`, `poll_row` and `close`.
 """
 
 import asyncio
@@ -175,7 +175,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
         self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
         self._subscribe_consumer, consumer.subscribe = consumer.subscribe, self._subscribe
-        self._poll_consumer, consumer.poll_row = consumer.poll_row, self._poll_row
+        consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
+        consumer.close = _unless_kafka_is_silent(consumer.close)
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
     @property
@@ -256,15 +257,6 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             on_lost(consumer, partitions)
 
         self._subscribe_consumer(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
-
-    def _poll_row(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return self._poll_consumer(*args, **kwargs)
-        except PartitionAssignmentError as error:
-            if not isinstance(error.__cause__, KafkaException):
-                raise
-            logger.warning("Kafka does not answer in a rebalance: %s", error.__cause__.args[0].str())
-            return None
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._assignments.clear()
@@ -458,6 +450,21 @@ def apply_async(
         shutdown_seconds=shutdown_seconds,
         ownership=ownership,
     )
+
+
+def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the consumer's method so that a question that Quix asks in vain in a rebalance ends nothing."""
+
+    def calling(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except PartitionAssignmentError as error:
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            logger.warning("Kafka does not answer in a rebalance: %s", error.__cause__.args[0].str())
+            return None
+
+    return calling
 
 
 class DrainingApplication(Application):

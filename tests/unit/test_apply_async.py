@@ -38,6 +38,9 @@ class FakeConsumer:
     def poll_row(self, timeout):
         raise self.polled
 
+    def close(self):
+        raise self.polled
+
     def committed(self, partitions, timeout):
         if self.failing:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
@@ -651,6 +654,7 @@ def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
     run.consumer.polled.__cause__ = KafkaException(KafkaError(KafkaError._TIMED_OUT))
     assert run.consumer.poll_row(timeout=1) is None
 
+    run.consumer.close()
     run.consumer.polled.__cause__ = KeyError("bug")
     with pytest.raises(PartitionAssignmentError):
         run.consumer.poll_row(timeout=1)
