@@ -32,8 +32,8 @@ def garbage(services: Services, *, bad: int, good: int, seed: int) -> list[str]:
             for answer in _post(gateway.url, canary)
             if canary in answer.text or canary in str(answer.headers) or answer.status_code != 422
         ]
-        broken += _judge(_read(fleet, bad + good), sent, good, canary)
         wait_for(lambda: _lag(fleet) == 0, "lag 0", fleet.supervise, PATIENCE_SECONDS)
+        broken += _judge(_read(fleet), sent, good, canary)
         for program in fleet.replicas + fleet.gateways:
             if canary in httpx.get(f"{program.url}/metrics", trust_env=False).text:
                 broken.append(f"the metrics of {program.name} tell data")
@@ -93,21 +93,22 @@ def _post(url: str, canary: str) -> list[httpx.Response]:
     return [httpx.post(f"{url}/tasks", content=body, headers=headers, trust_env=False) for body in bodies]
 
 
-def _read(fleet: Fleet, records: int) -> list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]]:
-    """Return (topic, key, value, headers) of all results and dead letters."""
+def _read(fleet: Fleet) -> list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]]:
+    """Return (topic, key, value, headers) of all results and dead letters that there are."""
     consumer = _consumer(fleet, f"{fleet.name}-watch")
     topics = (fleet.results, fleet.dead_letters)
-    consumer.assign([TopicPartition(topic, number, 0) for topic in topics for number in range(PARTITIONS)])
+    partitions = [TopicPartition(topic, number, 0) for topic in topics for number in range(PARTITIONS)]
     read = []
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     try:
+        records = sum(consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions)
+        consumer.assign(partitions)
         while len(read) < records and time.monotonic() < give_up_at:
             read += [
                 (message.topic(), message.key(), message.value(), message.headers() or [])
                 for message in consumer.consume(2000, 0.2)
                 if message.error() is None
             ]
-            fleet.supervise()
     finally:
         consumer.close()
     return read

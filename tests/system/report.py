@@ -1,5 +1,6 @@
 """How a verdict is shown: a table on a terminal, plain columns in a pipe."""
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,17 +19,32 @@ COLUMNS = (
     "unasked exits",
     "seconds to settle",
 )
+SHORT = {
+    0: "fault",
+    1: "n",
+    2: "acked",
+    3: "lost",
+    4: "rows twice",
+    6: "results again",
+    7: "paid again",
+    9: "exits",
+    10: "settled",
+}
+"""For a terminal of 80 columns: column of COLUMNS -> its heading there."""
+WIDE_COLUMNS = 150
 
 
 def show(verdict: Verdict, console: Console) -> None:
     """Print the table and what does not hold."""
     rows = [_cells(line) for line in [*verdict.lines, verdict.total]]
     if console.is_terminal:
-        table = Table(*COLUMNS)
+        headings = dict(enumerate(COLUMNS)) if console.width >= WIDE_COLUMNS else SHORT
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        table.add_column(headings[0], min_width=16)
+        for heading in list(headings.values())[1:]:
+            table.add_column(heading, justify="right", min_width=max(map(len, heading.split())))
         for number, row in enumerate(rows, 1):
-            table.add_row(*row, end_section=number == len(rows) - 1)
-        for column in table.columns[1:]:
-            column.justify = "right"
+            table.add_row(*(row[column] for column in headings), end_section=number == len(rows) - 1)
         console.print(table)
     else:
         print("\n".join(plain(rows)))

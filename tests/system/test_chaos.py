@@ -5,14 +5,18 @@ import random
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
+from tests.conftest import until
 from tests.system.faults import FAULTS
+from tests.system.fleet import Fleet
 from tests.system.garbage import garbage
-from tests.system.judge import judge
+from tests.system.judge import History, judge
 from tests.system.memory import memory
 from tests.system.report import plain
 from tests.system.run import Run, schedule
 from tests.system.services import Services, running
+from tests.system.watch import Watch
 
 SEED = 20261
 TASKS_OF_A_ROUND = 500
@@ -75,6 +79,26 @@ def test_a_row_that_is_removed_from_the_history_of_a_real_run_is_missed(history_
     history = replace(history_of_process_faults, rows=history_of_process_faults.rows[1:])
 
     assert judge(history).violations == ["1 ids in results or replies have no row"]
+
+
+def test_a_result_without_its_row_and_a_commit_that_goes_back_are_seen(services):
+    fleet = Fleet(services, "red-control")
+    history = History()
+    watch = Watch(fleet, history)
+    connection = {"bootstrap.servers": services.kafka.bootstrap_servers}
+    producer, consumer = Producer(connection), Consumer({**connection, "group.id": fleet.group})
+    with contextlib.closing(watch), contextlib.closing(consumer):
+        watch.start()
+        for offset in (5, 3):
+            consumer.commit(offsets=[TopicPartition(fleet.imports, 0, offset)], asynchronous=False)
+            seen = {0: offset}
+            until(lambda seen=seen: any(committed == seen for _, committed in history.committed), "the offset")
+        producer.produce(fleet.results, b'{"task_id": 1, "id": 7}')
+        producer.flush()
+        until(lambda: history.ids_looked_up, "the result")
+
+    assert history.ids_without_row == [7]
+    assert "partition 0: the committed offset went back from 5 to 3" in judge(history).violations
 
 
 def test_garbage_among_tasks_is_dead_lettered_byte_for_byte_and_told_nowhere_else(services):
