@@ -80,6 +80,20 @@ def scaled_up_and_down(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def scaled_without_postgresql(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """One more replica while answers wait for PostgreSQL to be written, then one less."""
+    proxy = fleet.services.proxies["PostgreSQL"]
+    proxy.refuse()
+    try:
+        fleet.add("processor")
+        yield
+    finally:
+        proxy.cure()
+    fleet.wait()
+    fleet.remove(fleet.pick(chance))
+
+
+@contextlib.contextmanager
 def rolling_restart(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     """One replica after the other: SIGTERM, a new process, the next when it is ready."""
     for replica in chance.sample(fleet.replicas, len(fleet.replicas)):
@@ -263,6 +277,7 @@ PROCESSES = [
     # Kafka's session timeout is 10 seconds.
     Fault("replica paused", replica_paused, (14, 14), cuts_calls=True),
     Fault("scaled up and down", scaled_up_and_down, (3, 6)),
+    Fault("scaled while PostgreSQL is away", scaled_without_postgresql, (8, 14)),
     Fault("rolling restart", rolling_restart, (0, 0)),
     Fault("all replicas killed", all_replicas_killed, (0, 3)),
     Fault("all replicas stopped", all_replicas_stopped, (0, 3)),
