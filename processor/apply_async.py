@@ -70,6 +70,9 @@ class Record:
 class Turn(Protocol):
     """A record's leave to do what is not to be repeated without need, such as a paid call."""
 
+    elsewhere: bool
+    """Whether the partition's earlier owner was still at work with the record when it gave the partition up."""
+
     def begin(self) -> None:
         """Begin. From here on a rebalance and a stop wait for the record, for a bounded time.
 
@@ -111,6 +114,7 @@ class _Item:
     record: Record
     context: MessageContext
     assignment: _Assignment
+    elsewhere: bool
     begun: bool = False
     handed_back: bool = False
     outcome: Any = None
@@ -222,7 +226,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             # Its partition was taken away and came back while its coroutine still runs: one call is enough.
             running.assignment = assignment
         else:
-            self._submit(_Item(self, record, context, assignment))
+            self._submit(_Item(self, record, context, assignment, offset in assignment.progress.in_hand))
 
     def _submit(self, item: _Item) -> None:
         self._items[item.record.topic, item.record.partition, item.record.offset] = item
@@ -278,6 +282,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         while self._waited_for() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
             self._emit()
+        for assignment in self._assignments.values():
+            assignment.progress.leave_in_hand(
+                [item.record.offset for item in self._items.values() if item.assignment is assignment and item.begun]
+            )
         self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
         logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
         self._give_up_assignments()
@@ -307,7 +315,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 continue  # the partition's next owner emits it
             if item.handed_back:
                 if not self._draining:  # it came back in the very moment in which its coroutine ended
-                    self._submit(_Item(self, record, item.context, item.assignment))
+                    self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere))
                 continue
             if item.error is not None:
                 raise item.error  # a coroutine that raises stops the application, with its offset uncommitted

@@ -1,4 +1,4 @@
-"""What goes along with a committed offset: which records beyond it are finished, and a note for the next owner.
+"""What goes along with a committed offset: which records beyond it are finished or still in hand, and a note.
 
 Kafka keeps a string beside every committed offset, for the consumer's own use. Without it, what is finished beyond a
 record that is not would be done again by the partition's next owner.
@@ -21,25 +21,41 @@ _VERSION = 1
 class CommitMetadata:
     """Every record below `finished_below` is finished but for `unfinished`, which rises from the committed offset.
 
-    `writer` tells the processes apart that commit; `note` is theirs to fill: small, name -> number.
+    Of the unfinished ones an owner that gave the partition up was still at work with those `in_hand`. `writer` tells
+    the processes apart that commit; `note` is theirs to fill: small, name -> number.
     """
 
     writer: str
     finished_below: int
     unfinished: tuple[int, ...]
+    in_hand: tuple[int, ...]
     note: Mapping[str, float]
 
 
 def encode(
-    committed: int, finished_below: int, unfinished: Iterable[int], writer: str, note: Mapping[str, float]
+    committed: int,
+    *,
+    finished_below: int,
+    unfinished: Iterable[int],
+    in_hand: Iterable[int],
+    writer: str,
+    note: Mapping[str, float],
 ) -> str:
     """Return the string to commit beside the offset `committed`; never more than Kafka takes."""
     holes = list(unfinished)
+    held = sorted(in_hand)
     while True:
-        packed = _pack(committed, finished_below, holes)
-        text = json.dumps({"v": _VERSION, "by": writer, "finished": packed, "note": note}, separators=(",", ":"))
+        fields = {
+            "v": _VERSION,
+            "by": writer,
+            "finished": _pack(committed, finished_below, holes),
+            "hand": _pack(committed, committed, held),
+            "note": note,
+        }
+        text = json.dumps(fields, separators=(",", ":"))
         if len(text) <= METADATA_CHARACTERS_MAX:
             return text
+        held = held[: len(held) // 2]
         if not holes:
             raise ValueError(f"the note has more than {_NOTE_CHARACTERS_MAX} characters")
         # Too many holes: say less, and only what is true.
@@ -56,8 +72,9 @@ def decode(text: str | None, committed: int) -> CommitMetadata | None:
         if fields["v"] != _VERSION:
             return None
         finished_below, *unfinished = _unpack(committed, fields["finished"])
+        _, *in_hand = _unpack(committed, fields["hand"])
         note = {str(name): float(value) for name, value in fields["note"].items()}
-        return CommitMetadata(str(fields["by"]), finished_below, tuple(unfinished), note)
+        return CommitMetadata(str(fields["by"]), finished_below, tuple(unfinished), tuple(in_hand), note)
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
         return None
 

@@ -35,6 +35,8 @@ class Progress:
     partition: Partition
     committed: int
     in_flight: InFlight
+    in_hand: set[int] = field(default_factory=set)
+    """Offsets with which an earlier owner was still at work when it gave the partition up."""
     note: Note = field(default_factory=dict)
     changed: bool = False
     """Whether something was finished since the last commit."""
@@ -42,7 +44,14 @@ class Progress:
     def finish(self, offset: int) -> None:
         """Note that the record is finished."""
         self.in_flight.finish(offset)
+        self.in_hand.discard(offset)
         self.changed = True
+
+    def leave_in_hand(self, offsets: Collection[int]) -> None:
+        """Note that this process goes on with the records, although it gives the partition up."""
+        if offsets:
+            self.in_hand.update(offsets)
+            self.changed = True
 
 
 class Commits:
@@ -78,7 +87,8 @@ class Commits:
         committed, earlier = self._earlier.pop(partition, (offset, None))
         if earlier is None or offset < committed:
             return Progress(partition, offset, InFlight())
-        return Progress(partition, offset, InFlight(earlier.finished_below, earlier.unfinished))
+        in_flight = InFlight(earlier.finished_below, earlier.unfinished)
+        return Progress(partition, offset, in_flight, set(earlier.in_hand))
 
     def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
         """Commit the low watermarks. Returns whether they are, within so many seconds; if not, the next call goes on.
@@ -130,7 +140,14 @@ class Commits:
         if not self._with_metadata:
             return TopicPartition(*progress.partition, committable)
         in_flight = progress.in_flight
-        metadata = encode(committable, in_flight.finished_below, in_flight.unfinished(), self._writer, note)
+        metadata = encode(
+            committable,
+            finished_below=in_flight.finished_below,
+            unfinished=in_flight.unfinished(),
+            in_hand=progress.in_hand,
+            writer=self._writer,
+            note=note,
+        )
         return TopicPartition(*progress.partition, committable, metadata)
 
     def _is_committed(self, commit: "_Commit", seconds: float) -> bool:

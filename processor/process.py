@@ -21,6 +21,12 @@ NO_TASK_TYPE: TaskType = "phone"
 """Whose processors answer for records that are no task, where processors share the task types out."""
 
 
+ELSEWHERE_LOOKS_MAX = 120
+ELSEWHERE_PAUSE_SECONDS = 0.25
+"""How often and how long a record waits for its row from an earlier owner of its partition. That one may be waiting for
+its provider, or be dead by now; while PostgreSQL is away no look ends."""
+
+
 class Process:
     """Takes a record through the pipeline's steps. A failure over one record ends here, as its dead letter."""
 
@@ -41,7 +47,8 @@ class Process:
         Args:
             enrich: asks the task's provider.
             store: writes the row and answers its id.
-            find: answers the id of the row at a position, for records that were put back from the dead-letter topic.
+            find: answers the id of the row at a position, for records that were put back from the dead-letter topic or
+                that an earlier owner of their partition still has in hand.
             claim: answers the id of an idempotency key's row, waiting for it, or None where this record makes it.
             release: frees the key of a record that has failed.
             task_types: what this processor handles; records of other types are passed over.
@@ -75,6 +82,8 @@ class Process:
             position = first or Position(finished.topic_id, record.partition, record.offset)
             claim = claim_of(record.headers, task, position)
             row_id = await (finished.find(record.offset) if first is None else self._find(first))
+            if row_id is None and turn.elsewhere:
+                row_id = await self._find_soon(position)
             if row_id is None and claim is not None:
                 row_id = await self._claim(claim)
             if row_id is not None:
@@ -105,6 +114,15 @@ class Process:
         ):
             await self._hold(record)
         return outcome
+
+    async def _find_soon(self, position: Position) -> int | None:
+        """Return the row that an earlier owner of the partition may be about to write, or None where it does not."""
+        for _ in range(ELSEWHERE_LOOKS_MAX):
+            row_id = await self._find(position)
+            if row_id is not None:
+                return row_id
+            await asyncio.sleep(ELSEWHERE_PAUSE_SECONDS)
+        return None
 
     def _dead_letter(self, record: Record, task: Task | None, code: ErrorCode, reason: str) -> Outcome:
         self._count(task, code.value)

@@ -91,6 +91,24 @@ def test_scaling_from_one_to_three_and_back_repeats_no_result_and_no_paid_call(
     assert repeated(simulators.requests()["answered"].values()) == 0
 
 
+def test_calls_that_outlast_a_rebalance_are_not_paid_again_by_the_partitions_next_owner(
+    topics, database, simulators, start_processor
+):
+    simulators.control(latency_ms={"phone": 50, "email": 50, "gpt": 12_000}, remember_inputs=True)
+    start_processor(DRAIN_SECONDS=1)
+    topics.send_tasks(range(10), "gpt")
+    topics.send_tasks(range(10, 300))
+    until(lambda: simulators.requests()["in_flight"].get("gpt") == 10, "the calls to be under way")
+
+    others = [start_processor(DRAIN_SECONDS=1) for _ in range(3)]
+    until(lambda: all("assigned" in other.log_text() for other in others), "the others to get partitions")
+    assert simulators.requests()["in_flight"].get("gpt") == 10, "the calls ended too early to matter"
+
+    results = all_done(topics, database, 300)
+    assert repeated(map(len, results.values())) == 0
+    assert repeated(simulators.requests()["answered"].values()) == 0
+
+
 def test_replicas_may_come_and_go_while_another_is_not_reading_because_its_limit_is_reached(
     topics, database, simulators, start_processor
 ):

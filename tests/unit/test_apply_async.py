@@ -87,6 +87,8 @@ class Bench:
         self.prepared = []
         self.waiting = {}
         self.owned = []
+        self.begins = True
+        self.elsewhere = []
         self.own_note = {}
         self.now = 0.0
         context = SimpleNamespace(
@@ -137,7 +139,9 @@ class Bench:
 
     async def func(self, record, prepared, turn):
         self.called.append((record.offset, prepared))
-        if not (self.begins_late and record.offset % 2):
+        if turn.elsewhere:
+            self.elsewhere.append(record.offset)
+        if self.begins and not (self.begins_late and record.offset % 2):
             turn.begin()
         outcome = self.waiting[record.partition, record.offset] = self.loop.create_future()
         try:
@@ -410,7 +414,7 @@ def test_a_record_that_comes_back_while_it_is_still_in_flight_is_not_run_twice(b
 
     assert len(run.called) == 1
     assert run.emitted_offsets == [5]
-    assert run.consumer.commits == [("import", 0, 6)]
+    assert run.consumer.commits == [("import", 0, 5), ("import", 0, 6)]
 
 
 def test_a_record_that_comes_back_in_the_moment_in_which_it_is_handed_back_is_run_again(bench):
@@ -581,6 +585,27 @@ def test_what_an_earlier_owner_finished_beyond_a_gap_is_not_done_again(bench):
     assert [offset for offset, _ in run.called] == [5, 8]
     assert run.emitted_offsets == [5, 8]
     assert run.consumer.commits == [("import", 0, 9)]
+
+
+def test_what_an_earlier_owner_still_has_in_hand_is_told_to_the_next_one_and_the_one_after_it(bench):
+    earlier, second, third = bench(begins_late=True), bench(begins_late=True), bench()
+    for offset in (4, 5, 6):  # 5 does not begin
+        earlier.take(offset)
+    earlier.finish(6)
+    earlier.revoke()
+    second.consumer.stored = earlier.consumer.stored
+    second.assign(0)
+    second.begins = False
+    for offset in (4, 5):
+        second.take(offset)
+    assert second.elsewhere == [4]
+    second.revoke()
+    third.consumer.stored = second.consumer.stored
+    third.assign(0)
+    for offset in (4, 5, 7):
+        third.take(offset)
+
+    assert third.elsewhere == [4]
 
 
 def test_who_reads_from_a_partition_again_without_a_rebalance_gets_everything_again(bench):

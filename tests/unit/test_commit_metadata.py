@@ -11,6 +11,12 @@ from hypothesis import strategies as st
 from processor.commit_metadata import METADATA_CHARACTERS_MAX, decode, encode
 
 
+def write(committed, finished_below, unfinished=(), in_hand=(), note=None):
+    return encode(
+        committed, finished_below=finished_below, unfinished=unfinished, in_hand=in_hand, writer="me", note=note or {}
+    )
+
+
 @settings(deadline=None)
 @given(
     st.integers(0, 2**62),
@@ -22,10 +28,12 @@ def test_what_is_read_back_is_what_was_written(committed, distances, beyond, unt
     unfinished = [committed + distance for distance in distances]
     finished_below = max([committed, *unfinished]) + 1 + beyond
 
-    metadata = decode(encode(committed, finished_below, unfinished, "me", {"until": until}), committed)
+    in_hand = unfinished[::3]
+    metadata = decode(write(committed, finished_below, unfinished, in_hand, {"until": until}), committed)
 
     assert (metadata.writer, metadata.note) == ("me", {"until": until})
     assert metadata.unfinished == tuple(unfinished)
+    assert metadata.in_hand == tuple(in_hand)
     assert metadata.finished_below == finished_below
 
 
@@ -34,7 +42,7 @@ def test_what_is_read_back_is_what_was_written(committed, distances, beyond, unt
 def test_it_always_fits_into_kafka_and_what_does_not_fit_is_not_claimed_to_be_finished(seed, count):
     unfinished = sorted(random.Random(seed).sample(range(10 * count), count))
 
-    text = encode(0, 10 * count, unfinished, "me", {})
+    text = write(0, 10 * count, unfinished, unfinished)
 
     assert len(text) <= METADATA_CHARACTERS_MAX
     metadata = decode(text, 0)
@@ -45,7 +53,7 @@ def test_it_always_fits_into_kafka_and_what_does_not_fit_is_not_claimed_to_be_fi
 def test_the_usual_gap_fits_whole():
     every_other = range(0, 10_000, 2)
 
-    assert decode(encode(0, 10_000, every_other, "me", {}), 0).unfinished == tuple(every_other)
+    assert decode(write(0, 10_000, every_other), 0).unfinished == tuple(every_other)
 
 
 @pytest.mark.parametrize(
@@ -57,4 +65,4 @@ def test_what_somebody_else_committed_is_nothing(text):
 
 def test_a_note_that_is_too_long_is_an_error():
     with pytest.raises(ValueError, match="note"):
-        encode(0, 0, [], "me", {f"name {number}": time.time() for number in range(1000)})
+        write(0, 0, note={f"name {number}": time.time() for number in range(1000)})

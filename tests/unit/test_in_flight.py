@@ -116,7 +116,15 @@ def test_however_often_a_partition_changes_hands_each_record_is_finished_once(da
             finished.append(offset)
         if in_flight.committable is not None:
             committed = in_flight.committable
-            metadata = decode(encode(committed, in_flight.finished_below, in_flight.unfinished(), "", {}), committed)
+            written = encode(
+                committed,
+                finished_below=in_flight.finished_below,
+                unfinished=in_flight.unfinished(),
+                in_hand=(),
+                writer="",
+                note={},
+            )
+            metadata = decode(written, committed)
 
     assert sorted(finished) == offsets
     assert committed == offsets[-1] + 1

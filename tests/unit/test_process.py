@@ -32,8 +32,9 @@ class Finished:
 class Turn:
     """A turn that the record has, or that is over because it is handed back."""
 
-    def __init__(self, handed_back=False):
+    def __init__(self, handed_back=False, elsewhere=False):
         self.handed_back = handed_back
+        self.elsewhere = elsewhere
 
     def begin(self):
         if self.handed_back:
@@ -318,3 +319,30 @@ def test_a_header_that_is_no_position_is_a_foreign_header():
 
 def why_of(outcome, headers):
     return dict(outcome.headers[len(headers) :])
+
+
+def test_a_record_that_its_earlier_owner_still_has_in_hand_waits_for_that_ones_row(monkeypatch):
+    monkeypatch.setattr("processor.process.ELSEWHERE_PAUSE_SECONDS", 0)
+    looks = []
+
+    async def find(position):
+        looks.append(position)
+        return 5 if len(looks) == 3 else None
+
+    outcome, rows = process(record(), find=find, turn=Turn(elsewhere=True))
+
+    assert outcome.value == b'{"task_id":7,"id":5}'
+    assert looks == [Position("topic-id", 3, 42)] * 3
+    assert rows == []
+
+
+def test_a_record_whose_earlier_owner_writes_no_row_is_done_again(monkeypatch):
+    monkeypatch.setattr("processor.process.ELSEWHERE_PAUSE_SECONDS", 0)
+
+    async def find(position):
+        return None
+
+    outcome, rows = process(record(), find=find, turn=Turn(elsewhere=True))
+
+    assert outcome.is_result
+    assert len(rows) == 1
