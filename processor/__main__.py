@@ -48,7 +48,7 @@ from processor.quota import Quota
 from processor.redrive_command import OneLineParser, add_command, redrive
 from processor.settings import ProcessorSettings
 from processor.sink import Sink
-from processor.topics import Topics
+from processor.topics import PRODUCER_BYTES_MAX, Topics
 from shared.logs import configure_logs
 from shared.messages import TaskType
 from shared.settings import WrongSettings, read_settings
@@ -69,9 +69,6 @@ EXIT_SECONDS = 5.0
 
 KAFKA_PATIENCE = {"socket.timeout.ms": 10_000, "reconnect.backoff.max.ms": 1000}
 """A connection that went silent is given up after 10 seconds instead of 60, and Kafka's return is soon noticed."""
-
-PRODUCER_BYTES_MAX = 8 * 1024 * 1024
-"""Above any dead letter, so that the topic's limit decides, which `Process` knows."""
 
 
 def main() -> None:

@@ -189,11 +189,6 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         return len(self._items)
 
     @property
-    def assigned(self) -> int:
-        """Partitions of which records were taken since they were assigned. May be read from any thread."""
-        return len(self._assignments)
-
-    @property
     def paused(self) -> bool:
         """Whether reading stands still, because the limit is reached or the program stops."""
         return bool(self._paused)
@@ -282,10 +277,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         while self._waited_for() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
             self._emit()
-        for assignment in self._assignments.values():
-            assignment.progress.leave_in_hand(
-                [item.record.offset for item in self._items.values() if item.assignment is assignment and item.begun]
-            )
+        for item in self._items.values():
+            if item.begun and self._is_ours(item):
+                item.assignment.progress.leave_in_hand(item.record.offset)
         self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
         logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
         self._give_up_assignments()
@@ -311,7 +305,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             position = (record.topic, record.partition, record.offset)
             if self._items.get(position) is item:
                 del self._items[position]
-            if self._assignments.get((record.topic, record.partition)) is not item.assignment:
+            if not self._is_ours(item):
                 continue  # the partition's next owner emits it
             if item.handed_back:
                 if not self._draining:  # it came back in the very moment in which its coroutine ended
@@ -377,10 +371,11 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _waited_for(self) -> int:
         """Return how many records in flight are waited for."""
-        return sum(
-            self._assignments.get((item.record.topic, item.record.partition)) is item.assignment
-            for item in self._items.values()
-        )
+        return sum(map(self._is_ours, self._items.values()))
+
+    def _is_ours(self, item: _Item) -> bool:
+        """Tell whether the record's partition is still assigned as it was when the record was taken. On any thread."""
+        return self._assignments.get((item.record.topic, item.record.partition)) is item.assignment
 
     def _unfinished(self) -> int:
         return sum(len(assignment.progress.in_flight) for assignment in self._assignments.values())
@@ -389,8 +384,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def hands_back(self, item: _Item) -> bool:
         """Tell whether the record is on its way back to Kafka: nothing new may begin for it."""
-        owner = self._assignments.get((item.record.topic, item.record.partition))
-        return self._draining or owner is not item.assignment
+        return self._draining or not self._is_ours(item)
 
     def _start_tasks(self) -> None:
         self._loop_woken = False

@@ -47,11 +47,10 @@ class Progress:
         self.in_hand.discard(offset)
         self.changed = True
 
-    def leave_in_hand(self, offsets: Collection[int]) -> None:
-        """Note that this process goes on with the records, although it gives the partition up."""
-        if offsets:
-            self.in_hand.update(offsets)
-            self.changed = True
+    def leave_in_hand(self, offset: int) -> None:
+        """Note that this process goes on with the record, although it gives the partition up."""
+        self.in_hand.add(offset)
+        self.changed = True
 
 
 class Commits:
@@ -76,10 +75,7 @@ class Commits:
     def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
         """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own."""
         self._earlier = self._ask_for_earlier(partitions)
-        return {
-            (partition.topic, partition.partition): self._note_of_others((partition.topic, partition.partition))
-            for partition in partitions
-        }
+        return {(each.topic, each.partition): self._note_of_others((each.topic, each.partition)) for each in partitions}
 
     def start(self, partition: Partition, offset: int) -> Progress:
         """Return the partition's progress where it is read from the offset on."""

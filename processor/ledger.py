@@ -185,6 +185,20 @@ class RowRefused(Exception):
     """PostgreSQL refuses this row for good. The message names the error's code; its text would repeat the row."""
 
 
+def bounded(connection_parameters: dict[str, Any], application_name: str) -> dict[str, Any]:
+    """Return libpq's connection parameters with limits to how long PostgreSQL may take or be silent."""
+    return {
+        **connection_parameters,
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": SILENT_SECONDS * 1000,
+        "keepalives_idle": SILENT_SECONDS // 2,
+        "keepalives_interval": 1,
+        "keepalives_count": SILENT_SECONDS // 2,
+        "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
+        "application_name": application_name,
+    }
+
+
 class Ledger:
     """The ledger and the rows, over one connection that is opened again whenever it breaks."""
 
@@ -194,16 +208,7 @@ class Ledger:
         Args:
             connection_parameters: libpq's host, port, user, password, dbname, sslmode.
         """
-        self._connection_parameters = {
-            **connection_parameters,
-            "connect_timeout": CONNECT_SECONDS,
-            "tcp_user_timeout": SILENT_SECONDS * 1000,
-            "keepalives_idle": SILENT_SECONDS // 2,
-            "keepalives_interval": 1,
-            "keepalives_count": SILENT_SECONDS // 2,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
-            "application_name": "integration-service processor",
-        }
+        self._connection_parameters = bounded(connection_parameters, "integration-service processor")
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._lock = asyncio.Lock()
         self._outage_noted = False

@@ -18,6 +18,7 @@ from processor.identity import first_position, redriven_from
 from processor.ledger import Position
 from processor.redriven import Redriven
 from processor.settings import ProcessorSettings
+from processor.topics import PRODUCER_BYTES_MAX
 from shared.messages import ErrorCode
 
 BATCH_LETTERS_MAX = 500
@@ -27,9 +28,6 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 
 DELIVERY_SECONDS = 30.0
 """How long Kafka may take to acknowledge a batch."""
-
-PRODUCER_BYTES_MAX = 8 * 1024 * 1024
-"""Above any record, so that the topic's limit decides."""
 
 
 @dataclass(frozen=True)

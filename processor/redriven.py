@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from processor.ledger import CONNECT_SECONDS, SILENT_SECONDS, STATEMENT_SECONDS, Position
+from processor.ledger import Position, bounded
 
 # By the session, so that it ends with the program, however that ends.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"
@@ -52,12 +52,7 @@ class Redriven:
         """
         try:
             self._connection = psycopg.connect(
-                **connection_parameters,
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
-                tcp_user_timeout=SILENT_SECONDS * 1000,
-                options=f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
-                application_name="integration-service redrive",
+                **bounded(connection_parameters, "integration-service redrive"), autocommit=True
             )
         except psycopg.Error as error:
             raise _not_remembered(error) from None

@@ -14,6 +14,9 @@ ASK_SECONDS = 5.0
 
 RETRY_SECONDS = 1.0
 
+PRODUCER_BYTES_MAX = 8 * 1024 * 1024
+"""What a producer takes: above any record, so that the topic's limit decides."""
+
 MESSAGE_BYTES_DEFAULT = 1_048_588
 """Kafka's own default of max.message.bytes."""
 
