@@ -116,10 +116,14 @@ def _addresses(ports: dict[str, int]) -> str:
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
 
 
+def cache_folder() -> Path:
+    """Return where what is fetched once is kept, for all checkouts."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "integration-service"
+
+
 def jar_folder() -> Path:
     """Return where the artifacts are or will be: one folder for all checkouts with the same versions."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "integration-service" / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    return cache_folder() / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
 
 
 def install() -> Path:

@@ -75,6 +75,15 @@ class Postgres(Child):
                 )
             )
 
+    def create_processor(self, user: str, password: str) -> None:
+        """Make a user that may do what the processor needs, and no more. The schema must have been applied."""
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE integration_service").format(
+                    psycopg.sql.Identifier(user), password
+                )
+            )
+
     def apply_schema(self, database: str = "postgres") -> None:
         """Run the scripts of sql/ in their order, with psql as a user would."""
         for script in sorted(SCHEMA.glob("*.sql")):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import psycopg
 
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka, install, jar_folder
@@ -112,21 +111,16 @@ class Stack:
     def _make_database(self) -> None:
         self.postgres.create_database("tasks")
         self.postgres.apply_schema("tasks")
-        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
-            connection.execute(
-                psycopg.sql.SQL(
-                    "CREATE ROLE integration_processor LOGIN PASSWORD {} IN ROLE integration_service"
-                ).format(self._processor_password)
-            )
+        self.postgres.create_processor("integration_processor", self._processor_password)
 
     def _start_program(self, name: str, url: str, port_name: str) -> Callable[[], None]:
         settings = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2], "LOG_FORMAT": "console"}
         package = name.partition("-")[0]
         child = self._child(name, ["-m", package], {**self.environment, **settings})
-        return lambda: child.wait_until(lambda: _ok(f"{url}/health/ready"))
+        return lambda: child.wait_until(lambda: answers(f"{url}/health/ready"))
 
     def _start(self, name: str, arguments: list[str], url: str) -> None:
-        self._child(name, arguments, {}).wait_until(lambda: _ok(f"{url}/health"))
+        self._child(name, arguments, {}).wait_until(lambda: answers(f"{url}/health"))
 
     def _child(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:
         child = Child(
@@ -231,9 +225,10 @@ def running(stack: Stack, step: Step) -> Iterator[Stack]:
             stack.stop()
 
 
-def _ok(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Tell whether a GET is answered with 200."""
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 

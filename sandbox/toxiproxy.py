@@ -10,6 +10,7 @@ from typing import Any, Literal
 import httpx
 
 from sandbox.child import Child, NotReady, free_port
+from sandbox.kafka import cache_folder
 
 VERSION = "2.12.0"
 MODULE = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{VERSION}"
@@ -116,7 +117,7 @@ def install() -> Path:
         GoMissing: Go is not installed.
         NotReady: Go cannot build it.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "integration-service"
+    cache = cache_folder()
     built = cache / f"toxiproxy-{VERSION}"
     if built.exists():
         return built

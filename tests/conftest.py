@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from sandbox.child import Child, free_port
@@ -70,8 +70,7 @@ def postgres(session_folder):
         cluster.start()
         cluster.create_database("template_tasks")
         cluster.apply_schema("template_tasks")
-        with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
-            connection.execute("CREATE ROLE processor LOGIN PASSWORD 'processor' IN ROLE integration_service")
+        cluster.create_processor("processor", "processor")
         yield cluster
 
 
@@ -267,6 +266,20 @@ class Topics:
         new = [NewPartitions(topic, partitions) for topic in (self.name, self.results, self.dead_letters)]
         for made in self.admin.create_partitions(new).values():
             made.result(30)
+
+    def make_again(self):
+        """Delete the import topic and make it again under its name."""
+        self.admin.delete_topics([self.name])[self.name].result(30)
+        until(lambda: self.name not in self.admin.list_topics(timeout=10).topics, "the topic to be gone")
+
+        def made_again():
+            try:
+                self.admin.create_topics([NewTopic(self.name, self.partitions)])[self.name].result(30)
+            except KafkaException:  # Kafka may still be at deleting it
+                return False
+            return True
+
+        until(made_again, "the topic to be made again")
 
     def read(self):
         """Take in what has come on the result and the dead-letter topic, and return all that ever came."""

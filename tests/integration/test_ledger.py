@@ -545,8 +545,7 @@ def own_database(session_folder, tmp_path):
     with ended_at_last(cluster):
         cluster.start()
         cluster.apply_schema()
-        with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
-            connection.execute("CREATE ROLE processor LOGIN PASSWORD 'processor' IN ROLE integration_service")
+        cluster.create_processor("processor", "processor")
         yield Database(cluster, "postgres")
 
 

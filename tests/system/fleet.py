@@ -15,8 +15,9 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.child import STOP_SECONDS, Child, free_port
+from sandbox.stack import answers
 from tests.system.judge import Cut, Exit
-from tests.system.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, answers, wait_for
+from tests.system.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, wait_for
 
 PARTITIONS = 12
 

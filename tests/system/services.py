@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import psycopg
 
 from sandbox.child import Child, NotReady, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
+from sandbox.stack import answers
 from sandbox.toxiproxy import Proxy, Toxiproxy
 
 ROOT = Path(__file__).parents[2]
@@ -65,12 +65,7 @@ class Services:
         }
         self.proxies = {name: self.toxiproxy.proxy(name, *ports) for name, ports in upstream_ports.items()}
         self.postgres.apply_schema()
-        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
-            connection.execute(
-                psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE integration_service").format(
-                    psycopg.sql.Identifier(DATABASE_USER), self.password
-                )
-            )
+        self.postgres.create_processor(DATABASE_USER, self.password)
 
     def stop(self) -> None:
         """End everything, whatever state it is in."""
@@ -116,11 +111,3 @@ def wait_for(
             raise NotReady(f"not within {seconds:g} seconds: {what}")
         meanwhile()
         time.sleep(0.05)
-
-
-def answers(url: str) -> bool:
-    """Tell whether a GET is answered with 200."""
-    try:
-        return httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False

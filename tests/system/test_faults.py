@@ -5,8 +5,6 @@ import signal
 import time
 
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
 
 from tests.conftest import until
 
@@ -218,17 +216,7 @@ def test_an_import_topic_that_is_made_again_is_another_topic_and_its_records_are
     until(lambda: len(topics.read_results()) == 50, "the results")
     processor.stop()
 
-    topics.admin.delete_topics([topics.name])[topics.name].result(30)
-    until(lambda: topics.name not in topics.admin.list_topics(timeout=10).topics, "the topic to be gone")
-
-    def made_again():
-        try:
-            topics.admin.create_topics([NewTopic(topics.name, topics.partitions)])[topics.name].result(30)
-        except KafkaException:  # Kafka may still be at deleting it
-            return False
-        return True
-
-    until(made_again, "the topic to be made again")
+    topics.make_again()
     topics.send_tasks(range(50, 100))
     start_processor(KAFKA_CONSUMER_GROUP=f"{topics.name}-other")
 

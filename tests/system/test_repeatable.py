@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
 
 from tests.conftest import until
 
@@ -258,7 +256,7 @@ def test_dead_letters_of_an_import_topic_that_was_made_again_are_records_of_thei
     processor = start_processor(PROVIDER_ATTEMPTS=1)
     fail(topics, simulators, range(10))
     processor.stop()
-    make_again(topics)
+    topics.make_again()
     mend(simulators)
     topics.send(*(json.dumps(task(number)).encode() for number in range(10, 50)))
     start_processor(KAFKA_CONSUMER_GROUP=f"{topics.name}-other")
@@ -333,18 +331,3 @@ def test_what_keeps_dead_letters_from_being_put_back_is_one_line(
     [line] = program.log_text().splitlines()
     assert line.startswith(said)
     assert program.returncode == returncode
-
-
-def make_again(topics):
-    """Delete the import topic and make it again under its name."""
-    topics.admin.delete_topics([topics.name])[topics.name].result(30)
-    until(lambda: topics.name not in topics.admin.list_topics(timeout=10).topics, "the topic to be gone")
-
-    def made_again():
-        try:
-            topics.admin.create_topics([NewTopic(topics.name, topics.partitions)])[topics.name].result(30)
-        except KafkaException:  # Kafka may still be at deleting it
-            return False
-        return True
-
-    until(made_again, "the topic to be made again")
