@@ -35,10 +35,9 @@ def compare(topics, gpt_tasks):
     without = max(phone_p95_seconds(topics, n * PHONES) for n in (1, 2))
     topics.send_tasks(range(-gpt_tasks, 0), "gpt")
     phone_p95_seconds(topics, 3 * PHONES)  # behind all the gpt tasks that are still to be read
-    beside = min(phone_p95_seconds(topics, n * PHONES) for n in (4, 5))  # the machine has other work too
+    beside = min(phone_p95_seconds(topics, n * PHONES) for n in (4, 5, 6))  # the machine has other work too
     print(f"phone p95: {without * 1000:.0f} ms, beside {gpt_tasks} gpt tasks {beside * 1000:.0f} ms")
-    # On a machine of its own it is below 1.25; a phone that waited for a gpt task would take 50 times as long.
-    assert beside <= 2 * without
+    assert beside <= 1.25 * without
 
 
 def test_4000_slow_gpt_tasks_ahead_on_the_topic_do_not_delay_phones(topics, simulators, start_processor):
