@@ -8,8 +8,10 @@ that knows Quix's insides; it is generic and knows nothing of tasks.
 
 How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, quixstreams/dataframe/joins/lookups):
 
-* It is a stream function that keeps records and a periodic task, called once a turn of the run loop, that hands the
-  finished ones on.
+* It is a stream function that keeps records, and a periodic task, called once a turn of the run loop, that takes note
+  of the finished ones. An outcome goes downstream on the event loop's thread, as soon as it is there: nothing wakes the
+  run loop while it waits for a record, so it would look at finished work by a timer only. What is downstream must not
+  care for the thread; Quix's stateless functions and its producer do not.
 * Quix stores an offset as soon as the record is taken and would commit it, by its clock, when partitions are revoked
   and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
   watermark itself and leaves Quix an empty checkpoint.
@@ -46,6 +48,9 @@ COMMIT_SECONDS = 1.0
 
 LAST_COMMIT_SECONDS = 1.0
 """How long it waits at least when partitions are revoked."""
+
+PAUSED_POLL_SECONDS = 0.005
+"""How long the run loop waits for Kafka while reading is paused: then only finished work can come."""
 
 LOOP_SECONDS = 1.0
 """How long the run loop waits for the event loop to hand back what has not begun."""
@@ -102,8 +107,11 @@ class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
 
     progress: Progress
+    given_up: bool = False
+    """Whether its records are the next owner's by now: nothing more is emitted. Changes under the operator's lock."""
     prepared: "asyncio.Future[Any] | None" = None
-    in_order: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: "list[_Item]" = field(default_factory=list)
+    """Records that wait for `prepared`, in order."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,8 +123,10 @@ class _Item:
     context: MessageContext
     assignment: _Assignment
     elsewhere: bool
+    started: bool = False
     begun: bool = False
     handed_back: bool = False
+    emitted: bool = False
     outcome: Any = None
     error: Exception | None = None
     task: "asyncio.Task[None] | None" = None
@@ -132,9 +142,10 @@ class _Item:
 
 
 class ApplyAsync(StreamFunction, Generic[Prepared]):
-    """The operator behind `apply_async`. The coroutines run on the loop's thread, all else on Quix's.
+    """The operator behind `apply_async`. The coroutines and what is downstream run on the loop's thread.
 
-    Invariant: every record that is taken leaves exactly once: downstream, or handed back uncommitted.
+    All else runs on Quix's. Invariant: every record that is taken leaves exactly once: downstream, or handed back
+    uncommitted.
     """
 
     def __init__(
@@ -162,6 +173,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._items: dict[tuple[str, int, int], _Item] = {}
         self._inbox: deque[_Item] = deque()
         self._outbox: deque[_Item] = deque()
+        self._lock = threading.Lock()
         self._loop_woken = False
         self._draining = False
         self._paused: list[TopicPartition] = []
@@ -179,7 +191,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
         self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
         self._subscribe_consumer, consumer.subscribe = consumer.subscribe, self._subscribe
-        consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
+        self._poll_consumer, consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row), self._poll_row
         consumer.close = _unless_kafka_is_silent(consumer.close)
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
@@ -219,7 +231,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         running = self._items.get((topic, partition, offset))
         if running is not None and not running.handed_back and running.record == record:
             # Its partition was taken away and came back while its coroutine still runs: one call is enough.
-            running.assignment = assignment
+            with self._lock:
+                running.assignment = assignment
         else:
             self._submit(_Item(self, record, context, assignment, offset in assignment.progress.in_hand))
 
@@ -231,9 +244,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._loop.call_soon_threadsafe(self._start_tasks)
 
     def poll(self) -> None:
-        """Hand finished records on, commit, pause or resume reading. Quix calls it once a turn of its run loop."""
+        """Take note of what is finished, commit, pause or resume reading. Quix calls it once a turn of its run loop."""
         if self._outbox:
-            self._emit()
+            self._account()
         now = self.polled_at = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
@@ -244,6 +257,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._pause()
         elif self._paused and len(self._items) + self._commits.undelivered <= self._in_flight_max // 2:
             self._resume()
+
+    def _poll_row(self, timeout: float | None = None, **options: Any) -> Any:
+        return self._poll_consumer(timeout=PAUSED_POLL_SECONDS if self._paused else timeout, **options)
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
@@ -258,6 +274,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._subscribe_consumer(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
+        self._give_up()
         self._assignments.clear()
         self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
@@ -273,10 +290,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner."""
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
-        self._emit()
+        self._account()
         while self._waited_for() and time.monotonic() < give_up_at:
             time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
-            self._emit()
+            self._account()
+        self._give_up()
+        self._account()
         for item in self._items.values():
             if item.begun and self._is_ours(item):
                 item.assignment.progress.leave_in_hand(item.record.offset)
@@ -284,21 +303,28 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
         self._give_up_assignments()
 
+    def _give_up(self) -> None:
+        """Let nothing more be emitted. What was emitted before is in the outbox when this returns."""
+        with self._lock:
+            for assignment in self._assignments.values():
+                assignment.given_up = True
+
     def _give_up_assignments(self) -> None:
+        self._give_up()
         self._assignments.clear()
         if self._ownership is not None:
             self._ownership.changed({})
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
-        if (topic, partition) in self._assignments:  # read from again without a rebalance: the offsets were reset
+        earlier = self._assignments.get((topic, partition))
+        if earlier is not None:  # read from again without a rebalance: the offsets were reset
+            with self._lock:
+                earlier.given_up = True
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         assignment = self._assignments[topic, partition] = _Assignment(self._commits.start((topic, partition), offset))
         return assignment
 
-    def _emit(self) -> None:
-        copy_context().run(self._emit_each)  # what is set for a record must not outlive this call
-
-    def _emit_each(self) -> None:
+    def _account(self) -> None:
         while self._outbox:
             item = self._outbox.popleft()
             record = item.record
@@ -313,9 +339,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 continue
             if item.error is not None:
                 raise item.error  # a coroutine that raises stops the application, with its offset uncommitted
-            set_message_context(item.context)
-            self._downstream(item.outcome, record.key, record.timestamp, record.headers)
-            item.assignment.progress.finish(record.offset)
+            if not item.emitted:  # its partition was gone for a moment, the one in which its coroutine ended
+                copy_context().run(self._emit, item)
+            if item.emitted:
+                item.assignment.progress.finish(record.offset)
+            else:
+                item.assignment.progress.leave_in_hand(record.offset)
 
     def _commit(self, *seconds: float) -> bool:
         note = self._ownership.note() if self._ownership is not None else {}
@@ -339,6 +368,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             logger.info("stopping: %d records in flight", self._unfinished())
             self._drain()
         if now >= self._stop_by or (not self._waited_for() and self._commit()):
+            self._give_up()
+            self._account()
             self.handed_back = self._unfinished()
             self._commit()
             # What Quix has taken and would commit now is not all finished; what is finished is committed.
@@ -353,20 +384,17 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
         def hand_back() -> None:
             for item in list(self._items.values()):
-                if not item.begun and item.task is not None and not item.task.done():
+                if item.begun or item.handed_back:
+                    continue
+                if item.task is None or not item.started:  # a task that is cancelled before its first step never runs
+                    item.handed_back = True
+                    self._outbox.append(item)
+                elif not item.task.done():
                     item.handed_back = True
                     item.task.cancel()
             self._loop.call_soon(self._loop.call_soon, drained.set)  # once more round the loop, in which they end
 
-        def on_loop() -> None:
-            while self._inbox:
-                item = self._inbox.popleft()
-                item.handed_back = True
-                self._outbox.append(item)
-            # Not at once: a task that is cancelled before its first step never runs, and its record would never leave.
-            self._loop.call_soon(hand_back)
-
-        self._loop.call_soon_threadsafe(on_loop)
+        self._loop.call_soon_threadsafe(hand_back)
         drained.wait(LOOP_SECONDS)
 
     def _waited_for(self) -> int:
@@ -390,27 +418,49 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._loop_woken = False
         while self._inbox:
             item = self._inbox.popleft()
-            item.task = self._loop.create_task(self._run(item))
-
-    async def _run(self, item: _Item) -> None:
-        try:
             assignment = item.assignment
-            record = item.record
-            async with assignment.in_order:  # who waits for `prepared` is not overtaken by who comes when it is there
-                if assignment.prepared is None:
-                    assignment.prepared = asyncio.ensure_future(
-                        self._prepare(record.topic, record.partition, record.offset)
-                    )
-                # Shielded: it is for all records of the partition, of which this one may be cancelled.
-                prepared = await asyncio.shield(assignment.prepared)
-            item.outcome = await self._func(record, prepared, item)
+            if assignment.prepared is None:
+                record = item.record
+                preparing = self._prepare(record.topic, record.partition, record.offset)
+                assignment.prepared = asyncio.ensure_future(preparing, loop=self._loop)
+                assignment.prepared.add_done_callback(lambda _, prepared=assignment: self._start_waiting(prepared))
+            if assignment.waiting or not assignment.prepared.done():
+                assignment.waiting.append(item)
+            else:
+                self._start_task(item, assignment.prepared)
+
+    def _start_waiting(self, assignment: _Assignment) -> None:
+        assert assignment.prepared is not None  # it is what calls this
+        for item in assignment.waiting:
+            self._start_task(item, assignment.prepared)
+        assignment.waiting.clear()
+
+    def _start_task(self, item: _Item, prepared: "asyncio.Future[Any]") -> None:
+        item.task = self._loop.create_task(self._run(item, prepared))
+
+    async def _run(self, item: _Item, prepared: "asyncio.Future[Any]") -> None:
+        if item.handed_back:
+            return  # it is in the outbox already
+        item.started = True
+        try:
+            item.outcome = await self._func(item.record, prepared.result(), item)
+            self._emit(item)
         except asyncio.CancelledError as error:
             if not item.handed_back:
                 item.error = RuntimeError("the coroutine was cancelled, and not by the operator")
                 item.error.__cause__ = error
-        except Exception as error:  # noqa: BLE001 - it is raised again on Quix's thread, see _emit_each
+        except Exception as error:  # noqa: BLE001 - it is raised again on Quix's thread, see _account
             item.error = error
         self._outbox.append(item)
+
+    def _emit(self, item: _Item) -> None:
+        """Send the outcome downstream, unless the partition was given up. In a context of its own, on any thread."""
+        with self._lock:  # what is emitted is in the commit of who gives the partition up, or is not emitted
+            if not item.assignment.given_up:
+                set_message_context(item.context)
+                record = item.record
+                self._downstream(item.outcome, record.key, record.timestamp, record.headers)
+                item.emitted = True
 
 
 def apply_async(

@@ -65,14 +65,18 @@ class Enrich:
         gate = lane.gate
         if gate is None:
             return await lane.ask(task.data)
-        again = False
+        first: list[ProviderUnavailable] = []
+        try:
+            return await _ask(lane, gate, await gate.enter(again=False), task, turn)
+        except ProviderUnavailable as error:
+            first.append(error)
 
-        # Without arguments: stamina's hooks would log them.
+        # stamina's first attempt is the one that was made: to set stamina up costs more than all else that a task that
+        # succeeds at once needs of us. Without arguments, as its hooks would log them.
         async def attempt() -> Answer:
-            nonlocal again
-            leave = await gate.enter(again=again)
-            again = True
-            return await _ask(lane, gate, leave, task, turn)
+            if first:
+                raise first.pop()
+            return await _ask(lane, gate, await gate.enter(again=True), task, turn)
 
         return await self._retry(attempt)
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, takewhile
 
 
 class InFlight:
@@ -59,20 +60,20 @@ class InFlight:
             KeyError: the offset was never taken, or is finished already.
         """
         del self._unfinished[offset]
+        self._finished_below = max(self._finished_below, offset + 1)
 
     @property
     def committable(self) -> int | None:
         """The lowest unfinished offset, or the one after the last; None while nothing was taken."""
         if self._next < 0:
             return None
-        return next(self.unfinished(), self.finished_below)
+        return next(chain(self._unfinished, self._to_come), self._finished_below)
 
     @property
     def finished_below(self) -> int:
-        """The offset below which every record is finished but for `unfinished()`."""
-        return max(self._next, self._finished_below)
+        """The offset below which every record is finished but for `unfinished()`; above it none is."""
+        return max(self._finished_below, self.committable or 0)
 
     def unfinished(self) -> Iterator[int]:
-        """Return the unfinished offsets, taken or still to come from an earlier owner's, in rising order."""
-        yield from self._unfinished
-        yield from self._to_come
+        """Return those below `finished_below`, taken or still to come from an earlier owner's, in rising order."""
+        return takewhile(lambda offset: offset < self._finished_below, chain(self._unfinished, self._to_come))

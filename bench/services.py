@@ -1,0 +1,161 @@
+"""What the measured programs work with: Kafka, PostgreSQL and providers of this machine, and backlogs of tasks."""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import psycopg
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from sandbox.child import Child, free_port
+from sandbox.kafka import Kafka
+from sandbox.postgres import Postgres
+
+ROOT = Path(__file__).parents[1]
+LOGS = ROOT / ".sandbox" / "bench"
+
+PARTITIONS = 12
+"""Of a topic, unless a case says otherwise: what the service itself makes."""
+
+PATIENCE_SECONDS = 120.0
+"""After which what should happen counts as not happening."""
+
+DATABASE_PASSWORD = "bench"
+
+
+class Services:
+    """Started with the context, ended with it. Everything listens on 127.0.0.1 only."""
+
+    def __init__(self) -> None:
+        # PostgreSQL, which is not root, must reach its data: a checkout below /root is out of its reach.
+        self._folder = Path(tempfile.mkdtemp(prefix="integration-service-bench-", dir="/var/tmp"))
+        self._folder.chmod(0o755)
+        self.kafka = Kafka(self._folder, LOGS)
+        self.postgres = Postgres(self._folder, LOGS)
+        self._providers: dict[float, tuple[Child, str]] = {}
+        self._backlogs: dict[tuple[int, int], str] = {}
+        self._names = 0
+
+    def __enter__(self) -> "Services":
+        shutil.rmtree(LOGS, ignore_errors=True)
+        try:
+            self.kafka.start_soon()
+            self.postgres.start()
+            self.postgres.create_database("template_tasks")
+            self.postgres.apply_schema("template_tasks")
+            self.postgres.create_processor("bench", DATABASE_PASSWORD)
+            self.kafka.wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        self._admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for provider, _url in self._providers.values():
+            provider.stop()
+        self.postgres.stop()
+        self.kafka.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def new_name(self) -> str:
+        """Return a name that nothing has yet."""
+        self._names += 1
+        return f"bench-{self._names}"
+
+    def new_topic(self, partitions: int = PARTITIONS) -> str:
+        """Make a topic and return its name."""
+        name = self.new_name()
+        made = self._admin.create_topics([NewTopic(name, partitions)])
+        made[name].result(PATIENCE_SECONDS)
+        return name
+
+    def new_database(self) -> dict[str, str]:
+        """Make a database with the schema and return how a program reaches it."""
+        name = self.new_name()
+        self.postgres.create_database(name, template="template_tasks")
+        return {
+            "POSTGRES_HOST": self.postgres.host,
+            "POSTGRES_PORT": str(self.postgres.port),
+            "POSTGRES_USER": "bench",
+            "POSTGRES_PASSWORD": DATABASE_PASSWORD,
+            "POSTGRES_DB": name,
+        }
+
+    def forget(self, topic: str, database: str) -> None:
+        """Delete what a run has made, so that the next one finds the machine as it did."""
+        self._admin.delete_topics([topic])[topic].result(PATIENCE_SECONDS)
+        with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+            connection.execute("CHECKPOINT")
+
+    def provider(self, latency_ms: float) -> tuple[Child, str]:
+        """Return a provider with that latency, and where it listens."""
+        if latency_ms not in self._providers:
+            port = free_port()
+            command = [sys.executable, "-m", "bench.provider", "--port", str(port), "--latency-ms", str(latency_ms)]
+            child = Child(f"provider {latency_ms:g} ms", command, LOGS / "provider.log", folder=ROOT)
+            child.start()
+            url = f"http://127.0.0.1:{port}"
+            self._providers[latency_ms] = child, url
+            child.wait_until(lambda: answers(f"{url}/figures"))
+        return self._providers[latency_ms]
+
+    def backlog(self, tasks: int, partitions: int = PARTITIONS) -> str:
+        """Return a topic that holds so many phone tasks. Programs with groups of their own may share it."""
+        if (tasks, partitions) not in self._backlogs:
+            topic = self.new_topic(partitions)
+            producer = Producer(
+                {
+                    "bootstrap.servers": self.kafka.bootstrap_servers,
+                    "linger.ms": 20,
+                    "queue.buffering.max.messages": 2_000_000,
+                    "log_level": 0,
+                }
+            )
+            for number in range(tasks):
+                value = b'{"task_id":%d,"task_type":"phone","data":"8 916 8%06d"}' % (number, number % 1_000_000)
+                # Spread evenly, so that no partition is left alone at the end.
+                producer.produce(topic, value, key=b"%d" % number, partition=number % partitions)
+            unsent = producer.flush(PATIENCE_SECONDS)
+            assert not unsent, f"{unsent} tasks are not in Kafka"
+            self._backlogs[tasks, partitions] = topic
+        return self._backlogs[tasks, partitions]
+
+    def records(self, topic: str, partitions: int = PARTITIONS) -> int:
+        """Return how many records the topic holds."""
+        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+        return sum(found.result(PATIENCE_SECONDS).offset for found in self._admin.list_offsets(asked).values())
+
+    def results(self, topic: str, partitions: int = PARTITIONS) -> tuple[list[int], list[int]]:
+        """Return the task_id and the time in milliseconds of each of the topic's records."""
+        expected = self.records(topic, partitions)
+        consumer = Consumer(
+            {"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": "bench", "enable.auto.commit": False}
+        )
+        task_ids, times_ms = [], []
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        try:
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+            while len(task_ids) < expected and time.monotonic() < give_up_at:
+                for message in consumer.consume(10_000, 0.2):
+                    assert message.error() is None, message.error().str()
+                    task_ids.append(json.loads(message.value())["task_id"])
+                    times_ms.append(message.timestamp()[1])
+        finally:
+            consumer.close()
+        assert len(task_ids) == expected, f"{expected} results are there, {len(task_ids)} could be read"
+        return task_ids, times_ms
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET is answered with 200."""
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
