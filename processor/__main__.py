@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import warnings
+from functools import partial
 from typing import Any
 
 import stamina.instrumentation
@@ -41,8 +42,8 @@ from processor.ledger import FinishedRecords, Ledger
 from processor.pipeline import OutcomeSerializer, build_pipeline
 from processor.process import Process
 from processor.providers import without_keys
-from processor.providers.call import provider_transport
 from processor.providers.dadata import dadata
+from processor.providers.wire import Wire
 from processor.providers.yandexgpt import yandexgpt
 from processor.quota import Quota
 from processor.redrive_command import OneLineParser, add_command, redrive
@@ -55,8 +56,8 @@ from shared.settings import WrongSettings, read_settings
 
 logger = logging.getLogger("processor")
 
-POLL_SECONDS = 0.005
-"""How long the run loop waits for a record before it looks at finished work."""
+POLL_SECONDS = 0.1
+"""How long the run loop waits for a record before it looks whether offsets are to be committed or it is to stop."""
 
 STUCK_SECONDS = 120.0
 """After which a run loop that has not turned counts as stuck. A commit or a rebalance may take it some of that."""
@@ -112,9 +113,9 @@ def run(settings: ProcessorSettings) -> None:
     topics.ensure(settings.kafka_topics(), settings.kafka_topic_partitions)
 
     with event_loop() as loop:
-        transport = provider_transport(settings.dadata_concurrent_requests + settings.yandexgpt_concurrent_requests)
+        wire = Wire(settings.dadata_concurrent_requests + settings.yandexgpt_concurrent_requests)
         process = Process(
-            enrich=Enrich(lanes(settings, transport, gates), settings.provider_attempts),
+            enrich=Enrich(lanes(settings, wire, gates), settings.provider_attempts),
             store=Sink(ledger).write,
             find=Grouped(ledger.find),
             claim=Claims(Grouped(ledger.claim)),
@@ -159,7 +160,7 @@ def run(settings: ProcessorSettings) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one more must not end what is about to end well
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
         with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
-            asyncio.run_coroutine_threadsafe(_close(transport, ledger), loop).result(EXIT_SECONDS)
+            asyncio.run_coroutine_threadsafe(_close(wire, ledger), loop).result(EXIT_SECONDS)
 
 
 def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:
@@ -176,7 +177,7 @@ def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:
     }
 
 
-def lanes(settings: ProcessorSettings, transport: Any, gates: dict[str, Gate]) -> dict[TaskType, Lane]:
+def lanes(settings: ProcessorSettings, wire: Wire, gates: dict[str, Gate]) -> dict[TaskType, Lane]:
     """Return what each task type's tasks go through. A provider without keys refuses them; that is said once."""
     dadata_gate: Gate | None = gates["dadata"]
     yandexgpt_gate: Gate | None = gates["yandexgpt"]
@@ -185,7 +186,7 @@ def lanes(settings: ProcessorSettings, transport: Any, gates: dict[str, Gate]) -
             "url": settings.dadata_url,
             "api_key": settings.dadata_api_key,
             "secret_key": settings.dadata_secret_key,
-            "transport": transport,
+            "prepare": partial(wire.prepare, timeout_seconds=settings.provider_timeout_seconds),
         }
         phone, email = dadata("phone", **keys), dadata("email", **keys)
     else:
@@ -197,15 +198,15 @@ def lanes(settings: ProcessorSettings, transport: Any, gates: dict[str, Gate]) -
             api_key=settings.yandexgpt_api_key,
             folder_id=settings.yandexgpt_folder_id,
             model=settings.yandexgpt_model,
-            transport=transport,
+            prepare=partial(wire.prepare, timeout_seconds=settings.yandexgpt_timeout_seconds),
         )
     else:
         yandexgpt_gate = None
         gpt = _refusing("gpt", "YANDEXGPT_API_KEY and YANDEXGPT_FOLDER_ID")
     return {
-        "phone": Lane("dadata_phone", phone, dadata_gate, settings.provider_timeout_seconds),
-        "email": Lane("dadata_email", email, dadata_gate, settings.provider_timeout_seconds),
-        "gpt": Lane("yandexgpt", gpt, yandexgpt_gate, settings.yandexgpt_timeout_seconds),
+        "phone": Lane("dadata_phone", phone, dadata_gate),
+        "email": Lane("dadata_email", email, dadata_gate),
+        "gpt": Lane("yandexgpt", gpt, yandexgpt_gate),
     }
 
 
@@ -266,12 +267,12 @@ def event_loop() -> Any:
         loop.call_soon_threadsafe(loop.stop)
 
 
-async def _close(transport: Any, ledger: Ledger) -> None:
+async def _close(wire: Wire, ledger: Ledger) -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await transport.aclose()
+    await wire.close()
     await ledger.close()
 
 

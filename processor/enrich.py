@@ -1,4 +1,4 @@
-"""What a provider knows about a task: how often it is asked, and how long each time."""
+"""What a provider knows about a task: how often it is asked, and when."""
 
 import asyncio
 import random
@@ -29,7 +29,6 @@ class Lane:
     ask: Provider
     gate: Gate | None
     """None where the account has no keys: then nobody is asked."""
-    timeout_seconds: float
 
 
 class Enrich:
@@ -90,11 +89,7 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
     started_at = time.monotonic()
     error: BaseException | None = None
     try:
-        async with asyncio.timeout(lane.timeout_seconds):
-            return await lane.ask(task.data)
-    except TimeoutError:
-        error = ProviderUnavailable(f"no answer within {lane.timeout_seconds:g} seconds")
-        raise error from None
+        return await lane.ask(task.data)
     except BaseException as other:
         error = other
         raise

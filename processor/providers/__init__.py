@@ -16,7 +16,7 @@ Answer = dict[str, Any]
 """What the provider answered, as it goes into the row."""
 
 Provider = Callable[[str], Awaitable[Answer]]
-"""Asks a provider once. Raises a ProviderError; has no time limit of its own."""
+"""Asks a provider once, for a bounded time. Raises a ProviderError."""
 
 
 class ProviderError(Exception):

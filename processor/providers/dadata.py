@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from processor.providers import Answer, Provider, ProviderUnavailable
 from processor.providers.call import call
+from processor.providers.wire import Prepare
 
 
 def dadata(
@@ -16,7 +17,7 @@ def dadata(
     url: str,
     api_key: SecretStr,
     secret_key: SecretStr,
-    transport: httpx.AsyncBaseTransport,
+    prepare: Prepare,
 ) -> Provider:
     """Return a provider that cleans one phone or e-mail address a request; DaData bills by the record.
 
@@ -27,19 +28,19 @@ def dadata(
         url: base address, to which the path is appended.
         api_key: goes into `Authorization: Token ...`.
         secret_key: goes into `X-Secret`.
-        transport: what sends the requests.
+        prepare: makes what sends the requests.
     """
-    address = httpx.URL(f"{url.rstrip('/')}/api/v1/clean/{kind}")
     headers = {
         "Authorization": f"Token {api_key.get_secret_value()}",
         "X-Secret": secret_key.get_secret_value(),
         "Content-Type": "application/json",
         "Accept": "application/json",
     }
+    send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/api/v1/clean/{kind}", headers=headers))
 
     async def clean(data: str) -> Answer:
         body = json.dumps([data], ensure_ascii=False).encode()
-        match await call(transport, httpx.Request("POST", address, headers=headers, content=body)):
+        match await call(send, body):
             case [dict(answer)] if answer:
                 return answer
             case _:

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from processor.providers import Answer, Provider, ProviderUnavailable, TaskRejected
 from processor.providers.call import call
+from processor.providers.wire import Prepare
 
 TEMPERATURE = 0.3
 """YandexGPT's own default, said aloud."""
@@ -15,9 +16,7 @@ ANSWER_TOKENS_MAX = 2000
 """The longest answer that every generation of the model takes."""
 
 
-def yandexgpt(
-    *, url: str, api_key: SecretStr, folder_id: str, model: str, transport: httpx.AsyncBaseTransport
-) -> Provider:
+def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepare: Prepare) -> Provider:
     """Return a provider that answers a prompt with the object inside the answer's `result`.
 
     Only ALTERNATIVE_STATUS_FINAL is a whole answer; a truncated one is an answer too, marked by its own status.
@@ -27,15 +26,17 @@ def yandexgpt(
         api_key: of a service account; goes into `Authorization: Api-Key ...`.
         folder_id: the home folder of that service account.
         model: name and version, as in `yandexgpt-lite/latest`.
-        transport: what sends the requests.
+        prepare: makes what sends the requests.
     """
-    address = httpx.URL(f"{url.rstrip('/')}/foundationModels/v1/completion")
     headers = {
         "Authorization": f"Api-Key {api_key.get_secret_value()}",
         "Content-Type": "application/json",
         "Accept": "application/json",
         "x-data-logging-enabled": "false",  # Yandex keeps requests by default, and these hold personal data
     }
+    send = prepare(
+        httpx.Request("POST", f"{url.rstrip('/')}/foundationModels/v1/completion", headers=headers)
+    )
     model_uri = f"gpt://{folder_id}/{model}"
 
     async def complete(data: str) -> Answer:
@@ -52,7 +53,7 @@ def yandexgpt(
             },
             ensure_ascii=False,
         ).encode()
-        answer = await call(transport, httpx.Request("POST", address, headers=headers, content=body))
+        answer = await call(send, body)
         match answer:
             # The reference shows the object itself, what is really sent wraps it.
             case {"result": dict(result)}:

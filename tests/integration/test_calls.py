@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import threading
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
 
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
-from processor.providers.call import ANSWER_BYTES_MAX, provider_transport
 from processor.providers.dadata import dadata
+from processor.providers.wire import ANSWER_BYTES_MAX, Wire
 from processor.providers.yandexgpt import yandexgpt
 from sandbox.child import free_port
 from tests.conftest import PATIENCE_SECONDS, until
@@ -18,20 +19,23 @@ CANARY = "8 916 823 34 54 canary-7d1f"
 KEYS = ("key-3c9a", "secret-3c9a")
 
 
-def provider_of(kind, url, transport, key=KEYS[0]):
+def provider_of(kind, url, prepare, key=KEYS[0]):
     """Return the provider as the processor makes it."""
     if kind == "gpt":
         return yandexgpt(
-            url=url, api_key=SecretStr(key), folder_id="folder", model="yandexgpt-lite/latest", transport=transport
+            url=url, api_key=SecretStr(key), folder_id="folder", model="yandexgpt-lite/latest", prepare=prepare
         )
-    return dadata(kind, url=url, api_key=SecretStr(key), secret_key=SecretStr(KEYS[1]), transport=transport)
+    return dadata(kind, url=url, api_key=SecretStr(key), secret_key=SecretStr(KEYS[1]), prepare=prepare)
 
 
 @contextlib.asynccontextmanager
-async def opened(kind, url, connections_max=100, **options):
-    """Open a transport and the provider over it."""
-    async with provider_transport(connections_max) as transport:
-        yield provider_of(kind, url, transport, **options)
+async def opened(kind, url, connections_max=100, timeout_seconds=PATIENCE_SECONDS, **options):
+    """Open the connections and the provider over them."""
+    wire = Wire(connections_max)
+    try:
+        yield provider_of(kind, url, partial(wire.prepare, timeout_seconds=timeout_seconds), **options)
+    finally:
+        await wire.close()
 
 
 def ask(kind, url, data=CANARY, within_seconds=PATIENCE_SECONDS, **options):
@@ -190,12 +194,10 @@ def test_an_answer_that_does_not_end_is_left_when_the_time_is_over(simulators, k
     simulators.control(faults=[{"kind": fault, "times": 1}])
 
     async def main():
-        async with opened(kind, simulators.url, connections_max=1) as provider:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await provider(CANARY)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await provider(CANARY)  # its connection is free again
+        async with opened(kind, simulators.url, connections_max=1, timeout_seconds=1) as provider:
+            with pytest.raises(ProviderUnavailable, match="no answer within 1 seconds"):
+                await provider(CANARY)
+            await provider(CANARY)  # its place is free again
 
     asyncio.run(main())
 
@@ -304,11 +306,11 @@ def test_calls_at_once_open_no_more_connections_than_allowed(simulators, kind):
     assert simulators.requests()["most_in_flight"][kind] <= 5
 
 
-def test_a_call_that_is_cancelled_leaves_its_connection_to_the_next(simulators, kind):
+def test_a_call_that_is_cancelled_leaves_its_place_to_the_next_when_its_time_is_over(simulators, kind):
     simulators.control(faults=[{"kind": "hang", "times": 1}])
 
     async def main():
-        async with opened(kind, simulators.url, connections_max=1) as provider:
+        async with opened(kind, simulators.url, connections_max=1, timeout_seconds=3) as provider:
             hanging = asyncio.ensure_future(provider(CANARY))
             await asyncio.to_thread(until, lambda: simulators.calls(kind) == 1, "the request has arrived")
             hanging.cancel()
