@@ -4,7 +4,7 @@
 
 DADATA_CONCURRENT_REQUESTS workers keep as many calls in flight all the time; rows are written by group commit; results
 go out after their rows are committed, and no offset is committed past an unfinished record. So it is at least once and
-loses nothing. Beside the service it gives up
+loses nothing but what it logs. Beside the service it gives up
 
 - identity: there is no ledger, so a crash pays, writes and answers again what was in flight or not yet committed, with
   new ids; so does a rebalance that calls outlast; and there are no idempotency keys;
@@ -19,7 +19,7 @@ import logging
 import random
 import signal
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -28,16 +28,16 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from bench.rival import ATTEMPTS, NEW_ID, PHONE_PATH, TIMEOUT_SECONDS, WORTH_ANOTHER_TRY, Settings
+from bench.rival import ATTEMPTS, NEW_ID, PHONE_PATH, STATEMENT_SECONDS, TIMEOUT_SECONDS, WORTH_ANOTHER_TRY, Settings
 
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS_MAX = 1000
 COMMIT_SECONDS = 1.0
-DRAIN_SECONDS = 5.0
-"""How long a rebalance waits for what is in flight."""
+DRAIN_SECONDS = 5.0  # for which a rebalance waits for what is in flight
+LINGER_MS = 5  # librdkafka's default; meanwhile the next batch of rows gathers
 
-# The ids are drawn first: RETURNING alone does not say which of several rows an id belongs to.
+# The ids are drawn first: RETURNING alone does not promise to answer in the order of the rows.
 INSERT = f"""
 WITH rows AS (
     SELECT {NEW_ID} AS id, data, number FROM unnest($1::jsonb[]) WITH ORDINALITY AS t (data, number)
@@ -56,41 +56,19 @@ class Progress:
     """How far one partition may be committed. Invariant: every offset below `committable` is finished."""
 
     def __init__(self) -> None:
+        self.in_flight: deque[int] = deque()
         self.committable: int | None = None
-        self._taken: deque[int] = deque()
         self._finished: set[int] = set()
-
-    @property
-    def in_flight(self) -> bool:
-        return bool(self._taken)
-
-    def take(self, offset: int) -> None:
-        self._taken.append(offset)
 
     def finish(self, offset: int) -> None:
         self._finished.add(offset)
-        while self._taken and self._taken[0] in self._finished:
-            self._finished.remove(self._taken[0])
-            self.committable = self._taken.popleft() + 1
-
-
-class Taken(NamedTuple):
-    """A record on its way."""
-
-    record: ConsumerRecord
-    progress: Progress
-
-
-class Answered(NamedTuple):
-    """A record whose provider has answered; `answer` is JSON text."""
-
-    taken: Taken
-    task_id: int
-    answer: str
+        while self.in_flight and self.in_flight[0] in self._finished:
+            self._finished.remove(self.in_flight[0])
+            self.committable = self.in_flight.popleft() + 1
 
 
 class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Reader -> workers -> writer, and a committer beside them."""
+    """Reader -> workers -> writer, and a committer beside them. Their queues are ended by None."""
 
     def __init__(
         self,
@@ -100,25 +78,26 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         dadata: aiohttp.ClientSession,
         postgres: asyncpg.Connection,
     ) -> None:
-        self._concurrent_requests = settings.dadata_concurrent_requests
-        self._import_topic, self._result_topic = settings.kafka_import_topic, settings.kafka_result_topic
+        self._settings = settings
         self._consumer, self._producer, self._dadata, self._postgres = consumer, producer, dadata, postgres
-        self._taken: asyncio.Queue[Taken | None] = asyncio.Queue(self._concurrent_requests)
-        self._answered: asyncio.Queue[Answered | None] = asyncio.Queue(BATCH_ROWS_MAX)
+        self._taken: asyncio.Queue[tuple[ConsumerRecord, Progress] | None]
+        self._taken = asyncio.Queue(settings.dadata_concurrent_requests)
+        self._answered: asyncio.Queue[tuple[ConsumerRecord, Progress, int, str] | None]
+        self._answered = asyncio.Queue(BATCH_ROWS_MAX)
         self._progress: dict[TopicPartition, Progress] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Work until stopped, and then until nothing is in flight. Any error that is not one record's ends it."""
-        self._consumer.subscribe([self._import_topic], listener=self)
+        self._consumer.subscribe([self._settings.kafka_import_topic], listener=self)
         async with asyncio.TaskGroup() as group:
             committer = group.create_task(self._commit_now_and_then())
             group.create_task(self._write())
             async with asyncio.TaskGroup() as workers:
-                for _ in range(self._concurrent_requests):
+                for _ in range(self._settings.dadata_concurrent_requests):
                     workers.create_task(self._work())
                 await self._read(stopped)
-                for _ in range(self._concurrent_requests):
+                for _ in range(self._settings.dadata_concurrent_requests):
                     await self._taken.put(None)
             await self._answered.put(None)
             committer.cancel()
@@ -126,36 +105,39 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
 
     async def _read(self, stopped: asyncio.Event) -> None:
         while not stopped.is_set():
-            records = await self._consumer.getmany(timeout_ms=200, max_records=self._concurrent_requests)
-            for partition, several in records.items():
+            taken = await self._consumer.getmany(timeout_ms=200, max_records=self._settings.dadata_concurrent_requests)
+            for partition, records in taken.items():
                 progress = self._progress.setdefault(partition, Progress())
-                for record in several:
-                    progress.take(record.offset)
-                    await self._taken.put(Taken(record, progress))
+                progress.in_flight.extend(record.offset for record in records)
+                for record in records:
+                    await self._taken.put((record, progress))
 
     async def _work(self) -> None:
         while (taken := await self._taken.get()) is not None:
+            record, progress = taken
             try:
-                task_id, data = _decode(taken.record.value)
+                task_id, data = _decode(record.value)
                 answer = await self._call(data)
             except PassedOver as reason:
-                logger.warning("Passed over, partition %d offset %d: %s", *taken.record[1:3], reason)
-                taken.progress.finish(taken.record.offset)
+                logger.warning("Passed over, partition %d, offset %d: %s", record.partition, record.offset, reason)
+                progress.finish(record.offset)
             else:
-                await self._answered.put(Answered(taken, task_id, answer))
+                await self._answered.put((record, progress, task_id, answer))
 
     async def _call(self, data: str) -> str:
+        """Return DaData's answer as JSON text."""
         body = orjson.dumps([data])
-        for attempt in range(ATTEMPTS):
-            await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt) if attempt else 0)
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._dadata.post(PHONE_PATH, data=body) as response:
                     if response.status == 200:
-                        return _answer(await response.read())
+                        [answer] = orjson.loads(await response.read())
+                        return orjson.dumps(answer).decode()
                     if response.status not in WORTH_ANOTHER_TRY:
                         raise PassedOver(f"DaData answered {response.status}")
-            except (aiohttp.ClientError, TimeoutError):
-                continue
+            except (aiohttp.ClientError, TimeoutError, ValueError):  # no answer, or none that is JSON of one record
+                pass
+            await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
         raise PassedOver(f"no answer from DaData in {ATTEMPTS} attempts")
 
     async def _write(self) -> None:
@@ -163,23 +145,19 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         while (first := await self._answered.get()) is not None:
             batch = [first]
             while len(batch) < BATCH_ROWS_MAX and not self._answered.empty():
-                if (next_one := self._answered.get_nowait()) is None:
-                    self._answered.put_nowait(None)  # comes back as the first
+                if (another := self._answered.get_nowait()) is None:
+                    self._answered.put_nowait(None)  # for the outer loop
                     break
-                batch.append(next_one)
-            rows = await self._postgres.fetch(INSERT, [answered.answer for answered in batch])
-            sent = [
-                await self._producer.send(
-                    self._result_topic,
-                    orjson.dumps({"task_id": answered.task_id, "id": row[0]}),
-                    key=answered.taken.record.key,
-                    headers=list(answered.taken.record.headers),
-                )
-                for answered, row in zip(batch, rows, strict=True)
-            ]
-            for answered, acknowledged in zip(batch, sent, strict=True):
+                batch.append(another)
+            rows = await self._postgres.fetch(INSERT, [answer for _, _, _, answer in batch])
+            sent = []
+            for (record, _, task_id, _), row in zip(batch, rows, strict=True):
+                value = orjson.dumps({"task_id": task_id, "id": row["id"]})
+                topic, headers = self._settings.kafka_result_topic, list(record.headers)
+                sent.append(await self._producer.send(topic, value, key=record.key, headers=headers))
+            for (record, progress, _, _), acknowledged in zip(batch, sent, strict=True):
                 await acknowledged
-                answered.taken.progress.finish(answered.taken.record.offset)
+                progress.finish(record.offset)
 
     async def _commit_now_and_then(self) -> None:
         while True:
@@ -223,42 +201,28 @@ def _decode(value: bytes | None) -> tuple[int, str]:
     raise PassedOver("no phone task")
 
 
-def _answer(body: bytes) -> str:
-    try:
-        [answer] = orjson.loads(body)
-    except ValueError:
-        raise PassedOver("DaData's answer is not an array of one") from None
-    return orjson.dumps(answer).decode()
-
-
 async def main() -> None:
     """Run until SIGTERM."""
     settings = Settings()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    postgres = await asyncpg.connect(
-        host=settings.postgres_host,
-        port=settings.postgres_port,
-        user=settings.postgres_user,
-        password=settings.postgres_password.get_secret_value(),
-        database=settings.postgres_db,
-    )
+    postgres = await asyncpg.connect(**settings.postgres_connection(), command_timeout=STATEMENT_SECONDS)
+    kafka = settings.kafka_bootstrap_servers
     async with (
         aiohttp.ClientSession(
             settings.dadata_url,
             connector=aiohttp.TCPConnector(limit=settings.dadata_concurrent_requests),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=settings.dadata_headers(),
-            skip_auto_headers=["Accept-Encoding", "User-Agent"],
+            headers={**settings.dadata_headers(), "Accept-Encoding": "identity"},  # answers are small
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
         ) as dadata,
         AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+            bootstrap_servers=kafka,
             group_id=settings.kafka_consumer_group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         ) as consumer,
-        AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers, acks="all") as producer,
+        AIOKafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=LINGER_MS) as producer,
     ):
         await Enricher(settings, consumer, producer, dadata, postgres).run(stopped)
     await postgres.close()
