@@ -14,12 +14,13 @@ It is at least once: nothing is committed before its row and its result are ther
 """
 
 import logging
+import tempfile
 import warnings
 from typing import Any
 
 import httpx
 import psycopg
-import stamina
+import stamina.instrumentation
 from psycopg.types.json import Jsonb
 
 from bench.rival import ATTEMPTS, NEW_ID, PHONE_PATH, TIMEOUT_SECONDS, WORTH_ANOTHER_TRY, Settings
@@ -33,7 +34,13 @@ INSERT = f"INSERT INTO integration_service (id, data, task_type) VALUES ({NEW_ID
 
 def main() -> None:
     """Run until SIGTERM."""
-    settings = Settings()
+    stamina.instrumentation.set_on_retry_hooks([])  # they would log the tasks' data
+    with tempfile.TemporaryDirectory() as state_folder:  # Quix makes one, though nothing here has state
+        run(Settings(), state_folder)
+
+
+def run(settings: Settings, state_folder: str) -> None:
+    """Put the pipeline together and run it."""
     dadata = httpx.Client(
         base_url=settings.dadata_url, headers=settings.dadata_headers(), timeout=TIMEOUT_SECONDS, trust_env=False
     )
@@ -54,7 +61,7 @@ def main() -> None:
         return {"task_id": task["task_id"], "answer": answer}
 
     def insert(enriched: dict[str, Any]) -> dict[str, Any]:
-        [row_id] = postgres.execute(INSERT, [Jsonb(enriched["answer"])]).fetchone() or [None]
+        [(row_id,)] = postgres.execute(INSERT, [Jsonb(enriched["answer"])]).fetchall()
         return {"task_id": enriched["task_id"], "id": row_id}
 
     app = Application(
@@ -63,16 +70,17 @@ def main() -> None:
         auto_offset_reset="earliest",
         on_consumer_error=_pass_over,
         on_processing_error=_pass_over,
+        state_dir=state_folder,
     )
     tasks = app.topic(settings.kafka_import_topic, value_deserializer="json")
     results = app.topic(settings.kafka_result_topic, value_serializer="json")
 
     sdf = app.dataframe(tasks)
+    sdf = sdf.filter(lambda task: task["task_type"] == "phone")
     sdf = sdf.apply(call).apply(insert)
     sdf.to_topic(results)
 
-    with dadata, postgres:
-        app.run()
+    app.run()
 
 
 def _worth_another_try(error: Exception) -> bool:
