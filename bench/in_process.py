@@ -1,6 +1,6 @@
 """The processor with a provider in its own process that answers at once: what is left is the pipeline and PostgreSQL.
 
-    python -m bench.in_process      # the environment is the processor's own
+python -m bench.in_process      # the environment is the processor's own
 """
 
 from typing import Any
@@ -36,5 +36,5 @@ def at_once(*_: Any, **__: Any) -> Provider:
 
 
 if __name__ == "__main__":
-    processor.dadata = at_once  # type: ignore[assignment]
+    processor.dadata = at_once  # type: ignore[attr-defined]
     processor.main()

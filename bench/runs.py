@@ -90,7 +90,12 @@ def run(
         )
         for number in range(1, replicas + 1)
     ]
-    parts = {"program": children, "Kafka": [services.kafka], "PostgreSQL": [services.postgres], "provider": [provider]}
+    parts: dict[str, list[Child]] = {
+        "program": children,
+        "Kafka": [services.kafka],
+        "PostgreSQL": [services.postgres],
+        "provider": [provider],
+    }
     started_at = time.monotonic()
     try:
         for child in children:

@@ -138,7 +138,8 @@ class Services:
         consumer = Consumer(
             {"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": "bench", "enable.auto.commit": False}
         )
-        task_ids, times_ms = [], []
+        task_ids: list[int] = []
+        times_ms: list[int] = []
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         try:
             consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])

@@ -26,7 +26,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from confluent_kafka import KafkaException, TopicPartition
 from quixstreams import Application
@@ -52,6 +53,9 @@ LAST_COMMIT_SECONDS = 1.0
 PAUSED_POLL_SECONDS = 0.005
 """How long the run loop waits for Kafka while reading is paused: then only finished work can come."""
 
+ARRIVED_MAX = 100
+"""Messages that are taken from the consumer at once."""
+
 LOOP_SECONDS = 1.0
 """How long the run loop waits for the event loop to hand back what has not begun."""
 
@@ -59,8 +63,7 @@ Headers = list[tuple[str, bytes | None]] | None
 Prepared = TypeVar("Prepared")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record as it stands in Kafka: bytes, and the position (topic, partition, offset)."""
 
     topic: str
@@ -176,6 +179,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._lock = threading.Lock()
         self._loop_woken = False
         self._draining = False
+        self._arrived: deque[Any] = deque()
+        self._assigned = 0
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
@@ -191,7 +196,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
         self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
         self._subscribe_consumer, consumer.subscribe = consumer.subscribe, self._subscribe
-        self._poll_consumer, consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row), self._poll_row
+        self._poll_consumer, consumer.poll = consumer.poll, self._poll
+        consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
+        producer: Any = self._context.producer
+        self._poll_producer, producer.poll = producer.poll, self._serve_deliveries
         consumer.close = _unless_kafka_is_silent(consumer.close)
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
@@ -258,8 +266,21 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         elif self._paused and len(self._items) + self._commits.undelivered <= self._in_flight_max // 2:
             self._resume()
 
-    def _poll_row(self, timeout: float | None = None, **options: Any) -> Any:
-        return self._poll_consumer(timeout=PAUSED_POLL_SECONDS if self._paused else timeout, **options)
+    def _poll(self, timeout: float | None = None) -> Any:
+        """Return the next message. What has arrived is taken together, as each call lets another thread run."""
+        if self._arrived:
+            return self._arrived.popleft()
+        message = self._poll_consumer(PAUSED_POLL_SECONDS if self._paused else timeout)
+        if message is not None:
+            assigned = self._assigned
+            self._arrived.extend(self._context.consumer.consume(ARRIVED_MAX, 0))
+            if self._assigned != assigned:  # in between; the message's next owner reads it again, may it be this one
+                return None
+        return message
+
+    def _serve_deliveries(self, timeout: float = 0) -> None:
+        if not self._arrived:
+            self._poll_producer(timeout)
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
@@ -305,6 +326,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _give_up(self) -> None:
         """Let nothing more be emitted. What was emitted before is in the outbox when this returns."""
+        self._arrived.clear()
+        self._assigned += 1
         with self._lock:
             for assignment in self._assignments.values():
                 assignment.given_up = True
@@ -423,16 +446,15 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 record = item.record
                 preparing = self._prepare(record.topic, record.partition, record.offset)
                 assignment.prepared = asyncio.ensure_future(preparing, loop=self._loop)
-                assignment.prepared.add_done_callback(lambda _, prepared=assignment: self._start_waiting(prepared))
+                assignment.prepared.add_done_callback(partial(self._start_waiting, assignment))
             if assignment.waiting or not assignment.prepared.done():
                 assignment.waiting.append(item)
             else:
                 self._start_task(item, assignment.prepared)
 
-    def _start_waiting(self, assignment: _Assignment) -> None:
-        assert assignment.prepared is not None  # it is what calls this
+    def _start_waiting(self, assignment: _Assignment, prepared: "asyncio.Future[Any]") -> None:
         for item in assignment.waiting:
-            self._start_task(item, assignment.prepared)
+            self._start_task(item, prepared)
         assignment.waiting.clear()
 
     def _start_task(self, item: _Item, prepared: "asyncio.Future[Any]") -> None:

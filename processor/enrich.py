@@ -10,7 +10,7 @@ import stamina
 
 from processor.apply_async import Turn
 from processor.gate import Gate, Pass
-from processor.metrics import PROVIDER_SECONDS
+from processor.metrics import provider_seconds
 from processor.providers import Answer, Provider, ProviderUnavailable
 from shared.messages import Task, TaskType
 
@@ -98,7 +98,7 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
             turn.end()
         gate.leave(leave, error)
         outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
-        PROVIDER_SECONDS.labels(lane.name, outcome).observe(time.monotonic() - started_at)
+        provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
 
 
 def _back_off(error: Exception) -> bool | float:

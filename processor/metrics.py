@@ -1,5 +1,7 @@
 """What Prometheus can ask a processor."""
 
+from functools import cache
+
 from prometheus_client import Counter, Enum, Histogram
 
 TASKS = Counter(
@@ -8,6 +10,7 @@ TASKS = Counter(
     "or the dead letter's error_code.",
     ["task_type", "outcome"],
 )
+tasks = cache(TASKS.labels)  # for each task, and `labels` takes a lock and longer than the counting
 
 PROVIDER_SECONDS = Histogram(
     "integration_provider_request_seconds",
@@ -15,6 +18,7 @@ PROVIDER_SECONDS = Histogram(
     ["provider", "outcome"],
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120),
 )
+provider_seconds = cache(PROVIDER_SECONDS.labels)
 
 CIRCUIT = Enum(
     "integration_circuit",

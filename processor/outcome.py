@@ -1,6 +1,7 @@
 """What becomes of a record: a result, or a dead letter that is the record again, byte for byte, with the reason."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from processor.apply_async import Record
 from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode, Result
@@ -22,8 +23,7 @@ _WHY = (
 """The headers of a dead letter after those of its record, in this order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What is produced for a record: always with the record's own key."""
 
     value: bytes | None

@@ -1,16 +1,17 @@
 """One record from its bytes to its outcome: decode -> enrich -> PostgreSQL sink."""
 
 import asyncio
-import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Collection
+
+from pydantic_core import to_json
 
 from processor.apply_async import Record, Turn
 from processor.claims import KeyRefused
 from processor.identity import claim_of, first_position
 from processor.ledger import Claim, FinishedRecords, Position, Row, RowRefused
-from processor.metrics import TASKS
+from processor.metrics import tasks
 from processor.outcome import Outcome, dead_letter, result
 from processor.providers import Answer, ProviderError
 from shared.messages import ErrorCode, InvalidTask, Task, TaskType, decode_task
@@ -90,7 +91,7 @@ class Process:
                 self._count(task, "known")
             else:
                 answer = await self._enrich(task, turn)
-                row_id = await self._store(Row(position, json.dumps(answer), task.task_type))
+                row_id = await self._store(Row(position, to_json(answer).decode(), task.task_type))
                 self._count(task, "stored")
             outcome = result(record, task.task_id, row_id)
         except InvalidTask as error:
@@ -139,7 +140,7 @@ class Process:
         await asyncio.get_running_loop().create_future()
 
     def _count(self, task: Task | None, outcome: str) -> None:
-        TASKS.labels(task.task_type if task else "none", outcome).inc()
+        tasks(task.task_type if task else "none", outcome).inc()
 
 
 def _where(record: Record) -> str:

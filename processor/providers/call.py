@@ -1,10 +1,11 @@
 """One question to a provider: its answer as JSON, or what to do about the failure."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
+
+from pydantic_core import from_json
 
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
 from processor.providers.wire import Response, Send
@@ -24,8 +25,8 @@ async def call(send: Send, body: bytes) -> Any:
     if response.status_code != 200:
         _refuse(response)
     try:
-        return json.loads(response.content, parse_constant=_no_json)
-    except (ValueError, RecursionError):
+        return from_json(response.content, allow_inf_nan=False)
+    except ValueError:
         raise ProviderUnavailable("the answer is no JSON") from None
 
 
@@ -56,7 +57,3 @@ def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     if until.tzinfo is None:
         return None
     return max(0.0, (until - datetime.now(UTC)).total_seconds())
-
-
-def _no_json(constant: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")

@@ -1,10 +1,10 @@
 """DaData's standardization of phones and e-mail addresses: POST /api/v1/clean/phone and /api/v1/clean/email."""
 
-import json
 from typing import Literal
 
 import httpx
 from pydantic import SecretStr
+from pydantic_core import to_json
 
 from processor.providers import Answer, Provider, ProviderUnavailable
 from processor.providers.call import call
@@ -39,7 +39,7 @@ def dadata(
     send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/api/v1/clean/{kind}", headers=headers))
 
     async def clean(data: str) -> Answer:
-        body = json.dumps([data], ensure_ascii=False).encode()
+        body = to_json([data])
         match await call(send, body):
             case [dict(answer)] if answer:
                 return answer

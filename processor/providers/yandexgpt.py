@@ -1,9 +1,8 @@
 """YandexGPT's text generation: POST /foundationModels/v1/completion."""
 
-import json
-
 import httpx
 from pydantic import SecretStr
+from pydantic_core import to_json
 
 from processor.providers import Answer, Provider, ProviderUnavailable, TaskRejected
 from processor.providers.call import call
@@ -34,13 +33,11 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
         "Accept": "application/json",
         "x-data-logging-enabled": "false",  # Yandex keeps requests by default, and these hold personal data
     }
-    send = prepare(
-        httpx.Request("POST", f"{url.rstrip('/')}/foundationModels/v1/completion", headers=headers)
-    )
+    send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/foundationModels/v1/completion", headers=headers))
     model_uri = f"gpt://{folder_id}/{model}"
 
     async def complete(data: str) -> Answer:
-        body = json.dumps(
+        body = to_json(
             {
                 "modelUri": model_uri,
                 # maxTokens is an int64, which JSON carries as a string there.
@@ -50,9 +47,8 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
                     "maxTokens": str(ANSWER_TOKENS_MAX),
                 },
                 "messages": [{"role": "user", "text": data}],
-            },
-            ensure_ascii=False,
-        ).encode()
+            }
+        )
         answer = await call(send, body)
         match answer:
             # The reference shows the object itself, what is really sent wraps it.

@@ -35,6 +35,12 @@ class FakeConsumer:
     def subscribe(self, topics, **callbacks):
         self.callbacks = callbacks
 
+    def poll(self, timeout):
+        raise NotImplementedError
+
+    def consume(self, num_messages, timeout):
+        raise NotImplementedError
+
     def poll_row(self, timeout):
         raise self.polled
 
@@ -93,7 +99,7 @@ class Bench:
         self.now = 0.0
         context = SimpleNamespace(
             consumer=self.consumer,
-            producer=SimpleNamespace(flush=lambda timeout: self.undelivered),
+            producer=SimpleNamespace(flush=lambda timeout: self.undelivered, poll=None),
             dataframe_registry=DataFrameRegistry(),
             init_checkpoint=lambda: None,
         )

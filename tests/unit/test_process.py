@@ -104,7 +104,7 @@ def test_a_task_becomes_a_row_and_then_a_result_with_the_records_headers():
     assert outcome.value == b'{"task_id":7,"id":99}'
     assert outcome.headers == HEADERS
     assert row.position == Position("topic-id", 3, 42)
-    assert (row.data, row.task_type) == (f'{{"source": "{CANARY}"}}', "phone")
+    assert (row.data, row.task_type) == (f'{{"source":"{CANARY}"}}', "phone")
 
 
 def test_a_record_that_is_done_is_answered_with_its_id_and_nobody_is_asked_or_paid():
