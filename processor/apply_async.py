@@ -12,6 +12,8 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   of the finished ones. An outcome goes downstream on the event loop's thread, as soon as it is there: nothing wakes the
   run loop while it waits for a record, so it would look at finished work by a timer only. What is downstream must not
   care for the thread; Quix's stateless functions and its producer do not.
+* It counts what an outcome produces and what of that Kafka has acknowledged, by standing in front of `produce` of
+  Quix's producer: a record is finished when its outcome is delivered.
 * Quix stores an offset as soon as the record is taken and would commit it, by its clock, when partitions are revoked
   and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
   watermark itself and leaves Quix an empty checkpoint.
@@ -29,7 +31,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from quixstreams import Application
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
@@ -50,11 +52,21 @@ COMMIT_SECONDS = 1.0
 LAST_COMMIT_SECONDS = 1.0
 """How long it waits at least when partitions are revoked."""
 
+PAUSE_AFTER_SECONDS = 1.0
+"""How long reading stands still at the limit before it is paused in the consumer, which is polled again from then on.
+That throws away what was fetched, so it is nothing to do between two bursts."""
+
+FULL_LOOK_SECONDS = 0.001
+"""How long the run loop sleeps at the limit before it looks at finished work again."""
+
 PAUSED_POLL_SECONDS = 0.005
-"""How long the run loop waits for Kafka while reading is paused: then only finished work can come."""
+"""How long it waits for Kafka while reading is paused: then only finished work can come."""
 
 ARRIVED_MAX = 100
 """Messages that are taken from the consumer at once."""
+
+WAIT_SECONDS = 0.005
+"""Between two looks of a rebalance at what is finished."""
 
 LOOP_SECONDS = 1.0
 """How long the run loop waits for the event loop to hand back what has not begun."""
@@ -126,10 +138,14 @@ class _Item:
     context: MessageContext
     assignment: _Assignment
     elsewhere: bool
+    produced: int = 0
+    delivered: int = 0
     started: bool = False
     begun: bool = False
     handed_back: bool = False
     emitted: bool = False
+    """Whether its outcome has gone downstream. It is finished when what that produced is delivered too."""
+    awaits_delivery: bool = False
     outcome: Any = None
     error: Exception | None = None
     task: "asyncio.Task[None] | None" = None
@@ -142,6 +158,11 @@ class _Item:
 
     def end(self) -> None:
         self.begun = False
+
+    def on_delivery(self, error: KafkaError | None, _: Any) -> None:
+        if error is not None:
+            self.error = KafkaException(error)
+        self.operator.deliveries.append(self)
 
 
 class ApplyAsync(StreamFunction, Generic[Prepared]):
@@ -176,11 +197,14 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._items: dict[tuple[str, int, int], _Item] = {}
         self._inbox: deque[_Item] = deque()
         self._outbox: deque[_Item] = deque()
+        self.deliveries: deque[_Item] = deque()
         self._lock = threading.Lock()
+        self._emitting: _Item | None = None
         self._loop_woken = False
         self._draining = False
         self._arrived: deque[Any] = deque()
         self._assigned = 0
+        self._full_since: float | None = None
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
@@ -191,7 +215,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
         self._context = sdf.processing_context
         self._context.dataframe_registry.register_periodic_task(self.poll)
-        self._commits = Commits(self._context.consumer, self._context.producer)
+        self._commits = Commits(self._context.consumer)
         consumer: Any = self._context.consumer
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
         self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
@@ -200,18 +224,14 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
         producer: Any = self._context.producer
         self._poll_producer, producer.poll = producer.poll, self._serve_deliveries
+        self._produce_to_kafka, producer.produce = producer.produce, self._produce
         consumer.close = _unless_kafka_is_silent(consumer.close)
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
     @property
     def in_flight(self) -> int:
-        """Records that are taken and not finished. May be read from any thread."""
+        """Records that are taken and whose outcome Kafka has not acknowledged. May be read from any thread."""
         return len(self._items)
-
-    @property
-    def paused(self) -> bool:
-        """Whether reading stands still, because the limit is reached or the program stops."""
-        return bool(self._paused)
 
     def stop(self, then: Callable[[], None]) -> None:
         """Take no more records, finish those that have begun for at most `shutdown_seconds`, then call `then`.
@@ -253,7 +273,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def poll(self) -> None:
         """Take note of what is finished, commit, pause or resume reading. Quix calls it once a turn of its run loop."""
-        if self._outbox:
+        if self._outbox or self.deliveries:
             self._account()
         now = self.polled_at = time.monotonic()
         if now >= self._commit_at:
@@ -261,26 +281,49 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._commit()
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
-        elif len(self._items) + self._commits.undelivered >= self._in_flight_max:
-            self._pause()
-        elif self._paused and len(self._items) + self._commits.undelivered <= self._in_flight_max // 2:
+            return
+        if len(self._items) >= self._in_flight_max:
+            if self._full_since is None:
+                self._full_since = now
+            elif now - self._full_since >= PAUSE_AFTER_SECONDS:
+                self._pause()
+        elif not self._paused:
+            self._full_since = None
+        elif len(self._items) <= self._in_flight_max // 2:
+            self._full_since = None
             self._resume()
 
     def _poll(self, timeout: float | None = None) -> Any:
         """Return the next message. What has arrived is taken together, as each call lets another thread run."""
-        if self._arrived:
+        if self._arrived and self._reading:
             return self._arrived.popleft()
+        if self._full_since is not None and not self._paused:
+            time.sleep(FULL_LOOK_SECONDS)
+            return None
         message = self._poll_consumer(PAUSED_POLL_SECONDS if self._paused else timeout)
-        if message is not None:
-            assigned = self._assigned
-            self._arrived.extend(self._context.consumer.consume(ARRIVED_MAX, 0))
-            if self._assigned != assigned:  # in between; the message's next owner reads it again, may it be this one
-                return None
-        return message
+        if message is None:
+            return None
+        assigned = self._assigned
+        arrived = self._context.consumer.consume(ARRIVED_MAX, 0)
+        if self._assigned == assigned:  # else the message's next owner reads it again, may it be this one
+            self._arrived.append(message)
+        self._arrived.extend(arrived)
+        return self._arrived.popleft() if self._arrived and self._reading else None
+
+    @property
+    def _reading(self) -> bool:
+        return self._full_since is None and not self._paused
 
     def _serve_deliveries(self, timeout: float = 0) -> None:
-        if not self._arrived:
+        if not (self._arrived and self._reading):  # once for all that has arrived
             self._poll_producer(timeout)
+
+    def _produce(self, *arguments: Any, **options: Any) -> None:
+        item = self._emitting
+        if item is not None:
+            item.produced += 1
+            options["on_delivery"] = item.on_delivery
+        self._produce_to_kafka(*arguments, **options)
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
@@ -311,9 +354,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner."""
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
+        self._poll_producer(0)
         self._account()
         while self._waited_for() and time.monotonic() < give_up_at:
-            time.sleep(0.005)  # the run loop stands still meanwhile, and nothing else wakes this thread
+            self._poll_producer(WAIT_SECONDS)  # the run loop stands still meanwhile
             self._account()
         self._give_up()
         self._account()
@@ -350,24 +394,34 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _account(self) -> None:
         while self._outbox:
             item = self._outbox.popleft()
-            record = item.record
-            position = (record.topic, record.partition, record.offset)
-            if self._items.get(position) is item:
-                del self._items[position]
-            if not self._is_ours(item):
-                continue  # the partition's next owner emits it
-            if item.handed_back:
-                if not self._draining:  # it came back in the very moment in which its coroutine ended
-                    self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere))
-                continue
-            if item.error is not None:
-                raise item.error  # a coroutine that raises stops the application, with its offset uncommitted
-            if not item.emitted:  # its partition was gone for a moment, the one in which its coroutine ended
-                copy_context().run(self._emit, item)
-            if item.emitted:
-                item.assignment.progress.finish(record.offset)
+            if self._is_ours(item) and not (item.emitted or item.handed_back or item.error):
+                copy_context().run(self._emit, item)  # its partition was gone in the moment its coroutine ended
+            if item.emitted and item.delivered < item.produced:
+                item.awaits_delivery = True
             else:
-                item.assignment.progress.leave_in_hand(record.offset)
+                self._leave(item)
+        while self.deliveries:
+            item = self.deliveries.popleft()
+            item.delivered += 1
+            if item.awaits_delivery and item.delivered == item.produced:
+                self._leave(item)
+
+    def _leave(self, item: _Item) -> None:
+        record = item.record
+        position = (record.topic, record.partition, record.offset)
+        if self._items.get(position) is item:
+            del self._items[position]
+        if not self._is_ours(item):
+            return  # the partition's next owner emits it
+        if item.handed_back:
+            if not self._draining:  # it came back in the very moment in which its coroutine ended
+                self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere))
+        elif item.error is not None:
+            raise item.error  # a coroutine or a delivery that fails stops the application, with its offset uncommitted
+        elif item.emitted:
+            item.assignment.progress.finish(record.offset)
+        else:
+            item.assignment.progress.leave_in_hand(record.offset)
 
     def _commit(self, *seconds: float) -> bool:
         note = self._ownership.note() if self._ownership is not None else {}
@@ -478,11 +532,16 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _emit(self, item: _Item) -> None:
         """Send the outcome downstream, unless the partition was given up. In a context of its own, on any thread."""
         with self._lock:  # what is emitted is in the commit of who gives the partition up, or is not emitted
-            if not item.assignment.given_up:
-                set_message_context(item.context)
-                record = item.record
+            if item.assignment.given_up:
+                return
+            set_message_context(item.context)
+            record = item.record
+            self._emitting = item
+            try:
                 self._downstream(item.outcome, record.key, record.timestamp, record.headers)
-                item.emitted = True
+            finally:
+                self._emitting = None
+            item.emitted = True
 
 
 def apply_async(

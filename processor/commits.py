@@ -16,7 +16,7 @@ from processor.in_flight import InFlight
 logger = logging.getLogger(__name__)
 
 COMMIT_SECONDS_MAX = 0.5
-"""How long the run loop waits for Kafka at a commit: to acknowledge what was produced, and then the offsets."""
+"""How long the run loop waits for Kafka to take the offsets. Then it goes on, and looks again at the next commit."""
 
 ASK_SECONDS = 10.0
 """How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
@@ -56,21 +56,17 @@ class Progress:
 class Commits:
     """The offsets that this process commits, and what earlier owners of its partitions have left. On one thread."""
 
-    def __init__(self, consumer: Any, producer: Any) -> None:
+    def __init__(self, consumer: Any) -> None:
         """Note whom to ask.
 
         Args:
             consumer: has confluent_kafka's `commit`, `committed` and `assignment`.
-            producer: has its `flush`.
         """
         self._consumer = consumer
-        self._producer = producer
         self._writer = uuid.uuid4().hex[:12]
         self._with_metadata = True
         self._under_way: _Commit | None = None
         self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
-        self.undelivered = 0
-        """What was produced and not acknowledged, at the last commit."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
         """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own."""
@@ -87,10 +83,7 @@ class Commits:
         return Progress(partition, offset, in_flight, set(earlier.in_hand))
 
     def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
-        """Commit the low watermarks. Returns whether they are, within so many seconds; if not, the next call goes on.
-
-        First what was produced is delivered, then the offsets are committed of what it was produced from.
-        """
+        """Commit the low watermarks. Returns whether they are, within so many seconds; else the next call goes on."""
         give_up_at = time.monotonic() + seconds
         if self._under_way is not None and not self._is_committed(self._under_way, seconds):
             return False
@@ -100,10 +93,8 @@ class Commits:
             if (committable := each.in_flight.committable) is not None
             and (each.changed or committable != each.committed or note != each.note)
         ]
-        if moved or self.undelivered:
-            self.undelivered = self._producer.flush(max(0.0, give_up_at - time.monotonic()))
-        if self.undelivered or not moved:
-            return not self.undelivered
+        if not moved:
+            return True
         # The broker takes offsets of a partition from a member that does not own it (any more).
         mine = {(owned.topic, owned.partition) for owned in self._consumer.assignment()}
         moved = [(each, to) for each, to in moved if each.partition in mine]

@@ -31,15 +31,19 @@ class FakeConsumer:
         self.refused = None
         self.paused = set()  # as in librdkafka, beyond an assignment
         self.failing = False
+        self.arrived = []
+        self.before_consume = lambda: None
 
     def subscribe(self, topics, **callbacks):
         self.callbacks = callbacks
 
     def poll(self, timeout):
-        raise NotImplementedError
+        return self.arrived.pop(0) if self.arrived else None
 
     def consume(self, num_messages, timeout):
-        raise NotImplementedError
+        self.before_consume()
+        taken, self.arrived = self.arrived[:num_messages], self.arrived[num_messages:]
+        return taken
 
     def poll_row(self, timeout):
         raise self.polled
@@ -80,6 +84,25 @@ class FakeConsumer:
         self.paused -= {partition.partition for partition in partitions}
 
 
+class FakeProducer:
+    """Delivers what was produced when it is polled, unless Kafka is away."""
+
+    def __init__(self):
+        self.away = False
+        self.failing = None
+        self.delivered = set()
+        self.undelivered = []
+
+    def produce(self, value, on_delivery):
+        self.undelivered.append((value, on_delivery))
+
+    def poll(self, timeout=0):
+        while self.undelivered and not self.away:
+            value, on_delivery = self.undelivered.pop(0)
+            self.delivered.add(value)
+            on_delivery(self.failing, None)
+
+
 class Bench:
     """The operator with everything around it, turned by hand."""
 
@@ -87,19 +110,20 @@ class Bench:
         self.begins_late = begins_late  # and those of odd offsets not at all
         self.loop = asyncio.new_event_loop()
         self.consumer = FakeConsumer()
-        self.undelivered = 0
+        self.producer = FakeProducer()
         self.emitted = []
         self.called = []
         self.prepared = []
         self.waiting = {}
         self.owned = []
         self.begins = True
+        self.passed_over = False
         self.elsewhere = []
         self.own_note = {}
         self.now = 0.0
         context = SimpleNamespace(
             consumer=self.consumer,
-            producer=SimpleNamespace(flush=lambda timeout: self.undelivered, poll=None),
+            producer=self.producer,
             dataframe_registry=DataFrameRegistry(),
             init_checkpoint=lambda: None,
         )
@@ -157,8 +181,11 @@ class Bench:
                 del self.waiting[record.partition, record.offset]
 
     def emit(self, value, key, timestamp, headers):
+        if self.passed_over:
+            return
         context = message_context()
         self.emitted.append((context.partition, context.offset, value, key, timestamp, headers))
+        self.producer.produce(context.offset)
 
     def assign(self, *partitions):
         self.consumer.assign([TopicPartition("import", partition) for partition in partitions])
@@ -182,10 +209,17 @@ class Bench:
 
     def poll(self, seconds=0.0):
         self.now += seconds
+        self.producer.poll()
         if self.operator._stop is None:  # only then does it wait for the loop
             self.turn_periodic_tasks()
         else:
             self.beside_the_loop(self.turn_periodic_tasks)
+
+    def fill(self):
+        """Poll until reading is paused because the limit is reached."""
+        self.poll()
+        assert not self.consumer.paused
+        self.poll(seconds=module.PAUSE_AFTER_SECONDS)
 
     def revoke(self):
         """Take the partitions away, as Quix's consumer does."""
@@ -268,12 +302,44 @@ def test_no_offset_is_committed_before_what_came_of_it_is_delivered(bench):
     run = bench()
     run.take(5)
     run.finish(5)
-    run.undelivered = 1
+    run.producer.away = True
     run.poll(seconds=10)
+    assert run.emitted_offsets == [5]
     assert run.consumer.commits == []
 
-    run.undelivered = 0
+    run.producer.away = False
     run.poll(seconds=10)
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_delivery_that_fails_for_good_stops_the_application_with_its_offset_uncommitted(bench):
+    run = bench()
+    run.take(5)
+    run.producer.failing = KafkaError(KafkaError._FATAL)
+    run.finish(5)
+
+    with pytest.raises(KafkaException):
+        run.poll(seconds=10)
+
+    assert run.consumer.commits == []
+
+
+def test_an_outcome_goes_out_before_the_run_loop_turns(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+
+    assert run.emitted_offsets == [5]
+
+
+def test_what_is_not_for_downstream_is_finished_without_a_delivery(bench):
+    run = bench()
+    run.producer.away = True
+    run.passed_over = True
+    run.take(5)
+    run.finish(5)
+    run.poll(seconds=10)
+
     assert run.consumer.commits == [("import", 0, 6)]
 
 
@@ -319,9 +385,8 @@ def test_reading_pauses_at_the_limit_and_goes_on_at_half_of_it(bench):
     assert not run.consumer.paused
 
     run.take(3)
-    run.poll()
+    run.fill()
     assert run.consumer.paused
-    assert run.operator.paused
 
     run.finish(0)
     run.poll()
@@ -335,14 +400,14 @@ def test_reading_pauses_at_the_limit_and_goes_on_at_half_of_it(bench):
 
 def test_results_that_are_not_delivered_count_as_work(bench):
     run = bench(in_flight_max=2)
-    run.take(0)
-    run.finish(0)
-    run.undelivered = 5
-    run.poll(seconds=10)
+    run.producer.away = True
+    for offset in range(2):
+        run.take(offset)
+        run.finish(offset)
+    run.fill()
     assert run.consumer.paused
 
-    run.undelivered = 0
-    run.poll(seconds=10)
+    run.producer.away = False
     run.poll()
     assert not run.consumer.paused
 
@@ -350,7 +415,7 @@ def test_results_that_are_not_delivered_count_as_work(bench):
 def test_a_partition_that_was_paused_when_it_was_taken_away_is_read_from_when_it_comes_back(bench):
     run = bench(in_flight_max=1)
     run.take(0)
-    run.poll()
+    run.fill()
     assert run.consumer.paused == {0}
 
     run.assign()
@@ -361,7 +426,7 @@ def test_a_partition_that_was_paused_when_it_was_taken_away_is_read_from_when_it
 def test_what_is_paused_is_resumed_even_between_two_assignments(bench):
     run = bench(in_flight_max=1)
     run.take(0)
-    run.poll()
+    run.fill()
     run.consumer.partitions = []  # revoked
     run.finish(0)
     run.poll()
@@ -691,6 +756,43 @@ def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
         run.consumer.poll_row(timeout=1)
 
 
+def test_messages_are_handed_out_one_by_one_in_their_order(bench):
+    run = bench()
+    run.consumer.arrived = list(range(250))
+
+    assert [run.consumer.poll(timeout=1) for _ in range(251)] == [*range(250), None]
+
+
+def test_a_message_that_arrived_before_a_rebalance_is_left_to_the_partitions_next_owner(bench):
+    run = bench()
+    run.consumer.arrived = ["before 1", "before 2"]
+    assert run.consumer.poll(timeout=1) == "before 1"
+    run.assign(0)
+    run.consumer.arrived = ["before 3", "after"]
+    run.consumer.before_consume = lambda: run.assign(0)
+
+    assert run.consumer.poll(timeout=1) == "after"
+    assert run.consumer.poll(timeout=1) is None
+
+
+def test_no_message_is_handed_out_at_the_limit_and_none_is_lost(bench):
+    run = bench(in_flight_max=1)
+    run.consumer.arrived = ["first", "second", "third"]
+    assert run.consumer.poll(timeout=1) == "first"
+    run.take(0)
+    run.poll()
+    assert run.consumer.poll(timeout=1) is None
+    run.poll(seconds=module.PAUSE_AFTER_SECONDS)
+    assert run.consumer.paused
+    run.consumer.arrived = ["fourth"]
+    assert run.consumer.poll(timeout=1) is None
+    run.finish(0)
+    run.poll()
+    run.poll()
+
+    assert [run.consumer.poll(timeout=1) for _ in range(4)] == ["second", "third", "fourth", None]
+
+
 def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):
     run = bench()
     run.take(5)
@@ -708,10 +810,10 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
     """Any order of taking, finishing, polling, losing and revoking; what is not committed is delivered again."""
     bench = Bench(begins_late=data.draw(st.booleans()))
     try:
-        log_end, next_offset, committed, finished, lost = 12, 0, 0, set(), False
+        log_end, next_offset, committed, lost = 12, 0, 0, False
         for _ in range(data.draw(st.integers(1, 60))):
             can_finish = sorted(offset for _, offset in bench.waiting)
-            step = data.draw(st.sampled_from(["take", "finish", "poll", "revoke", "lose"]))
+            step = data.draw(st.sampled_from(["take", "finish", "poll", "revoke", "lose", "Kafka goes or comes"]))
             if step == "take" and next_offset < log_end:
                 bench.take(next_offset, turn_loop=data.draw(st.booleans()))
                 next_offset += 1
@@ -721,7 +823,10 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
             elif step == "poll":
                 bench.poll()
                 bench.operator._commit()
+            elif step == "Kafka goes or comes":
+                bench.producer.away = not bench.producer.away
             elif step in ("revoke", "lose"):
+                lost = lost or bool(bench.producer.away and bench.producer.undelivered)
                 if step == "revoke":
                     bench.revoke()
                 else:
@@ -730,11 +835,11 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
                 committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
                 bench.assign(0)
                 next_offset = committed
-            finished = set(bench.emitted_offsets)
             for _, _, offset in bench.consumer.commits:
-                assert set(range(offset)) <= finished, "committed past an unfinished record"
+                assert set(range(offset)) <= bench.producer.delivered, "committed past an unfinished record"
 
         committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
+        bench.producer.away = False
         for _ in range(3):
             bench.turn_loop()
             for partition, offset in sorted(bench.waiting):
