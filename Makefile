@@ -5,7 +5,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos up down dump check fix system
+.PHONY: help demo test chaos bench up down dump check fix system
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -20,6 +20,9 @@ test: $(VENV)/dev.txt system ## run the whole test-suite on real Kafka and Postg
 chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (any), with TASKS= (40000), and judge every promise
 	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
+
+bench: $(VENV)/dev.txt system ## measure the service beside what a user would pick instead (25 minutes)
+	@$(VENV)/bin/python -m bench
 
 up: $(VENV)/run.txt system ## start the same stack, leave it running, and print where it is
 	@$(VENV)/bin/python -m sandbox up

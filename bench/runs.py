@@ -1,18 +1,27 @@
-"""One run of one program over a backlog: how fast, and at what cost."""
+"""One run of one program: what it did in what time, and at what cost."""
 
+import contextlib
+import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.services import LOGS, PARTITIONS, PATIENCE_SECONDS, ROOT, Services
+import httpx
+
+from bench.services import LOGS, PARTITIONS, PATIENCE_SECONDS, ROOT, Services, answers
 from sandbox.child import Child, free_port
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.05
+
+OURS = "processor"
+IN_PROCESS = "bench.in_process"
 
 
 class Failed(Exception):
@@ -21,34 +30,23 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What came out of one run."""
+    """What came out of a backlog."""
 
     tasks_a_second: float
-    """From the first result to the last."""
+    """From the end of the burst that the run began with to the last result."""
     cpu_us_a_task: float
     """Of the program's replicas, user and system time."""
     cores: Mapping[str, float]
     """How many cores each part of the machine's load took meanwhile."""
-    provider_late_ms_p99: float
+    provider_late_ms: float
+    """By how much one answer in a hundred was later than its latency, through the provider's own fault."""
     start_seconds: float
     """From the program's start to its first result."""
 
 
-@dataclass(frozen=True)
-class Program:
-    """What is run, as `python -m module`, and with what settings beside those that every program gets."""
-
-    module: str
-    settings: Mapping[str, str]
-
-
-OURS = Program("processor", {"DADATA_REQUESTS_PER_SECOND": "0"})
-IN_PROCESS = Program("bench.in_process", {"DADATA_REQUESTS_PER_SECOND": "0"})
-
-
-def run(
+def drain(
     services: Services,
-    program: Program,
+    module: str,
     *,
     tasks: int,
     in_flight: int,
@@ -56,83 +54,161 @@ def run(
     partitions: int = PARTITIONS,
     replicas: int = 1,
     seconds_max: float = PATIENCE_SECONDS,
+    provider: tuple[Child, str] | None = None,
+    burst: int = 1,
+    **settings: str,
 ) -> Run:
-    """Start the program's replicas on a backlog and measure until it is done, or for so many seconds.
+    """Start the program's replicas on a backlog, and measure until it is done or for so many seconds.
+
+    Args:
+        services: Kafka, PostgreSQL and providers.
+        module: the program.
+        tasks: the backlog.
+        in_flight: requests that it may have at its provider at once.
+        latency_ms: the provider's, where `provider` is not given.
+        partitions: of the topics.
+        replicas: how many of the program.
+        seconds_max: after which it is stopped.
+        provider: another one than that of this latency.
+        burst: how many results come at once at the start, and say nothing of the rate.
+        settings: more of the program's environment.
 
     Raises:
         Failed: the program ended, or did a task twice or not at all.
     """
-    import_topic = services.backlog(tasks, partitions)
-    result_topic = services.new_topic()
-    database = services.new_database()
-    provider, url = services.provider(latency_ms)
-    environment = {
+    provider = provider or services.provider(latency_ms)
+    result_topic = services.new_topic(partitions)
+    environment = program_environment(
+        services, services.backlog(tasks, partitions), result_topic, provider[1], in_flight, **settings
+    )
+    started_at = time.monotonic()
+    with running(services, module, environment, replicas) as programs:
+        parts: dict[str, list[Child]] = {
+            "program": programs,
+            "Kafka": [services.kafka],
+            "PostgreSQL": [services.postgres],
+            "provider": [provider[0]],
+        }
+
+        def wait(records: int, seconds: float) -> int:
+            give_up_at = time.monotonic() + seconds
+            while (there := services.records(result_topic, partitions)) < records and time.monotonic() < give_up_at:
+                for program in programs:
+                    if not program.running:
+                        raise Failed(f"{program.name} has ended. {program.tail()}")
+                time.sleep(WATCH_SECONDS)
+            return there
+
+        first = wait(1, PATIENCE_SECONDS)
+        first_at, cpu = time.monotonic(), cpu_seconds(parts)
+        last = wait(tasks, seconds_max)
+        seconds, cpu_then = time.monotonic() - first_at, cpu_seconds(parts)
+        late_ms = httpx.get(f"{provider[1]}/figures", trust_env=False).json().get("late_ms_p99", 0.0)
+    task_ids, times_ms = services.results(result_topic, partitions)
+    if len(set(task_ids)) != len(task_ids) or (last == tasks and len(task_ids) != tasks):
+        raise Failed(f"{module}: {len(task_ids)} results of {tasks} tasks, {len(set(task_ids))} of them different")
+    services.forget(result_topic, environment["POSTGRES_DB"])
+    times_ms.sort()
+    spent = {part: cpu_then[part] - cpu[part] for part in parts}
+    return Run(
+        tasks_a_second=(len(times_ms) - burst) / max(1, times_ms[-1] - times_ms[burst - 1]) * 1000,
+        cpu_us_a_task=spent["program"] / max(1, last - first) * 1e6,
+        cores={part: used / seconds for part, used in spent.items()},
+        provider_late_ms=late_ms,
+        start_seconds=first_at - started_at,
+    )
+
+
+def program_environment(
+    services: Services, import_topic: str, result_topic: str, provider_url: str, in_flight: int, **settings: str
+) -> dict[str, str]:
+    """Return what a program finds in its environment, with a database of its own."""
+    return {
         "PATH": os.environ["PATH"],
         "KAFKA_BOOTSTRAP_SERVERS": services.kafka.bootstrap_servers,
         "KAFKA_IMPORT_TOPIC": import_topic,
         "KAFKA_RESULT_TOPIC": result_topic,
         "KAFKA_CONSUMER_GROUP": services.new_name(),
-        "DADATA_URL": url,
+        "DADATA_URL": provider_url,
         "DADATA_API_KEY": "key",
         "DADATA_SECRET_KEY": "secret",
         "DADATA_CONCURRENT_REQUESTS": str(in_flight),
-        "LOG_LEVEL": "WARNING",
-        **database,
-        **program.settings,
+        "DADATA_REQUESTS_PER_SECOND": "0",
+        "LOG_LEVEL": "ERROR",
+        **services.new_database(),
+        **settings,
     }
-    children = [
-        Child(
-            f"{program.module} {number}",
-            [sys.executable, "-m", program.module],
-            LOGS / f"{result_topic}-{number}.log",
-            environment={**environment, "PROCESSOR_HTTP_PORT": str(free_port())},
-            folder=ROOT,
+
+
+@contextlib.contextmanager
+def running(
+    services: Services, module: str, environment: Mapping[str, str], replicas: int = 1
+) -> Iterator[list[Child]]:
+    """Run replicas of a program for as long as the context lasts. A processor's or gateway's `url` is not awaited."""
+    name = services.new_name()
+    programs = []
+    for number in range(1, replicas + 1):
+        port = str(free_port())
+        programs.append(
+            Child(
+                f"{module} {number}",
+                [sys.executable, "-m", module],
+                LOGS / f"{module}-{name}-{number}.log",
+                environment={"PROCESSOR_HTTP_PORT": port, "GATEWAY_HOST": "127.0.0.1", **environment},
+                folder=ROOT,
+            )
         )
-        for number in range(1, replicas + 1)
-    ]
-    parts: dict[str, list[Child]] = {
-        "program": children,
-        "Kafka": [services.kafka],
-        "PostgreSQL": [services.postgres],
-        "provider": [provider],
-    }
-    started_at = time.monotonic()
     try:
-        for child in children:
-            child.start()
-        _wait_for(services, result_topic, replicas, children, PATIENCE_SECONDS)
-        first_at, first, cpu = time.monotonic(), services.records(result_topic), _cpu(parts)
-        _wait_for(services, result_topic, tasks, children, seconds_max)
-        last_at, last, cpu_then = time.monotonic(), services.records(result_topic), _cpu(parts)
+        for program in programs:
+            program.start()
+        yield programs
     finally:
-        for child in children:
-            child.stop()
-    task_ids, times_ms = services.results(result_topic)
-    if len(set(task_ids)) != len(task_ids) or (last == tasks and len(task_ids) != tasks):
-        raise Failed(f"{program.module}: {len(task_ids)} results of {tasks} tasks, {len(set(task_ids))} different ones")
-    services.forget(result_topic, database["POSTGRES_DB"])
-    times_ms.sort()
-    spent = {part: cpu_then[part] - cpu[part] for part in parts}
-    return Run(
-        tasks_a_second=(len(times_ms) - 1) / max(0.001, (times_ms[-1] - times_ms[0]) / 1000),
-        cpu_us_a_task=spent["program"] / max(1, last - first) * 1e6,
-        cores={part: seconds / (last_at - first_at) for part, seconds in spent.items()},
-        provider_late_ms_p99=0.0,
-        start_seconds=first_at - started_at,
+        for program in programs:
+            program.stop()
+
+
+@contextlib.contextmanager
+def gateway(services: Services, module: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Run a gateway for as long as the context lasts, and return its URL once it is ready."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running(services, module, {**environment, "GATEWAY_PORT": str(port)}) as [program]:
+        program.wait_until(lambda: answers(f"{url}/health/ready"))
+        yield url
+
+
+@contextlib.contextmanager
+def service(services: Services, module: str, *, latency_ms: float = 100, in_flight: int = 256) -> Iterator[str]:
+    """Run a gateway and a processor, and return the gateway's URL once a task went through both."""
+    _, provider_url = services.provider(latency_ms)
+    environment = program_environment(services, services.new_topic(), services.new_topic(), provider_url, in_flight)
+    with running(services, module, environment), gateway(services, "gateway", environment) as url:
+        call(url, callers=1, requests=1)
+        yield url
+
+
+def call(url: str, *, callers: int, **end: float) -> dict[str, Any]:
+    """Let callers send tasks by REST, for `seconds` or so many `requests`, and return what they report.
+
+    Raises:
+        Failed: a request did not get its own result.
+    """
+    options = [part for name, value in {"callers": callers, **end}.items() for part in (f"--{name}", str(value))]
+    called = subprocess.run(
+        [sys.executable, "-m", "bench.callers", "--url", f"{url}/tasks", *options],
+        check=False,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
     )
+    if called.returncode != 0:
+        raise Failed(f"the callers of {url} say: {called.stdout}")
+    report: dict[str, Any] = json.loads(called.stdout)
+    return report
 
 
-def _wait_for(services: Services, topic: str, records: int, children: list[Child], seconds: float) -> None:
-    give_up_at = time.monotonic() + seconds
-    while services.records(topic) < records and time.monotonic() < give_up_at:
-        for child in children:
-            if not child.running:
-                raise Failed(f"{child.name} has ended. {child.tail()}")
-        time.sleep(WATCH_SECONDS)
-
-
-def _cpu(parts: Mapping[str, list[Child]]) -> dict[str, float]:
-    """Return the seconds of CPU that each part and all that it started has used."""
+def cpu_seconds(parts: Mapping[str, Sequence[Child]]) -> dict[str, float]:
+    """Return the seconds of CPU that each part and all that it started has used, by the operating system's account."""
     stats: dict[int, list[str]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -142,9 +218,10 @@ def _cpu(parts: Mapping[str, list[Child]]) -> dict[str, float]:
     of_child = {child.pid: part for part, children in parts.items() for child in children}
     spent = dict.fromkeys(parts, 0.0)
     for pid, fields in stats.items():
-        while pid not in of_child and pid in stats:
-            pid = int(stats[pid][1])  # proc(5): the parent
-        if pid in of_child:
+        above = pid
+        while above not in of_child and above in stats:
+            above = int(stats[above][1])  # proc(5): the parent
+        if above in of_child:
             # The time of its own, and of its children that have ended.
-            spent[of_child[pid]] += sum(map(int, fields[11:15])) / TICKS_A_SECOND
+            spent[of_child[above]] += sum(map(int, fields[11:15])) / TICKS_A_SECOND
     return spent

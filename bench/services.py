@@ -12,6 +12,7 @@ import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from bench.rival import GRANT
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
@@ -37,7 +38,7 @@ class Services:
         self._folder.chmod(0o755)
         self.kafka = Kafka(self._folder, LOGS)
         self.postgres = Postgres(self._folder, LOGS)
-        self._providers: dict[float, tuple[Child, str]] = {}
+        self._providers: dict[str, tuple[Child, str]] = {}
         self._backlogs: dict[tuple[int, int], str] = {}
         self._names = 0
 
@@ -49,6 +50,7 @@ class Services:
             self.postgres.create_database("template_tasks")
             self.postgres.apply_schema("template_tasks")
             self.postgres.create_processor("bench", DATABASE_PASSWORD)
+            self.postgres.psql("template_tasks", "-q", "-c", GRANT.format("bench"))
             self.kafka.wait()
         except BaseException:
             self.__exit__()
@@ -95,16 +97,28 @@ class Services:
             connection.execute("CHECKPOINT")
 
     def provider(self, latency_ms: float) -> tuple[Child, str]:
-        """Return a provider with that latency, and where it listens."""
-        if latency_ms not in self._providers:
+        """Return a provider that costs little, with that latency, and where it listens."""
+        return self._provider("bench.provider", "/figures", "--latency-ms", str(latency_ms))
+
+    def strict_provider(self) -> tuple[Child, str]:
+        """Return the simulators of the tests, which have quotas, and where they listen."""
+        return self._provider("sandbox.simulators", "/health")
+
+    def _provider(self, module: str, path: str, *options: str) -> tuple[Child, str]:
+        name = " ".join([module, *options])
+        if name not in self._providers:
             port = free_port()
-            command = [sys.executable, "-m", "bench.provider", "--port", str(port), "--latency-ms", str(latency_ms)]
-            child = Child(f"provider {latency_ms:g} ms", command, LOGS / "provider.log", folder=ROOT)
-            child.start()
+            child = Child(
+                name,
+                [sys.executable, "-m", module, "--port", str(port), *options],
+                LOGS / f"{module}.log",
+                folder=ROOT,
+            )
             url = f"http://127.0.0.1:{port}"
-            self._providers[latency_ms] = child, url
-            child.wait_until(lambda: answers(f"{url}/figures"))
-        return self._providers[latency_ms]
+            self._providers[name] = child, url
+            child.start()
+            child.wait_until(lambda: answers(f"{url}{path}"))
+        return self._providers[name]
 
     def backlog(self, tasks: int, partitions: int = PARTITIONS) -> str:
         """Return a topic that holds so many phone tasks. Programs with groups of their own may share it."""

@@ -1,0 +1,87 @@
+"""`python -m bench`: measures, and prints one table, or JSON for machines."""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from bench.cases import CASES, Say, Scale
+from bench.figures import Figure, as_json, table
+from bench.runs import Failed
+from bench.services import Services
+from sandbox.child import NotReady
+
+TABLE_WIDTH = 200
+"""Characters, wherever it is printed: a table that is wrapped cannot be kept."""
+
+
+def main() -> None:
+    """Run the benchmark; exits with 1 where a program failed, not where a figure is not what was wanted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measures the service beside what a user would pick instead, on Kafka and PostgreSQL of its own. "
+        "Progress goes to stderr, the table to stdout. Nothing else should run on the machine meanwhile.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--rounds", type=int, default=3, help="of each case that has rounds (default: %(default)s)")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the tasks and seconds, for a quick look (default: 1)"
+    )
+    parser.add_argument(
+        "--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=f"some of {', '.join(CASES)}"
+    )
+    arguments = parser.parse_args()
+    errors = Console(stderr=True)
+    figures: list[Figure] = []
+    try:
+        with progress(errors) as say:
+            say("starting Kafka and PostgreSQL")
+            with Services() as services:
+                for name in arguments.cases:
+                    figures += CASES[name](services, Scale(arguments.rounds, arguments.scale), say)
+    except (Failed, NotReady) as error:
+        errors.print(f"bench: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if arguments.json:
+        print(json.dumps({"machine": machine(), "figures": as_json(figures)}, indent=1))
+    else:
+        Console(width=TABLE_WIDTH).print(table(figures))
+        print(machine())
+
+
+@contextlib.contextmanager
+def progress(errors: Console) -> Iterator[Say]:
+    """Show what is going on: a line that changes on a terminal, else a line for each step."""
+    started_at = time.monotonic()
+
+    def minutes() -> str:
+        seconds = int(time.monotonic() - started_at)
+        return f"{seconds // 60}:{seconds % 60:02}"
+
+    if not errors.is_terminal:
+        yield lambda text: errors.print(f"{minutes()} {text}", highlight=False)
+        return
+    with errors.status("") as status:
+        yield lambda text: status.update(f"{minutes()} {text}")
+
+
+def machine() -> str:
+    """Return what was measured on, and when."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    return (
+        f"{today}: {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; "
+        "Kafka, PostgreSQL, providers and callers on the same machine"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""What is measured: each case with its programs, which take turns in every round."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from bench import runs
+from bench.figures import Figure, compared, wanted
+from bench.runs import IN_PROCESS, OURS, Run, drain
+from bench.services import Services
+
+LIMIT_IN_FLIGHT = 256
+LATENCY_MS = 100
+LIMIT = LIMIT_IN_FLIGHT / (LATENCY_MS / 1000)
+"""Tasks a second that a provider of that latency allows with so many requests at once."""
+
+RIVALS = {
+    "plain Quix": "bench.plain_quix",
+    "FastStream": "bench.faststream_workers",
+    "hand-written": "bench.hand_written",
+}
+SLOW_RIVALS = ("plain Quix", "FastStream")
+"""Those that would take too long for the whole backlog: they are watched for a while."""
+
+Say = Callable[[str], None]
+"""Tells a person what is going on."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    rounds: int
+    share: float
+    """Of the tasks and the seconds of a whole measurement."""
+
+    def tasks(self, whole: int) -> int:
+        """Return how many tasks of so many."""
+        return max(100, int(whole * self.share))
+
+    def seconds(self, whole: float) -> float:
+        """Return how many seconds of so many."""
+        return max(2.0, whole * self.share)
+
+
+def side_by_side(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """One replica, 256 in flight at 100 ms, against what a user would pick instead."""
+    case = "256 in flight, 100 ms"
+    results: dict[str, list[Run]] = {}
+    for round_ in range(1, scale.rounds + 1):
+        for name, module in {**RIVALS, "this service": OURS}.items():
+            say(f"{case}: {name}, round {round_} of {scale.rounds}")
+            seconds_max = scale.seconds(20) if name in SLOW_RIVALS else 600
+            measured = drain(
+                services, module, tasks=scale.tasks(120_000), in_flight=LIMIT_IN_FLIGHT, seconds_max=seconds_max
+            )
+            results.setdefault(name, []).append(measured)
+    figures = []
+    for name, measured_runs in results.items():
+        rate = Figure(case, name, "tasks/s", [run.tasks_a_second for run in measured_runs])
+        at_least = 0.9 if name == "this service" else None
+        figures.append(compared(rate, LIMIT, f"of the limit, {LIMIT:,.0f}", at_least=at_least))
+    costs = {
+        name: Figure(case, name, "us of CPU a task", [run.cpu_us_a_task for run in measured_runs])
+        for name, measured_runs in results.items()
+    }
+    by_hand = costs["hand-written"].median
+    for name, cost in costs.items():
+        figure = compared(cost, by_hand, "of hand-written")
+        figures.append(wanted(figure, at_most=2 * by_hand) if name == "this service" else figure)
+    ours = results["this service"]
+    for part in ("Kafka", "PostgreSQL", "provider", "program"):
+        figures.append(Figure(case, "this service", f"cores: {part}", [run.cores[part] for run in ours]))
+    late = Figure(case, "provider", "ms late, p99", [run.provider_late_ms for run in ours])
+    return [*figures, wanted(late, at_most=LATENCY_MS / 10)]
+
+
+def pipeline_alone(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """One replica, a provider in its own process that answers at once."""
+    case = "provider in process, 0 ms"
+    measured = []
+    for round_ in range(1, scale.rounds + 1):
+        say(f"{case}, round {round_} of {scale.rounds}")
+        measured.append(drain(services, IN_PROCESS, tasks=scale.tasks(300_000), in_flight=5000))
+    return [
+        wanted(Figure(case, "this service", "tasks/s", [run.tasks_a_second for run in measured]), at_least=20_000),
+        Figure(case, "this service", "us of CPU a task", [run.cpu_us_a_task for run in measured]),
+    ]
+
+
+def quota(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """A quota of 20 requests a second, which a strict provider checks over every second."""
+    figures = []
+    for replicas in (1, 2, 4):
+        case = "quota of 20/s"
+        say(f"{case}: {replicas} replicas")
+        provider = services.strict_provider()
+        url = provider[1]
+        httpx.delete(f"{url}/_requests", trust_env=False).raise_for_status()
+        httpx.put(
+            f"{url}/_control", json={"dadata_requests_per_second": 20, "latency_ms": LATENCY_MS}, trust_env=False
+        ).raise_for_status()
+        run = drain(
+            services,
+            OURS,
+            tasks=scale.tasks(600),
+            in_flight=64,
+            replicas=replicas,
+            provider=provider,
+            burst=20,
+            DADATA_REQUESTS_PER_SECOND="20",
+        )
+        asked = httpx.get(f"{url}/_requests", trust_env=False).json()
+        program = f"{replicas} replicas" if replicas > 1 else "1 replica"
+        figures.append(wanted(Figure(case, program, "tasks/s", [run.tasks_a_second]), at_least=19.6))
+        refused = float(asked["providers"]["phone"].get("429", 0))
+        figures.append(wanted(Figure(case, program, "answers 429", [refused]), at_most=0))
+    return figures
+
+
+def replicas(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """Two replicas against one, each with 64 requests in flight."""
+    case = "64 in flight each, 100 ms"
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for round_ in range(1, scale.rounds + 1):
+        for count, values in rates.items():
+            say(f"{case}: {count} replicas, round {round_} of {scale.rounds}")
+            run = drain(services, OURS, tasks=scale.tasks(20_000), in_flight=64, replicas=count)
+            values.append(run.tasks_a_second)
+    one, two = (Figure(case, f"{count} replicas", "tasks/s", values) for count, values in rates.items())
+    return [one, compared(two, one.median, "of one replica", at_least=1.9)]
+
+
+def rest(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """What a REST call takes beside its provider of 100 ms."""
+    figures = []
+    for callers, p50, p99 in ((1, 8, 20), (16, 10, 40)):
+        case = f"REST over 100 ms, {callers} caller{'s' * (callers > 1)}"
+        reports = []
+        with runs.service(services, OURS) as url:
+            runs.call(url, callers=callers, seconds=2)
+            for round_ in range(1, scale.rounds + 1):
+                say(f"{case}, round {round_} of {scale.rounds}")
+                reports.append(runs.call(url, callers=callers, seconds=scale.seconds(20)))
+        for name, at_most in (("p50", p50), ("p99", p99)):
+            over = [report[f"{name}_ms"] - LATENCY_MS for report in reports]
+            figures.append(wanted(Figure(case, "this service", f"ms over, {name}", over), at_most=at_most))
+    return figures
+
+
+def rest_sustained(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """Requests a second of one gateway, against the same route without Kafka."""
+    case = "REST, 64 callers, 0 ms"
+    alone: list[float] = []
+    whole: list[float] = []
+    environment = {"PATH": "", "KAFKA_IMPORT_TOPIC": "tasks", "KAFKA_RESULT_TOPIC": "results", "LOG_LEVEL": "ERROR"}
+    with (
+        runs.gateway(services, "bench.gateway_alone", environment) as alone_url,
+        runs.service(services, IN_PROCESS, in_flight=5000) as url,
+    ):
+        for round_ in range(1, scale.rounds + 1):
+            say(f"{case}, round {round_} of {scale.rounds}")
+            for target, values in ((alone_url, alone), (url, whole)):
+                values.append(runs.call(target, callers=64, seconds=scale.seconds(10))["requests_per_second"])
+    limit = Figure(case, "gateway without Kafka", "requests/s", alone)
+    sustained = Figure(case, "this service", "requests/s", whole)
+    return [limit, compared(sustained, limit.median, "of without Kafka", at_least=0.6)]
+
+
+def growth(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """Whether a task costs the same however many there are, in the backlog, on partitions, in flight."""
+    figures = []
+    for what, values in {
+        "backlog": [scale.tasks(number) for number in (1_000, 10_000, 100_000, 1_000_000)],
+        "partitions": [1, 12, 48],
+        "in flight": [10, 256, 1000, 5000],
+    }.items():
+        for value in values:
+            case = f"growth: {what}"
+            say(f"{case} of {value:,}")
+            if what == "backlog":
+                measured = drain(services, IN_PROCESS, tasks=value, in_flight=5000, seconds_max=600)
+            elif what == "partitions":
+                measured = drain(services, OURS, tasks=scale.tasks(30_000), in_flight=256, partitions=value)
+            else:
+                tasks = scale.tasks(min(1000 * value // 10, 100_000))
+                measured = drain(services, OURS, tasks=tasks, in_flight=value, IN_FLIGHT_MAX="5000")
+            figures.append(Figure(case, f"{value:,}", "us of CPU a task", [measured.cpu_us_a_task]))
+            figures.append(Figure(case, f"{value:,}", "tasks/s", [measured.tasks_a_second]))
+    return figures
+
+
+def idle(services: Services, scale: Scale, say: Say) -> list[Figure]:
+    """What a processor takes while there is nothing to do, and how long it takes to the first result."""
+    starts, cores = [], []
+    for round_ in range(1, scale.rounds + 1):
+        say(f"idle, round {round_} of {scale.rounds}")
+        starts.append(drain(services, OURS, tasks=1, in_flight=64).start_seconds)
+        environment = runs.program_environment(
+            services, services.new_topic(), services.new_topic(), services.provider(LATENCY_MS)[1], 64
+        )
+        with runs.running(services, OURS, environment) as programs:
+            time.sleep(3)  # starting is not idling
+            before, seconds = runs.cpu_seconds({"program": programs}), scale.seconds(20)
+            time.sleep(seconds)
+            cores.append((runs.cpu_seconds({"program": programs})["program"] - before["program"]) / seconds)
+    return [
+        wanted(Figure("start to first result, 100 ms", "this service", "seconds", starts), at_most=3),
+        wanted(Figure("idle", "this service", "cores", cores), at_most=0.02),
+    ]
+
+
+CASES = {
+    "side-by-side": side_by_side,
+    "pipeline": pipeline_alone,
+    "quota": quota,
+    "replicas": replicas,
+    "rest": rest,
+    "rest-sustained": rest_sustained,
+    "growth": growth,
+    "idle": idle,
+}

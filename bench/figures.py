@@ -1,0 +1,85 @@
+"""What was measured: one figure for each thing of each program, with all its rounds, as a table or as JSON."""
+
+import statistics
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing that was measured, in every round."""
+
+    case: str
+    program: str
+    unit: str
+    values: list[float]
+    share: float | None = None
+    """The median beside what it is compared with, which is `of`."""
+    of: str = ""
+    wanted: str = ""
+    reached: bool | None = None
+    """Whether the median is what was wanted; None where nothing is."""
+
+    @property
+    def median(self) -> float:
+        """The middle one, which a single disturbed round does not move."""
+        return statistics.median(self.values)
+
+
+def compared(figure: Figure, with_: float, of: str, *, at_least: float | None = None) -> Figure:
+    """Return the figure with its share of something, of which it is to be at least so much."""
+    share = figure.median / with_
+    return Figure(
+        figure.case,
+        figure.program,
+        figure.unit,
+        figure.values,
+        share,
+        of,
+        "" if at_least is None else f"at least {at_least:g}",
+        None if at_least is None else share >= at_least,
+    )
+
+
+def wanted(figure: Figure, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
+    """Return the figure with what is wanted of it."""
+    if at_least is not None:
+        text, reached = f"at least {at_least:,g}", figure.median >= at_least
+    else:
+        assert at_most is not None
+        text, reached = f"at most {at_most:,g}", figure.median <= at_most
+    return Figure(figure.case, figure.program, figure.unit, figure.values, figure.share, figure.of, text, reached)
+
+
+def table(figures: list[Figure]) -> Table:
+    """Return what a person reads: Markdown, so that it can be kept as it is."""
+    drawn = Table(box=box.MARKDOWN)
+    for column in ("case", "program", "unit"):
+        drawn.add_column(column, no_wrap=True)
+    for column in ("median", "lowest to highest", "share", "wanted"):
+        drawn.add_column(column, justify="right", no_wrap=True)
+    drawn.add_column("reached", no_wrap=True)
+    for figure in figures:
+        drawn.add_row(
+            figure.case,
+            figure.program,
+            figure.unit,
+            _number(figure.median),
+            "" if len(figure.values) == 1 else f"{_number(min(figure.values))} to {_number(max(figure.values))}",
+            "" if figure.share is None else f"{figure.share:.2f} {figure.of}",
+            figure.wanted,
+            {True: "yes", False: "**no**", None: ""}[figure.reached],
+        )
+    return drawn
+
+
+def as_json(figures: list[Figure]) -> list[dict[str, Any]]:
+    """Return what a machine reads."""
+    return [{**asdict(figure), "median": figure.median} for figure in figures]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
