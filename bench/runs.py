@@ -55,6 +55,7 @@ def drain(
     replicas: int = 1,
     seconds_max: float = PATIENCE_SECONDS,
     provider: tuple[Child, str] | None = None,
+    together: bool = False,
     burst: int = 1,
     **settings: str,
 ) -> Run:
@@ -70,6 +71,7 @@ def drain(
         replicas: how many of the program.
         seconds_max: after which it is stopped.
         provider: another one than that of this latency.
+        together: whether the replicas are to have found together before the tasks are sent.
         burst: how many results come at once at the start, and say nothing of the rate.
         settings: more of the program's environment.
 
@@ -77,10 +79,9 @@ def drain(
         Failed: the program ended, or did a task twice or not at all.
     """
     provider = provider or services.provider(latency_ms)
+    import_topic = services.new_topic(partitions) if together else services.backlog(tasks, partitions)
     result_topic = services.new_topic(partitions)
-    environment = program_environment(
-        services, services.backlog(tasks, partitions), result_topic, provider[1], in_flight, **settings
-    )
+    environment = program_environment(services, import_topic, result_topic, provider[1], in_flight, **settings)
     started_at = time.monotonic()
     with running(services, module, environment, replicas) as programs:
         parts: dict[str, list[Child]] = {
@@ -99,6 +100,10 @@ def drain(
                 time.sleep(WATCH_SECONDS)
             return there
 
+        if together:
+            for program in programs:
+                program.wait_until(lambda: services.has_joined(environment["KAFKA_CONSUMER_GROUP"], replicas))
+            services.send(import_topic, tasks, partitions)
         first = wait(1, PATIENCE_SECONDS)
         first_at, cpu = time.monotonic(), cpu_seconds(parts)
         last = wait(tasks, seconds_max)

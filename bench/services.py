@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.rival import GRANT
@@ -73,7 +73,9 @@ class Services:
     def new_topic(self, partitions: int = PARTITIONS) -> str:
         """Make a topic and return its name."""
         name = self.new_name()
-        made = self._admin.create_topics([NewTopic(name, partitions)])
+        # The broker's time: a program may keep a record's own.
+        new = NewTopic(name, partitions, config={"message.timestamp.type": "LogAppendTime"})
+        made = self._admin.create_topics([new])
         made[name].result(PATIENCE_SECONDS)
         return name
 
@@ -123,28 +125,40 @@ class Services:
     def backlog(self, tasks: int, partitions: int = PARTITIONS) -> str:
         """Return a topic that holds so many phone tasks. Programs with groups of their own may share it."""
         if (tasks, partitions) not in self._backlogs:
-            topic = self.new_topic(partitions)
-            producer = Producer(
-                {
-                    "bootstrap.servers": self.kafka.bootstrap_servers,
-                    "linger.ms": 20,
-                    "queue.buffering.max.messages": 2_000_000,
-                    "log_level": 0,
-                }
-            )
-            for number in range(tasks):
-                value = b'{"task_id":%d,"task_type":"phone","data":"8 916 8%06d"}' % (number, number % 1_000_000)
-                # Spread evenly, so that no partition is left alone at the end.
-                producer.produce(topic, value, key=b"%d" % number, partition=number % partitions)
-            unsent = producer.flush(PATIENCE_SECONDS)
-            assert not unsent, f"{unsent} tasks are not in Kafka"
-            self._backlogs[tasks, partitions] = topic
+            self._backlogs[tasks, partitions] = topic = self.new_topic(partitions)
+            self.send(topic, tasks, partitions)
         return self._backlogs[tasks, partitions]
+
+    def send(self, topic: str, tasks: int, partitions: int = PARTITIONS) -> None:
+        """Send so many phone tasks."""
+        options = {"linger.ms": 20, "queue.buffering.max.messages": 2_000_000, "log_level": 0}
+        producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, **options})
+        for number in range(tasks):
+            value = b'{"task_id":%d,"task_type":"phone","data":"8 916 8%06d"}' % (number, number % 1_000_000)
+            # Spread evenly, so that no partition is left alone at the end.
+            producer.produce(topic, value, key=b"%d" % number, partition=number % partitions)
+        unsent = producer.flush(PATIENCE_SECONDS)
+        assert not unsent, f"{unsent} tasks are not in Kafka"
+
+    def has_joined(self, group: str, members: int) -> bool:
+        """Tell whether so many members share the group's partitions."""
+        try:
+            described = self._admin.describe_consumer_groups([group])[group].result(PATIENCE_SECONDS)
+        except KafkaException:  # there may be no coordinator yet; who waits has a limit
+            return False
+        return described.state == ConsumerGroupState.STABLE and len(described.members) == members
 
     def records(self, topic: str, partitions: int = PARTITIONS) -> int:
         """Return how many records the topic holds."""
         asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-        return sum(found.result(PATIENCE_SECONDS).offset for found in self._admin.list_offsets(asked).values())
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return sum(found.result(PATIENCE_SECONDS).offset for found in self._admin.list_offsets(asked).values())
+            except KafkaException:  # a topic that was made this moment may have no leader yet
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.05)
 
     def results(self, topic: str, partitions: int = PARTITIONS) -> tuple[list[int], list[int]]:
         """Return the task_id and the time in milliseconds of each of the topic's records."""
