@@ -45,6 +45,20 @@ def main() -> None:
     except WrongSettings as error:
         sys.exit(_wrong(str(error)))
     configure_logs(settings.log_level, settings.log_format)
+    kafka = Kafka(
+        settings.kafka_connection(),
+        import_topic=settings.kafka_import_topic,
+        dead_letter_topic=settings.kafka_dead_letter_topic,
+        topics=settings.kafka_topics(),
+        partitions=settings.kafka_topic_partitions,
+        remembered_seconds=REMEMBERED_SECONDS,
+        remembered_max=REMEMBERED_MAX,
+    )
+    serve(settings, kafka)
+
+
+def serve(settings: GatewaySettings, kafka: Kafka) -> None:
+    """Serve until SIGTERM; exits with 2 where the address cannot be listened at."""
     try:
         listener = socket.create_server(
             (settings.gateway_host, settings.gateway_port),
@@ -56,15 +70,6 @@ def main() -> None:
         sys.exit(_wrong(f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}"))
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
-    kafka = Kafka(
-        settings.kafka_connection(),
-        import_topic=settings.kafka_import_topic,
-        dead_letter_topic=settings.kafka_dead_letter_topic,
-        topics=settings.kafka_topics(),
-        partitions=settings.kafka_topic_partitions,
-        remembered_seconds=REMEMBERED_SECONDS,
-        remembered_max=REMEMBERED_MAX,
-    )
     app = create_app(settings, kafka)
     server = Server(
         uvicorn.Config(

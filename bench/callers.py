@@ -1,0 +1,190 @@
+"""`python -m bench.callers`: callers of the REST interface, each with one request at a time, that cost little CPU."""
+
+import argparse
+import asyncio
+import itertools
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+import httptools
+import orjson
+import uvloop
+
+PATIENCE_SECONDS = 70.0
+"""How long nobody may get an answer until the rest is given up: longer than the gateway lets a request wait."""
+
+NOT_CONNECTED, NO_ANSWER, WRONG_ANSWER = "not connected", "no answer", "200 with another task"
+"""What counts as an answer's status where there is none, or a wrong one."""
+
+
+@dataclass
+class Tally:
+    """What came of the requests of all callers."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    latencies_ms: list[float] = field(default_factory=list)
+    """Of right answers: from before the request is written until the whole answer is read."""
+
+    @property
+    def errors(self) -> int:
+        """How many requests did not get their own result."""
+        return self.statuses.total() - len(self.latencies_ms)
+
+    def percentile_ms(self, percent: int) -> float | None:
+        """Return the latency that so many per cent of the right answers took at most; None where there are none."""
+        rank = math.ceil(len(self.latencies_ms) * percent / 100)
+        return round(sorted(self.latencies_ms)[rank - 1], 3) if self.latencies_ms else None
+
+
+def main() -> None:
+    """Call, and print one line of JSON. Exits with 1 where any request did not get its own result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.callers",
+        description="Sends phone tasks by REST over connections that stay open, and prints one line of JSON.",
+    )
+    parser.add_argument("--url", default="http://127.0.0.1:8000/tasks", help="where to (default: %(default)s)")
+    parser.add_argument("--callers", type=int, default=64, help="each has one request at a time (default: %(default)s)")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("--seconds", type=float, default=10.0, help="how long they send (default: %(default)s)")
+    end.add_argument("--requests", type=int, help="how many they send together, however long it takes")
+    parser.add_argument("--first-task-id", type=int, default=1, help="they count up from it (default: %(default)s)")
+    arguments = parser.parse_args()
+    numbers = itertools.count(arguments.first_task_id)
+    if arguments.requests is None:
+        called = call(urlsplit(arguments.url), arguments.callers, numbers, arguments.seconds)
+    else:
+        called = call(urlsplit(arguments.url), arguments.callers, itertools.islice(numbers, arguments.requests))
+    tally, seconds, cpu_seconds = uvloop.run(called)
+    answered = len(tally.latencies_ms)
+    report = {
+        "requests": answered,
+        "seconds": round(seconds, 3),
+        "requests_per_second": round(answered / seconds, 1),
+        "p50_ms": tally.percentile_ms(50),
+        "p90_ms": tally.percentile_ms(90),
+        "p99_ms": tally.percentile_ms(99),
+        "max_ms": tally.percentile_ms(100),
+        "statuses": tally.statuses,
+        "errors": tally.errors,
+        "cpu_seconds": round(cpu_seconds, 3),
+    }
+    print(json.dumps(report))
+    sys.exit(1 if tally.errors or not answered else 0)
+
+
+async def call(
+    url: SplitResult, callers: int, numbers: Iterator[int], seconds: float = math.inf
+) -> tuple[Tally, float, float]:
+    """Let the callers send a task for each number, for so many seconds at most.
+
+    Returns what came of it, how many seconds it took until the last answer, and how much CPU time.
+    """
+    loop, tally = asyncio.get_running_loop(), Tally()
+    connected = []
+    for _ in range(callers):
+        try:
+            _, caller = await loop.create_connection(
+                lambda: Caller(url, numbers, tally), url.hostname or "", url.port or 80
+            )
+        except OSError:
+            tally.statuses[NOT_CONNECTED] += 1
+        else:
+            connected.append(caller)
+    started_at, started_cpu_seconds = time.perf_counter(), time.process_time()
+    for caller in connected:
+        caller.start(started_at + seconds)
+    waiting = {caller.ended for caller in connected}
+    answered = -1
+    while waiting and answered < tally.statuses.total():  # any answer at all since the last look
+        answered = tally.statuses.total()
+        _, waiting = await asyncio.wait(waiting, timeout=PATIENCE_SECONDS)
+    if waiting:
+        tally.statuses[NO_ANSWER] += len(waiting)
+    return tally, time.perf_counter() - started_at, time.process_time() - started_cpu_seconds
+
+
+class Caller(asyncio.Protocol):
+    """One caller: sends a task, reads its answer, sends the next. Its connection is its parser's protocol as well."""
+
+    def __init__(self, url: SplitResult, numbers: Iterator[int], tally: Tally) -> None:
+        """Note what to send.
+
+        Args:
+            url: where to.
+            numbers: the next task's id, of all callers; the last one has been sent when they end.
+            tally: of all callers.
+        """
+        self.ended = asyncio.get_running_loop().create_future()
+        self._head = (
+            f"POST {url.path or '/'} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+            "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        ).encode()
+        self._numbers = numbers
+        self._tally = tally
+        self._number: int | None = None
+        self._body = b""
+
+    def start(self, stop_at: float) -> None:
+        """Send the first task, and none after that moment, which is one of time.perf_counter()."""
+        self._stop_at = stop_at
+        self._send()
+
+    def _send(self) -> None:
+        self._sent_at = time.perf_counter()
+        self._number = next(self._numbers, None) if self._sent_at < self._stop_at else None
+        if self._number is None:
+            self._transport.close()
+            return
+        body = b'{"task_id":%d,"task_type":"phone","data":"8 916 823 34 54"}' % self._number
+        self._transport.write(self._head % len(body) + body)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # wider than what comes
+        """Part of asyncio's protocol."""
+        self._transport = transport
+        self._parser = httptools.HttpResponseParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio's protocol."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Part of asyncio's protocol."""
+        if self._number is not None:
+            self._tally.statuses[NO_ANSWER] += 1
+        self.ended.set_result(None)
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the parser's protocol."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Part of the parser's protocol."""
+        latency_ms = (time.perf_counter() - self._sent_at) * 1000
+        status = str(self._parser.get_status_code())
+        if status == "200":
+            if self._is_own(self._body):
+                self._tally.latencies_ms.append(latency_ms)
+            else:
+                status = WRONG_ANSWER
+        self._tally.statuses[status] += 1
+        self._body = b""
+        self._send()
+
+    def _is_own(self, answer: bytes) -> bool:
+        try:
+            return bool(orjson.loads(answer)["task_id"] == self._number)
+        except (ValueError, KeyError, TypeError):
+            return False
+
+
+if __name__ == "__main__":
+    main()
