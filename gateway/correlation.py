@@ -1,10 +1,14 @@
 """The id of one request, made by the gateway: a UUID that tells when it was made (RFC 9562, version 7)."""
 
 import os
+import re
 import uuid
 
 FUTURE_SECONDS_MAX = 60.0
 """How far another replica's clock may be ahead of ours."""
+
+_VERSION_7 = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+"""Not uuid.UUID, which takes other spellings too, and three times as long, for every reply of every gateway."""
 
 
 def new_correlation_id(now: float) -> str:
@@ -22,10 +26,5 @@ def new_correlation_id(now: float) -> str:
 
 def made_at(correlation_id: str) -> float | None:
     """Return when the id was made, in seconds since 1970, or None where no gateway can have made it."""
-    try:
-        made = uuid.UUID(correlation_id)
-    except ValueError:
-        return None
-    if str(made) != correlation_id or made.version != 7:
-        return None
-    return (made.int >> 80) / 1000
+    found = _VERSION_7.fullmatch(correlation_id)
+    return int(found[1] + found[2], 16) / 1000 if found else None

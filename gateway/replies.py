@@ -54,7 +54,7 @@ class Replies(Generic[Waiter]):
         self._remembered_max = remembered_max
         self._remembered_seconds = remembered_seconds
         self._waiting: dict[str, Waiter] = {}
-        self._remembered: OrderedDict[str, Reply] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[float, Reply]] = OrderedDict()  # with when its request was made
         self._given_up: OrderedDict[str, None] = OrderedDict()
         self._forgotten_until = 0.0
 
@@ -96,13 +96,13 @@ class Replies(Generic[Waiter]):
         made = made_at(correlation_id)
         if made is None or not now - self._remembered_seconds < made <= now + FUTURE_SECONDS_MAX:
             return None
-        known = self._remembered.get(correlation_id)
+        known = self.find(correlation_id)
         # A dead letter that is put back ends as a result, which is the last word: the topics have no common order.
         if known is None or known.value is None:
-            self._remembered[correlation_id] = reply
+            self._remembered[correlation_id] = made, reply
         while len(self._remembered) > self._remembered_max or self._oldest_is_over(now):
-            forgotten, _ = self._remembered.popitem(last=False)
-            self.forget_until(made_at(forgotten) or 0.0)
+            _, (forgotten, _) = self._remembered.popitem(last=False)
+            self.forget_until(forgotten)
         if correlation_id in self._given_up:
             del self._given_up[correlation_id]
             self._on_late()
@@ -114,7 +114,8 @@ class Replies(Generic[Waiter]):
 
     def find(self, correlation_id: str) -> Reply | None:
         """Return the reply, or None where it is not known."""
-        return self._remembered.get(correlation_id)
+        _, reply = self._remembered.get(correlation_id, (0.0, None))
+        return reply
 
     def may_come(self, correlation_id: str, now: float) -> bool:
         """Tell whether the id is one whose reply would be known here if it had come."""
@@ -123,5 +124,7 @@ class Replies(Generic[Waiter]):
         return made is not None and horizon < made <= now + FUTURE_SECONDS_MAX
 
     def _oldest_is_over(self, now: float) -> bool:
-        oldest = next(iter(self._remembered), None)
-        return oldest is not None and (made_at(oldest) or 0.0) < now - self._remembered_seconds
+        if not self._remembered:
+            return False
+        oldest, _ = next(iter(self._remembered.values()))
+        return oldest < now - self._remembered_seconds
