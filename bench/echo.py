@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--result-topic", default="results", help="default: %(default)s")
     arguments = parser.parse_args()
     connection = {"bootstrap.servers": arguments.bootstrap_servers, "socket.nagle.disable": True}
-    producer = Producer({**connection, "linger.ms": 0})
+    producer = Producer({**connection, "linger.ms": 1})  # results go in batches, as those do that one commit has stored
     consumer = Consumer({**connection, "group.id": f"echo-{uuid.uuid4()}", "auto.offset.reset": "latest"})
     consumer.subscribe([arguments.import_topic], on_assign=lambda *_: print("ready", flush=True))
     while True:

@@ -25,7 +25,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gateway.metrics import TASKS_SENT
+from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
 from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
 
@@ -191,10 +191,10 @@ class Kafka:
         try:
             self._producer.produce(self._import_topic, value, headers=headers, on_delivery=on_delivery)
         except BufferError:
-            TASKS_SENT.labels("not_taken").inc()
+            TASKS_NOT_TAKEN.inc()
             raise NotTaken("too many tasks wait for Kafka") from None
         except KafkaException as error:
-            TASKS_SENT.labels("not_taken").inc()
+            TASKS_NOT_TAKEN.inc()
             raise NotTaken(f"Kafka does not take the task: {error.args[0].name()}") from None
         return sent
 
@@ -203,7 +203,7 @@ class Kafka:
     def _settle_deliveries(self) -> None:
         while self._delivered:
             sent, error = self._delivered.popleft()
-            TASKS_SENT.labels("not_taken" if error else "taken").inc()
+            (TASKS_NOT_TAKEN if error else TASKS_TAKEN).inc()
             if sent.done():  # its request has ended
                 continue
             if error is None:

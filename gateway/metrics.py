@@ -12,6 +12,7 @@ REQUEST_SECONDS = Histogram(
 TASKS_SENT = Counter(
     "integration_gateway_tasks_sent", "Tasks given to Kafka: taken, or not_taken in time or at all.", ["outcome"]
 )
+TASKS_TAKEN, TASKS_NOT_TAKEN = TASKS_SENT.labels("taken"), TASKS_SENT.labels("not_taken")
 
 WAITING_REPLIES = Gauge("integration_gateway_waiting_replies", "Requests that wait for their reply.")
 

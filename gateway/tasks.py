@@ -28,6 +28,8 @@ from shared.messages import (
 
 BODY_BYTES_MAX = 512 * 1024
 
+JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
+
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 
 TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
@@ -212,20 +214,21 @@ def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, by
 
 async def _read_body(request: Request) -> bytes:
     """Return the body. Of one that is too large no more is read than it takes to know that."""
-    if not re.fullmatch(
-        r'application/json\s*(;\s*charset="?utf-8"?\s*)?', request.headers.get("content-type", ""), re.IGNORECASE
-    ):
+    if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
         raise Problem(415, "unsupported_media_type", "the body must be application/json")
-    too_large = Problem(413, "body_too_large", f"the body has more than {BODY_BYTES_MAX} bytes")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > BODY_BYTES_MAX:
-        raise too_large
+        raise _too_large()
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise too_large
+            raise _too_large()
     return bytes(body)
+
+
+def _too_large() -> Problem:
+    return Problem(413, "body_too_large", f"the body has more than {BODY_BYTES_MAX} bytes")
 
 
 def _stop_waiting_unless_taken(waiter: asyncio.Future[Reply], sent: asyncio.Future[None]) -> None:
