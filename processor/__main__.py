@@ -117,7 +117,7 @@ def run(settings: ProcessorSettings) -> None:
     topics.ensure(settings.kafka_topics(), settings.kafka_topic_partitions)
 
     with event_loop() as loop:
-        wire = Wire(settings.dadata_concurrent_requests + settings.yandexgpt_concurrent_requests)
+        wire = Wire()
         process = Process(
             enrich=Enrich(lanes(settings, wire, gates), settings.provider_attempts),
             store=Sink(ledger).write,
@@ -280,7 +280,7 @@ async def _close(wire: Wire, ledger: Ledger) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await wire.close()
+    wire.close()
     await ledger.close()
 
 

@@ -56,7 +56,7 @@ PAUSE_AFTER_SECONDS = 1.0
 """How long reading stands still at the limit before it is paused in the consumer, which is polled again from then on.
 That throws away what was fetched, so it is nothing to do between two bursts."""
 
-FULL_LOOK_SECONDS = 0.001
+FULL_LOOK_SECONDS = 0.01
 """How long the run loop sleeps at the limit before it looks at finished work again."""
 
 PAUSED_POLL_SECONDS = 0.005

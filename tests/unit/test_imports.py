@@ -11,7 +11,7 @@ BELONGS = {
     "quixstreams": {"processor/apply_async.py", "processor/pipeline.py", "processor/__main__.py"},
     "psycopg": {"processor/ledger.py", "processor/redriven.py"},
     "httpx": {"processor/providers/", "processor/__main__.py"},
-    "pyreqwest": {"processor/providers/wire.py"},
+    "httptools": {"processor/providers/wire.py"},
     "confluent_kafka": {"gateway/kafka.py", "processor/"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},

@@ -1,0 +1,164 @@
+"""HTTP as servers really speak it, over real connections: what is an answer, and when a connection is used again."""
+
+import asyncio
+import contextlib
+
+import httpx
+import pytest
+
+from processor.providers import ProviderUnavailable
+from processor.providers.wire import ANSWER_BYTES_MAX, Wire
+from tests.conftest import PATIENCE_SECONDS
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Server:
+    """Answers each request with the next script: pieces of bytes, then None where it closes the connection."""
+
+    def __init__(self, *scripts):
+        self.scripts = list(scripts)
+        self.requests = []
+        self.connections = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/path?query=1"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        with contextlib.closing(writer), contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                self.requests.append((head, await reader.readexactly(length)))
+                for piece in self.scripts.pop(0):
+                    if piece is None:
+                        return
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0)  # a packet of its own
+
+
+def talk(*scripts, calls=1, timeout_seconds=PATIENCE_SECONDS, between=None):
+    """Make so many calls one after the other; return the server and the answers, or the errors in their place."""
+
+    async def main():
+        wire = Wire()
+        async with Server(*scripts) as server:
+            send = wire.prepare(httpx.Request("POST", server.url, headers={"X-Key": "secret"}), timeout_seconds)
+            answers = []
+            for number in range(calls):
+                try:
+                    answers.append(await send(b"body %d" % number))
+                except ProviderUnavailable as error:
+                    answers.append(error)
+                if between is not None:
+                    await between()
+            wire.close()
+        return server, answers
+
+    return asyncio.run(main())
+
+
+def test_a_request_is_sent_whole():
+    server, [answer] = talk([OK])
+
+    [(head, body)] = server.requests
+    assert head.startswith(b"POST /path?query=1 HTTP/1.1\r\n")
+    assert b"\r\nhost: 127.0.0.1:" in head.lower()
+    assert b"\r\nx-key: secret\r\n" in head.lower()
+    assert body == b"body 0"
+    assert (answer.status_code, answer.content) == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [bytes([byte]) for byte in OK],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n", b"1\r\nk\r\n0\r\n\r\n"],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", OK],
+        [b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK],
+        [b"HTTP/1.1 200 OK\r\n\r\no", b"k", None],
+        [b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"],
+        [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", None],
+    ],
+    ids=["byte by byte", "chunked", "100 before", "103 before", "until the end", "HTTP/1.0", "Connection: close"],
+)
+def test_an_answer_is_read_however_it_comes(script):
+    _, answers = talk(script, [OK], calls=2)
+
+    assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"ok")] * 2
+
+
+def test_headers_are_found_by_their_names_in_lower_case():
+    _, [answer] = talk([b"HTTP/1.1 429 Too Many\r\nRETRY-After: 7\r\nX-Name: \xd0\xaf\r\nContent-Length: 0\r\n\r\n"])
+
+    assert (answer.status_code, answer.headers["retry-after"], answer.content) == (429, "7", b"")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [None],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", None],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\no", None],
+        [b"HTTP/1.1 200 OK\r\nContent-", None],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", None],
+        [b"\x16\x03\x01 no HTTP at all"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"],
+        [b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nX-Na\xffme: x\r\nContent-Length: 2\r\n\r\nok"],
+        [b"HTTP/1.1 200 OK\r\n"] + [b"X-Endless: " + b"x" * 65536 + b"\r\n"] * 70,
+        [b"HTTP/1.1 200 OK\r\n\r\n"] + [b"x" * 65536] * 70,
+    ],
+    ids=lambda script: repr(script)[:60],
+)
+def test_what_is_no_whole_answer_is_none_and_the_next_call_gets_a_connection_of_its_own(script):
+    server, [error, answer] = talk(script, [OK], calls=2)
+
+    assert isinstance(error, ProviderUnavailable) and error.retryable
+    assert answer.content == b"ok"
+    assert server.connections == 2
+
+
+def test_an_answer_may_be_as_large_as_allowed():
+    body = b"x" * (ANSWER_BYTES_MAX - 1000)
+    _, [answer] = talk([b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body])
+
+    assert answer.content == body
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used():
+    server, answers = talk([OK, None], [OK], calls=2, between=lambda: asyncio.sleep(0.05))
+
+    assert [answer.content for answer in answers] == [b"ok", b"ok"]
+    assert server.connections == 2
+
+
+def test_a_connection_on_which_something_came_that_nobody_asked_for_is_not_used():
+    server, answers = talk([OK, OK], [OK], calls=2, between=lambda: asyncio.sleep(0.05))
+
+    assert [answer.content for answer in answers] == [b"ok", b"ok"]
+    assert server.connections == 2
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch):
+    monkeypatch.setattr("processor.providers.wire.KEEP_ALIVE_SECONDS", 0.0)
+
+    server, answers = talk([OK], [OK], calls=2)
+
+    assert [answer.content for answer in answers] == [b"ok", b"ok"]
+    assert server.connections == 2
+
+
+def test_a_call_has_its_time_limit_and_ends_with_its_connection():
+    server, [error, answer] = talk([b"HTTP/1.1 200 OK\r\n"], [OK], calls=2, timeout_seconds=0.5)
+
+    assert "within 0.5 seconds" in str(error)
+    assert answer.content == b"ok"
+    assert server.connections == 2
