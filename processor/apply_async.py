@@ -56,7 +56,7 @@ PAUSE_AFTER_SECONDS = 1.0
 """How long reading stands still at the limit before it is paused in the consumer, which is polled again from then on.
 That throws away what was fetched, so it is nothing to do between two bursts."""
 
-FULL_LOOK_SECONDS = 0.01
+FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it looks at finished work again."""
 
 PAUSED_POLL_SECONDS = 0.005
@@ -122,6 +122,8 @@ class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
 
     progress: Progress
+    gone: bool = False
+    """Whether its records are none of this operator's business any more."""
     given_up: bool = False
     """Whether its records are the next owner's by now: nothing more is emitted. Changes under the operator's lock."""
     prepared: "asyncio.Future[Any] | None" = None
@@ -203,7 +205,6 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._loop_woken = False
         self._draining = False
         self._arrived: deque[Any] = deque()
-        self._assigned = 0
         self._full_since: float | None = None
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
@@ -303,11 +304,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         message = self._poll_consumer(PAUSED_POLL_SECONDS if self._paused else timeout)
         if message is None:
             return None
-        assigned = self._assigned
-        arrived = self._context.consumer.consume(ARRIVED_MAX, 0)
-        if self._assigned == assigned:  # else the message's next owner reads it again, may it be this one
-            self._arrived.append(message)
-        self._arrived.extend(arrived)
+        self._arrived.append(message)
+        # A rebalance in between throws away what arrived before it: its partition's next owner reads it again.
+        self._arrived.extend(self._context.consumer.consume(ARRIVED_MAX, 0))
         return self._arrived.popleft() if self._arrived and self._reading else None
 
     @property
@@ -338,8 +337,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._subscribe_consumer(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
-        self._give_up()
-        self._assignments.clear()
+        self._forget_assignments()
         self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
@@ -362,7 +360,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._give_up()
         self._account()
         for item in self._items.values():
-            if item.begun and self._is_ours(item):
+            if item.begun and not item.assignment.gone:
                 item.assignment.progress.leave_in_hand(item.record.offset)
         self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
         logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
@@ -371,14 +369,18 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _give_up(self) -> None:
         """Let nothing more be emitted. What was emitted before is in the outbox when this returns."""
         self._arrived.clear()
-        self._assigned += 1
         with self._lock:
             for assignment in self._assignments.values():
                 assignment.given_up = True
 
-    def _give_up_assignments(self) -> None:
+    def _forget_assignments(self) -> None:
         self._give_up()
+        for assignment in self._assignments.values():
+            assignment.gone = True
         self._assignments.clear()
+
+    def _give_up_assignments(self) -> None:
+        self._forget_assignments()
         if self._ownership is not None:
             self._ownership.changed({})
 
@@ -386,7 +388,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         earlier = self._assignments.get((topic, partition))
         if earlier is not None:  # read from again without a rebalance: the offsets were reset
             with self._lock:
-                earlier.given_up = True
+                earlier.given_up = earlier.gone = True
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
         assignment = self._assignments[topic, partition] = _Assignment(self._commits.start((topic, partition), offset))
         return assignment
@@ -394,7 +396,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _account(self) -> None:
         while self._outbox:
             item = self._outbox.popleft()
-            if self._is_ours(item) and not (item.emitted or item.handed_back or item.error):
+            if not (item.emitted or item.handed_back or item.error or item.assignment.gone):
                 copy_context().run(self._emit, item)  # its partition was gone in the moment its coroutine ended
             if item.emitted and item.delivered < item.produced:
                 item.awaits_delivery = True
@@ -411,7 +413,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         position = (record.topic, record.partition, record.offset)
         if self._items.get(position) is item:
             del self._items[position]
-        if not self._is_ours(item):
+        if item.assignment.gone:
             return  # the partition's next owner emits it
         if item.handed_back:
             if not self._draining:  # it came back in the very moment in which its coroutine ended
@@ -476,11 +478,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _waited_for(self) -> int:
         """Return how many records in flight are waited for."""
-        return sum(map(self._is_ours, self._items.values()))
-
-    def _is_ours(self, item: _Item) -> bool:
-        """Tell whether the record's partition is still assigned as it was when the record was taken. On any thread."""
-        return self._assignments.get((item.record.topic, item.record.partition)) is item.assignment
+        return sum(not item.assignment.gone for item in self._items.values())
 
     def _unfinished(self) -> int:
         return sum(len(assignment.progress.in_flight) for assignment in self._assignments.values())
@@ -489,7 +487,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def hands_back(self, item: _Item) -> bool:
         """Tell whether the record is on its way back to Kafka: nothing new may begin for it."""
-        return self._draining or not self._is_ours(item)
+        return self._draining or item.assignment.gone
 
     def _start_tasks(self) -> None:
         self._loop_woken = False

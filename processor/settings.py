@@ -88,6 +88,13 @@ class ProcessorSettings(Settings):
     def _split(cls, value: Any) -> Any:
         return tuple(dict.fromkeys(part.strip() for part in value.split(","))) if isinstance(value, str) else value
 
+    @field_validator("dadata_api_key", "dadata_secret_key", "yandexgpt_api_key")
+    @classmethod
+    def _fits_into_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not all("!" <= character <= "~" for character in key.get_secret_value()):
+            raise ValueError("must be visible ASCII characters, without spaces or line breaks")
+        return key
+
     def consumer_group(self) -> str:
         """Return the group's name: groups of processors that share the task types out read the topic independently."""
         handled = [task_type for task_type in TASK_TYPES if task_type in self.task_types]
