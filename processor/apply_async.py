@@ -18,7 +18,8 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
   watermark itself and leaves Quix an empty checkpoint.
 * It learns of assigned, revoked and lost partitions, and of Kafka's silence in a rebalance, by standing between Quix
-  and four public methods of Quix's consumer: `subscribe`, `assign`, `poll_row` and `close`.
+  and public methods of Quix's consumer: `subscribe`, `assign`, `poll_row` and `close`; and in front of its `poll` it
+  takes messages by the hundred and stands still at the limit.
 """
 
 import asyncio
