@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ssl
+import subprocess
 
 import httpx
 import pytest
@@ -16,14 +18,16 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Server:
     """Answers each request with the next script: pieces of bytes, then None where it closes the connection."""
 
-    def __init__(self, *scripts):
+    def __init__(self, *scripts, tls=None):
         self.scripts = list(scripts)
+        self.tls = tls
         self.requests = []
         self.connections = 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/path?query=1"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        scheme = "https" if self.tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/path?query=1"
         return self
 
     async def __aexit__(self, *_):
@@ -44,12 +48,12 @@ class Server:
                     await asyncio.sleep(0)  # a packet of its own
 
 
-def talk(*scripts, calls=1, timeout_seconds=PATIENCE_SECONDS, between=None):
+def talk(*scripts, calls=1, timeout_seconds=PATIENCE_SECONDS, between=None, tls=None):
     """Make so many calls one after the other; return the server and the answers, or the errors in their place."""
 
     async def main():
         wire = Wire()
-        async with Server(*scripts) as server:
+        async with Server(*scripts, tls=tls) as server:
             send = wire.prepare(httpx.Request("POST", server.url, headers={"X-Key": "secret"}), timeout_seconds)
             answers = []
             for number in range(calls):
@@ -162,3 +166,34 @@ def test_a_call_has_its_time_limit_and_ends_with_its_connection():
     assert "within 0.5 seconds" in str(error)
     assert answer.content == b"ok"
     assert server.connections == 2
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for 127.0.0.1 that nobody trusts yet, and a server's side of it."""
+    key, file = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", file, *subject],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file, key)
+    return file, tls
+
+
+def test_a_server_with_a_trusted_certificate_is_talked_to_over_one_connection(certificate, monkeypatch):
+    file, tls = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+
+    server, answers = talk([OK], [OK], calls=2, tls=tls)
+
+    assert [answer.content for answer in answers] == [b"ok", b"ok"]
+    assert server.connections == 1
+
+
+def test_a_server_with_a_certificate_that_is_not_trusted_is_told_nothing(certificate):
+    server, [error] = talk([OK], tls=certificate[1])
+
+    assert isinstance(error, ProviderUnavailable) and "SSLCertVerificationError" in str(error)
+    assert server.requests == []
