@@ -21,7 +21,7 @@ chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (a
 	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 
-bench: $(VENV)/dev.txt system ## measure the service beside what a user would pick instead (25 minutes)
+bench: $(VENV)/dev.txt system ## measure the service beside what a user would pick instead (about half an hour)
 	@$(VENV)/bin/python -m bench
 
 up: $(VENV)/run.txt system ## start the same stack, leave it running, and print where it is

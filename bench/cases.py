@@ -156,7 +156,7 @@ def rest_sustained(services: Services, scale: Scale, say: Say) -> list[Figure]:
     case = "REST, 64 callers, 0 ms"
     alone: list[float] = []
     whole: list[float] = []
-    environment = {"PATH": "", "KAFKA_IMPORT_TOPIC": "tasks", "KAFKA_RESULT_TOPIC": "results", "LOG_LEVEL": "ERROR"}
+    environment = {"KAFKA_IMPORT_TOPIC": "tasks", "KAFKA_RESULT_TOPIC": "results", "LOG_LEVEL": "ERROR"}
     with (
         runs.gateway(services, "bench.gateway_alone", environment) as alone_url,
         runs.service(services, IN_PROCESS, in_flight=5000) as url,

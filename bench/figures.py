@@ -1,7 +1,7 @@
 """What was measured: one figure for each thing of each program, with all its rounds, as a table or as JSON."""
 
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich import box
@@ -32,16 +32,8 @@ class Figure:
 def compared(figure: Figure, with_: float, of: str, *, at_least: float | None = None) -> Figure:
     """Return the figure with its share of something, of which it is to be at least so much."""
     share = figure.median / with_
-    return Figure(
-        figure.case,
-        figure.program,
-        figure.unit,
-        figure.values,
-        share,
-        of,
-        "" if at_least is None else f"at least {at_least:g}",
-        None if at_least is None else share >= at_least,
-    )
+    figure = replace(figure, share=share, of=of)
+    return figure if at_least is None else replace(figure, wanted=f"at least {at_least:g}", reached=share >= at_least)
 
 
 def wanted(figure: Figure, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
@@ -51,7 +43,7 @@ def wanted(figure: Figure, *, at_least: float | None = None, at_most: float | No
     else:
         assert at_most is not None
         text, reached = f"at most {at_most:,g}", figure.median <= at_most
-    return Figure(figure.case, figure.program, figure.unit, figure.values, figure.share, figure.of, text, reached)
+    return replace(figure, wanted=text, reached=reached)
 
 
 def table(figures: list[Figure]) -> Table:

@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 
-from bench.services import LOGS, PARTITIONS, PATIENCE_SECONDS, ROOT, Services, answers
+from bench.services import LOGS, PARTITIONS, PATIENCE_SECONDS, ROOT, Services
 from sandbox.child import Child, free_port
+from sandbox.stack import answers
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -149,7 +150,7 @@ def program_environment(
 def running(
     services: Services, module: str, environment: Mapping[str, str], replicas: int = 1
 ) -> Iterator[list[Child]]:
-    """Run replicas of a program for as long as the context lasts. A processor's or gateway's `url` is not awaited."""
+    """Run replicas of a program for as long as the context lasts. Nothing of them is awaited."""
     name = services.new_name()
     programs = []
     for number in range(1, replicas + 1):

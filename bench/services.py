@@ -7,7 +7,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
 import psycopg
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
@@ -16,6 +15,7 @@ from bench.rival import GRANT
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
+from sandbox.stack import answers
 
 ROOT = Path(__file__).parents[1]
 LOGS = ROOT / ".sandbox" / "bench"
@@ -180,11 +180,3 @@ class Services:
             consumer.close()
         assert len(task_ids) == expected, f"{expected} results are there, {len(task_ids)} could be read"
         return task_ids, times_ms
-
-
-def answers(url: str) -> bool:
-    """Tell whether a GET is answered with 200."""
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
