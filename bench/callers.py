@@ -64,7 +64,7 @@ def main() -> None:
     answered = len(tally.latencies_ms)
     report = {
         "requests": answered,
-        "seconds": round(seconds, 3),
+        "seconds": round(seconds, 6),
         "requests_per_second": round(answered / seconds, 1),
         "p50_ms": tally.percentile_ms(50),
         "p90_ms": tally.percentile_ms(90),
