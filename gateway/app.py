@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import health, tasks
+from gateway import health, pages, tasks
 from gateway.correlation import new_correlation_id
 from gateway.kafka import Kafka
 from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES
@@ -68,6 +68,8 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
     app.state.gateway = tasks.Gateway(settings, kafka, replies)
     app.include_router(tasks.router)
     app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/assets", pages.assets)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_middleware(EveryRequest)
