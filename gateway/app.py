@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import health, pages, tasks
 from gateway.correlation import new_correlation_id
 from gateway.kafka import Kafka
-from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES
+from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES, WAITING_REPLIES_MAX
 from gateway.problems import Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
@@ -39,6 +39,7 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
         on_late=LATE_REPLIES.inc,
     )
     WAITING_REPLIES.set_function(lambda: replies.waiting)
+    WAITING_REPLIES_MAX.set(settings.waiting_replies_max)
     READY.set_function(lambda: not kafka.missing())
 
     def replied(batch: list[tuple[str, Reply]]) -> None:
@@ -123,17 +124,17 @@ class EveryRequest:
             route = getattr(scope.get("route"), "path", "none")
             method = _method(scope)
             REQUEST_SECONDS.labels(route, method, status).observe(seconds)
-            logger.log(
-                # An overload's many 503 are counted, and those of a provider are the processor's to tell.
-                logging.WARNING if status in (500, 502, 504) else logging.DEBUG,
-                "%s %s: %d in %.3f seconds, correlation id %s, X-Request-ID %s",
-                method,
-                route,
-                status,
-                seconds,
-                correlation_id,
-                request_id and request_id.decode(),
-            )
+            # An overload's many 503 are counted, and those of a provider are the processor's to tell.
+            level = logging.WARNING if status in (500, 502, 504) else logging.DEBUG
+            if logger.isEnabledFor(level):
+                fields = {
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "seconds": round(seconds, 4),
+                    "correlation_id": correlation_id,
+                }
+                logger.log(level, "request", extra=fields | ({"request_id": request_id.decode()} if request_id else {}))
 
 
 def _request_id(scope: Scope) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What Prometheus can ask a gateway."""
+"""What Prometheus can ask a gateway. observability/README.md has the list for people; a test compares them."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -15,6 +15,17 @@ TASKS_SENT = Counter(
 TASKS_TAKEN, TASKS_NOT_TAKEN = TASKS_SENT.labels("taken"), TASKS_SENT.labels("not_taken")
 
 WAITING_REPLIES = Gauge("integration_gateway_waiting_replies", "Requests that wait for their reply.")
+WAITING_REPLIES_MAX = Gauge(
+    "integration_gateway_waiting_replies_max", "At how many of them more are refused: WAITING_REPLIES_MAX."
+)
+
+REPLY_SECONDS = Histogram(
+    "integration_gateway_reply_seconds",
+    "How long requests waited for their reply, by what came: result, dead_letter, or none.",
+    ["outcome"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+RESULT_SECONDS, DEAD_LETTER_SECONDS, NO_REPLY_SECONDS = map(REPLY_SECONDS.labels, ("result", "dead_letter", "none"))
 
 LATE_REPLIES = Counter(
     "integration_gateway_late_replies", "Replies to this gateway's requests that came when nobody waited any more."

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from gateway.kafka import Kafka, NotTaken
+from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
 from gateway.problems import Problem, problems
 from gateway.replies import Replies, Reply, TooManyWaiting
@@ -149,9 +150,14 @@ async def post_task(request: Request) -> Response:
         sent = gateway.kafka.send(body, headers)
         del body  # not to be kept for as long as the reply takes
         sent.add_done_callback(lambda _: _stop_waiting_unless_taken(waiter, sent))
+        began_at = time.monotonic()
         await _wait(waiter, wait_seconds, request)
+        waited_seconds = time.monotonic() - began_at
         if waiter.done() and not waiter.cancelled():
-            return _answer(waiter.result(), correlation_id)
+            reply = waiter.result()
+            (DEAD_LETTER_SECONDS if reply.value is None else RESULT_SECONDS).observe(waited_seconds)
+            return _answer(reply, correlation_id)
+        NO_REPLY_SECONDS.observe(waited_seconds)
         await sent
         if preferred_seconds is not None:
             return _accepted(correlation_id, {"Location": location, "Preference-Applied": "respond-async"})

@@ -25,7 +25,7 @@ from typing import Any
 import stamina.instrumentation
 import uvloop
 from confluent_kafka import KafkaError, KafkaException
-from prometheus_client import Gauge
+from prometheus_client import REGISTRY
 
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
 with warnings.catch_warnings(record=True):
@@ -39,7 +39,9 @@ from processor.enrich import Enrich, Lane
 from processor.gate import Gate, Gates
 from processor.grouped import Grouped
 from processor.health import serve_health
+from processor.lag import Lag
 from processor.ledger import FinishedRecords, Ledger
+from processor.metrics import IN_FLIGHT, IN_FLIGHT_MAX, OLDEST_UNFINISHED, POSTGRES_CONNECTED
 from processor.pipeline import OutcomeSerializer, build_pipeline
 from processor.process import Process
 from processor.providers import without_keys
@@ -146,8 +148,8 @@ def run(settings: ProcessorSettings) -> None:
             shutdown_seconds=settings.shutdown_seconds,
         )
         running.append(app.operator)
-        Gauge("integration_in_flight", "Records taken and not finished.").set_function(lambda: running[0].in_flight)
-        for background in (ledger.connect(), prune(ledger, topics, settings)):
+        lag = measure(app.operator, ledger, settings)
+        for background in (ledger.connect(), lag.watch(topics), prune(ledger, topics, settings)):
             asyncio.run_coroutine_threadsafe(background, loop).add_done_callback(_say_if_failed)
         logger.info(
             "started: %s -> %s | %s, group %s",
@@ -247,6 +249,17 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
         },
     )
+
+
+def measure(operator: ApplyAsync[FinishedRecords], ledger: Ledger, settings: ProcessorSettings) -> Lag:
+    """Let Prometheus see the operator and the ledger. Returns the lag, which still has to be watched."""
+    IN_FLIGHT.set_function(lambda: operator.in_flight)
+    IN_FLIGHT_MAX.set(settings.in_flight_max)
+    OLDEST_UNFINISHED.set_function(lambda: operator.oldest_seconds)
+    POSTGRES_CONNECTED.set_function(lambda: ledger.connected)
+    lag = Lag(lambda: operator.standings)
+    REGISTRY.register(lag)
+    return lag
 
 
 async def prune(ledger: Ledger, topics: Topics, settings: ProcessorSettings) -> None:

@@ -88,11 +88,22 @@ class Record(NamedTuple):
     headers: Headers
 
 
+class Standing(NamedTuple):
+    """How far an assigned partition is: its records from `committable` on are in flight, finished, or waiting."""
+
+    committed: int
+    committable: int
+    in_flight: int
+    finished_beyond: int
+
+
 class Turn(Protocol):
     """A record's leave to do what is not to be repeated without need, such as a paid call."""
 
     elsewhere: bool
     """Whether the partition's earlier owner was still at work with the record when it gave the partition up."""
+    begins: int
+    """How often it has begun."""
 
     def begin(self) -> None:
         """Begin. From here on a rebalance and a stop wait for the record, for a bounded time.
@@ -141,6 +152,8 @@ class _Item:
     context: MessageContext
     assignment: _Assignment
     elsewhere: bool
+    taken_at: float
+    begins: int = 0
     produced: int = 0
     delivered: int = 0
     started: bool = False
@@ -158,6 +171,7 @@ class _Item:
             self.handed_back = True
             raise asyncio.CancelledError
         self.begun = True
+        self.begins += 1
 
     def end(self) -> None:
         self.begun = False
@@ -212,6 +226,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
+        self.standings: Mapping[Partition, Standing] = {}
+        """The assigned partitions as they were at the last look, a second ago at most. May be read from any thread."""
+        self._oldest_taken_at: float | None = None
         self.handed_back = 0
         """Records that `stop` has handed back unfinished."""
 
@@ -234,6 +251,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def in_flight(self) -> int:
         """Records that are taken and whose outcome Kafka has not acknowledged. May be read from any thread."""
         return len(self._items)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Since when the record is in flight that was taken first, as of the last look; 0 without any. Any thread."""
+        taken_at = self._oldest_taken_at
+        return 0.0 if taken_at is None else time.monotonic() - taken_at
 
     def stop(self, then: Callable[[], None]) -> None:
         """Take no more records, finish those that have begun for at most `shutdown_seconds`, then call `then`.
@@ -264,7 +287,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             with self._lock:
                 running.assignment = assignment
         else:
-            self._submit(_Item(self, record, context, assignment, offset in assignment.progress.in_hand))
+            elsewhere = offset in assignment.progress.in_hand
+            self._submit(_Item(self, record, context, assignment, elsewhere, self.polled_at))
 
     def _submit(self, item: _Item) -> None:
         self._items[item.record.topic, item.record.partition, item.record.offset] = item
@@ -281,6 +305,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
             self._commit()
+            self._look()
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
             return
@@ -382,6 +407,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _give_up_assignments(self) -> None:
         self._forget_assignments()
+        self._commits.committed.clear()
+        self._look()
         if self._ownership is not None:
             self._ownership.changed({})
 
@@ -418,7 +445,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             return  # the partition's next owner emits it
         if item.handed_back:
             if not self._draining:  # it came back in the very moment in which its coroutine ended
-                self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere))
+                self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
         elif item.error is not None:
             raise item.error  # a coroutine or a delivery that fails stops the application, with its offset uncommitted
         elif item.emitted:
@@ -429,6 +456,19 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _commit(self, *seconds: float) -> bool:
         note = self._ownership.note() if self._ownership is not None else {}
         return self._commits.commit([assignment.progress for assignment in self._assignments.values()], note, *seconds)
+
+    def _look(self) -> None:
+        self._oldest_taken_at = next((item.taken_at for item in self._items.values()), None)
+        self.standings = {
+            partition: self._standing(self._assignments.get(partition), committed)
+            for partition, committed in self._commits.committed.items()
+        }
+
+    def _standing(self, assignment: _Assignment | None, committed: int) -> Standing:
+        if assignment is None:
+            return Standing(committed, committed, 0, 0)
+        in_flight = assignment.progress.in_flight
+        return Standing(committed, in_flight.committable or committed, len(in_flight), in_flight.finished_beyond)
 
     def _pause(self) -> None:
         if not self._paused:

@@ -67,15 +67,23 @@ class Commits:
         self._with_metadata = True
         self._under_way: _Commit | None = None
         self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
+        self.committed: dict[Partition, int] = {}
+        """The assigned partitions' committed offsets as far as they are known; 0 where nothing is committed."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
         """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own."""
-        self._earlier = self._ask_for_earlier(partitions)
+        self._earlier, self.committed = {}, {}
+        for answer in self._ask(partitions):
+            partition = (answer.topic, answer.partition)
+            self.committed[partition] = max(0, answer.offset)
+            if (metadata := decode(answer.metadata, answer.offset)) is not None:
+                self._earlier[partition] = (answer.offset, metadata)
         return {(each.topic, each.partition): self._note_of_others((each.topic, each.partition)) for each in partitions}
 
     def start(self, partition: Partition, offset: int) -> Progress:
         """Return the partition's progress where it is read from the offset on."""
         # Once: whoever reads from the partition again without a rebalance wants what was finished to be done again.
+        self.committed.setdefault(partition, offset)
         committed, earlier = self._earlier.pop(partition, (offset, None))
         if earlier is None or offset < committed:
             return Progress(partition, offset, InFlight())
@@ -106,18 +114,14 @@ class Commits:
         self._under_way.start()
         return self._is_committed(self._under_way, max(0.0, give_up_at - time.monotonic()))
 
-    def _ask_for_earlier(self, partitions: Collection[TopicPartition]) -> dict[Partition, tuple[int, CommitMetadata]]:
+    def _ask(self, partitions: Collection[TopicPartition]) -> list[TopicPartition]:
         try:
             answers = self._consumer.committed(list(partitions), timeout=ASK_SECONDS)
         except KafkaException as error:
             # Not known is not wrong: what was finished beyond a gap is done again, from the ledger or the provider.
             logger.warning("what earlier owners have finished is not known: %s", error.args[0].str())
-            return {}
-        return {
-            (answer.topic, answer.partition): (answer.offset, metadata)
-            for answer in answers
-            if answer.error is None and (metadata := decode(answer.metadata, answer.offset)) is not None
-        }
+            return []
+        return [answer for answer in answers if answer.error is None]
 
     def _note_of_others(self, partition: Partition) -> Note:
         _, metadata = self._earlier.get(partition, (0, None))
@@ -147,6 +151,8 @@ class Commits:
                 progress.changed = True
             else:
                 progress.committed, progress.note = to.offset, commit.note
+                if progress.partition in self.committed:  # it may have been given up meanwhile
+                    self.committed[progress.partition] = to.offset
         for error in {error.code(): error for error in commit.errors.values()}.values():
             self._tell(error)
         return not commit.errors

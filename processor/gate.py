@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from processor.circuit import Circuit
 from processor.commits import Partition
-from processor.metrics import CIRCUIT
+from processor.metrics import CIRCUIT, QUOTA_SLOTS, QUOTA_USED_SLOTS, WAITING_FOR_SLOT
 from processor.providers import AccountRefused, ProviderError, ProviderUnavailable
 from processor.quota import Quota, Request
 
@@ -50,6 +50,10 @@ class Gate:
         self._waiting: OrderedDict[asyncio.Future[Pass], None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         CIRCUIT.labels(name).state(self._circuit.state)
+        WAITING_FOR_SLOT.labels(name).set_function(lambda: len(self._waiting))
+        if quota is not None:
+            QUOTA_SLOTS.labels(name).set_function(lambda: quota.slots(_now()))
+            QUOTA_USED_SLOTS.labels(name).set_function(lambda: quota.used(_now()))
 
     @property
     def state(self) -> str:

@@ -74,6 +74,12 @@ class InFlight:
         """The offset below which every record is finished but for `unfinished()`; above it none is."""
         return max(self._finished_below, self.committable or 0)
 
+    @property
+    def finished_beyond(self) -> int:
+        """How many offsets above `committable` are finished and cannot be committed before it is."""
+        top = max(self._next, self._finished_below)
+        return top - (self.committable or 0) - len(self._unfinished) - len(self._to_come) if self._next >= 0 else 0
+
     def unfinished(self) -> Iterator[int]:
         """Return those below `finished_below`, taken or still to come from an earlier owner's, in rising order."""
         return takewhile(lambda offset: offset < self._finished_below, chain(self._unfinished, self._to_come))

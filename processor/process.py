@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -11,10 +13,10 @@ from processor.apply_async import Record, Turn
 from processor.claims import KeyRefused
 from processor.identity import claim_of, first_position
 from processor.ledger import Claim, FinishedRecords, Position, Row, RowRefused
-from processor.metrics import tasks
+from processor.metrics import DEAD_LETTERS, task_seconds, tasks
 from processor.outcome import Outcome, dead_letter, result
 from processor.providers import Answer, ProviderError
-from shared.messages import ErrorCode, InvalidTask, Task, TaskType, decode_task
+from shared.messages import CORRELATION_ID_HEADER, ErrorCode, InvalidTask, Task, TaskType, decode_task
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,10 @@ ELSEWHERE_LOOKS_MAX = 120
 ELSEWHERE_PAUSE_SECONDS = 0.25
 """How often and how long a record waits for its row from an earlier owner of its partition. That one may be waiting for
 its provider, or be dead by now; while PostgreSQL is away no look ends."""
+
+
+CORRELATION_ID_CHARACTERS_MAX = 64
+"""Of one that is logged."""
 
 
 class Process:
@@ -71,13 +77,15 @@ class Process:
         A crash before this returns leaves a row, or none; the record comes again, and is answered from the ledger where
         its row is there.
         """
+        began_at = time.monotonic()
         task: Task | None = None
         claim: Claim | None = None
-        outcome: Outcome | None
+        became = "stored"
+        reason = ""
         try:
             task = decode_task(record.value)
             if task.task_type not in self._task_types:
-                self._count(task, "passed_over")
+                _note(record, task, "passed_over", "", turn.begins, began_at)
                 return None
             first = first_position(record.headers)
             position = first or Position(finished.topic_id, record.partition, record.offset)
@@ -88,28 +96,31 @@ class Process:
             if row_id is None and claim is not None:
                 row_id = await self._claim(claim)
             if row_id is not None:
-                self._count(task, "known")
+                became = "known"
             else:
                 answer = await self._enrich(task, turn)
                 row_id = await self._store(Row(position, to_json(answer).decode(), task.task_type))
-                self._count(task, "stored")
             outcome = result(record, task.task_id, row_id)
         except InvalidTask as error:
             if task is None and NO_TASK_TYPE not in self._task_types:
                 return None
-            outcome = self._dead_letter(record, task, ErrorCode.INVALID_TASK, str(error))
+            became, reason = ErrorCode.INVALID_TASK, str(error)
         except (ProviderError, KeyRefused) as error:
-            outcome = self._dead_letter(record, task, error.code, str(error))
+            became, reason = error.code, str(error)
         except RowRefused as error:
-            outcome = self._dead_letter(record, task, ErrorCode.INTERNAL_ERROR, str(error))
+            became, reason = ErrorCode.INTERNAL_ERROR, str(error)
         except Exception as error:  # noqa: BLE001 - the one boundary: a bug over one record must not stop the others
             # Neither the exception's text nor its arguments: they may repeat the task or the answer.
             frames = "".join(traceback.format_tb(error.__traceback__))
             logger.error("unforeseen %s over %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
-            outcome = self._dead_letter(record, task, ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}")
-        if claim is not None and not outcome.is_result:
-            turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
-            await self._release(claim)  # before anybody can see the failure and try again with the key
+            became, reason = ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}"
+        attempts = turn.begins
+        if isinstance(became, ErrorCode):
+            outcome = dead_letter(record, became, reason)
+            if claim is not None:
+                turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
+                await self._release(claim)  # before anybody can see the failure and try again with the key
+        _note(record, task, became, reason, attempts, began_at)
         if outcome.size_bytes(record.key) > (
             self._result_bytes_max if outcome.is_result else self._dead_letter_bytes_max
         ):
@@ -125,11 +136,6 @@ class Process:
             await asyncio.sleep(ELSEWHERE_PAUSE_SECONDS)
         return None
 
-    def _dead_letter(self, record: Record, task: Task | None, code: ErrorCode, reason: str) -> Outcome:
-        self._count(task, code.value)
-        logger.warning("dead letter %s of %s: %s", code.value, _where(record), reason)
-        return dead_letter(record, code, reason)
-
     async def _hold(self, record: Record) -> None:
         # Neither losing it nor stopping for it: it stays in flight, its offset uncommitted, until somebody acts.
         logger.error(
@@ -139,8 +145,47 @@ class Process:
         )
         await asyncio.get_running_loop().create_future()
 
-    def _count(self, task: Task | None, outcome: str) -> None:
-        tasks(task.task_type if task else "none", outcome).inc()
+
+def _note(record: Record, task: Task | None, became: str, reason: str, attempts: int, began_at: float) -> None:
+    """Count the record and log its one line.
+
+    Args:
+        record: whose work has ended.
+        task: what it was, if it was one.
+        became: as the metric integration_tasks has it.
+        reason: why it is a dead letter, where it is one.
+        attempts: how often its provider was asked.
+        began_at: by time.monotonic().
+    """
+    task_type = task.task_type if task else "none"
+    seconds = time.monotonic() - began_at
+    tasks(task_type, became).inc()
+    task_seconds(task_type).observe(seconds)
+    if isinstance(became, ErrorCode):
+        DEAD_LETTERS.labels(became).inc()
+        level, event = logging.WARNING, "dead letter"
+    else:
+        level, event = logging.DEBUG, "finished"
+    if not logger.isEnabledFor(level):
+        return
+    fields: dict[str, Any] = {
+        "correlation_id": _correlation_id(record),
+        "position": _where(record),
+        "task_type": task_type,
+        "outcome": str(became),
+        "attempts": attempts,
+        "seconds": round(seconds, 4),
+    }
+    if reason:
+        fields["reason"] = reason
+    logger.log(level, event, extra=fields)
+
+
+def _correlation_id(record: Record) -> str | None:
+    """Return the record's correlation id where it is one that may stand in a log: it comes from anywhere."""
+    value = dict(record.headers or ()).get(CORRELATION_ID_HEADER) or b""
+    visible = all(0x21 <= byte <= 0x7E for byte in value)
+    return value.decode() if visible and 0 < len(value) <= CORRELATION_ID_CHARACTERS_MAX else None
 
 
 def _where(record: Record) -> str:

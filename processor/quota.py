@@ -108,9 +108,15 @@ class Quota:
         self._all_from = free_from
 
     def slots(self, now: float) -> int:
-        """Return how many slots this replica has now."""
+        """Return how many slots this replica has now. May be called from any thread."""
         mine = self._all if now >= self._all_from else self._at_once
         return mine.own + sum(self._has_turn(turn, now) for turn in mine.turns)
+
+    def used(self, now: float) -> int:
+        """Return how many slots are held now. May be called from any thread."""
+        if self._longest_seconds is not None:
+            return len(self._in_flight)
+        return sum(self._held_until(request) > now for request in tuple(self._requests))
 
     def wait_seconds(self, now: float) -> float:
         """Return 0 where a request may begin, else when to ask again; infinity where a request has to end first."""

@@ -4,8 +4,10 @@ What gathers while a batch is being written makes the next batch: no waiting for
 """
 
 import asyncio
+import time
 
 from processor.ledger import Ledger, Position, Row
+from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
 
 BATCH_ROWS_MAX = 1000
 """Rows of one statement."""
@@ -51,6 +53,7 @@ class Sink:
         return [self._waiting.pop(position) for position in batch]
 
     async def _write(self, batch: list[tuple[Row, list[asyncio.Future[int]]]]) -> None:
+        began_at = time.monotonic()
         try:
             ids = await self._ledger.write([row for row, _ in batch])
             written = [(waiters, ids[row.position]) for row, waiters in batch]
@@ -63,6 +66,8 @@ class Sink:
             for waiter in _still_waiting(batch[0][1]):
                 waiter.set_exception(error)
         else:
+            GROUP_COMMIT_ROWS.observe(len(batch))
+            GROUP_COMMIT_SECONDS.observe(time.monotonic() - began_at)
             for waiters, row_id in written:
                 for waiter in _still_waiting(waiters):
                     waiter.set_result(row_id)

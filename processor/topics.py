@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+
+from processor.commits import Partition
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +97,24 @@ class Topics:
         """
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)
         partitions = [partition.id for partition in (await asyncio.wrap_future(described[name])).partitions]
+        first = await self._offsets([(name, partition) for partition in partitions], OffsetSpec.earliest())
+        return {partition: offset for (_, partition), offset in first.items()}
+
+    async def bounds(self, partitions: Collection[Partition]) -> dict[Partition, tuple[int, int]]:
+        """Return partition -> first offset that Kafka still has, and the one after the last.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        first = await self._offsets(partitions, OffsetSpec.earliest())
+        end = await self._offsets(partitions, OffsetSpec.latest())
+        return {partition: (first[partition], end[partition]) for partition in partitions}
+
+    async def _offsets(self, partitions: Collection[Partition], which: OffsetSpec) -> dict[Partition, int]:
         asked = self._admin.list_offsets(
-            {TopicPartition(name, partition): OffsetSpec.earliest() for partition in partitions},
-            request_timeout=ASK_SECONDS,
+            {TopicPartition(*partition): which for partition in partitions}, request_timeout=ASK_SECONDS
         )
-        return {where.partition: (await asyncio.wrap_future(answer)).offset for where, answer in asked.items()}
+        return {
+            (where.topic, where.partition): (await asyncio.wrap_future(answer)).offset
+            for where, answer in asked.items()
+        }

@@ -14,6 +14,22 @@ KAFKA_LINE_SECONDS = 30.0
 """Between two lines of the same kind by a Kafka client: in an outage each says the same several times a second."""
 
 
+FIELDS = (
+    "correlation_id",
+    "request_id",
+    "position",
+    "task_type",
+    "outcome",
+    "reason",
+    "attempts",
+    "method",
+    "route",
+    "status",
+    "seconds",
+)
+"""What a line may carry beside its text, by the standard library's `extra`. No other library's extras get through."""
+
+
 def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     """Send every record of the standard library's loggers to stderr in one format.
 
@@ -27,15 +43,16 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
-    shared_processors: list[structlog.types.Processor] = [
+    processors: list[structlog.types.Processor] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(FIELDS),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared_processors,
+            foreign_pre_chain=processors,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
@@ -46,16 +63,6 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     # These say what the service's own lines say already, and httpx and aiohttp put addresses into theirs.
     for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared_processors,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
 
 
 class _KafkaLines(logging.Filter):

@@ -18,7 +18,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor import apply_async as module
-from processor.apply_async import apply_async
+from processor.apply_async import Standing, apply_async
 
 
 class FakeConsumer:
@@ -296,6 +296,62 @@ def test_nothing_is_committed_past_an_unfinished_record(bench):
     run.poll(seconds=10)
 
     assert run.consumer.commits == [("import", 0, 6), ("import", 0, 8)]
+
+
+def test_how_far_the_partitions_are_can_be_seen_from_outside(bench):
+    run = bench()
+    run.consumer.stored = {0: (5, ""), 1: (40, "")}
+    run.assign(0, 1)
+    for offset in (5, 6, 7, 8):
+        run.take(offset)
+    run.finish(6)
+    run.finish(7)
+    run.poll(seconds=10)
+    assert run.operator.standings == {
+        ("import", 0): Standing(committed=5, committable=5, in_flight=2, finished_beyond=2),
+        ("import", 1): Standing(committed=40, committable=40, in_flight=0, finished_beyond=0),
+    }
+
+    run.finish(5)
+    run.poll(seconds=10)
+    assert run.operator.standings["import", 0] == Standing(8, 8, in_flight=1, finished_beyond=0)
+
+    run.revoke()
+    assert run.operator.standings == {}
+
+
+def test_the_oldest_unfinished_record_can_be_seen_from_outside(bench):
+    run = bench()
+    assert run.operator.oldest_seconds == 0
+    run.poll(seconds=10)
+    run.take(5)
+    run.poll(seconds=10)
+    run.take(6)
+    run.poll(seconds=10)
+    assert run.operator.oldest_seconds == 20
+
+    run.finish(5)
+    run.poll(seconds=10)
+    assert run.operator.oldest_seconds == 20
+
+    run.finish(6)
+    run.poll(seconds=10)
+    assert run.operator.oldest_seconds == 0
+
+
+def test_a_commit_that_ends_after_its_partition_was_given_up_does_not_bring_it_back(bench, monkeypatch):
+    monkeypatch.setattr(module, "LAST_COMMIT_SECONDS", 0)
+    run = bench()
+    answered = threading.Event()
+    monkeypatch.setattr(run.consumer, "commit", lambda offsets, asynchronous: answered.wait(60) and offsets)
+    run.take(5)
+    run.finish(5)
+    run.revoke()  # its commit is under way
+
+    answered.set()
+    run.poll(seconds=10)
+
+    assert run.operator.standings == {}
 
 
 def test_no_offset_is_committed_before_what_came_of_it_is_delivered(bench):

@@ -4,6 +4,7 @@ import asyncio
 import math
 
 import pytest
+from prometheus_client import REGISTRY
 
 from processor import gate as module
 from processor.circuit import FAILURES_MAX
@@ -199,3 +200,19 @@ def test_without_a_share_everybody_waits_and_a_share_lets_them_in():
         await asyncio.gather(*tasks)
 
     run(scenario())
+
+
+def test_who_waits_and_what_is_used_can_be_seen_from_outside():
+    def seen(name):
+        return REGISTRY.get_sample_value(f"integration_{name}", {"provider": "seen"})
+
+    async def scenario():
+        quota = Quota(2, longest_seconds=60)
+        quota.assign([0], 1, taken_over=(), free_from=0)
+        gate = Gate("seen", quota=quota, requests_max=10)
+        await gate.enter(again=False)
+        await gate.enter(again=False)
+        await waiting(gate, 3)
+        return seen("quota_slots"), seen("quota_used_slots"), seen("waiting_for_slot")
+
+    assert run(scenario()) == (2, 2, 3)

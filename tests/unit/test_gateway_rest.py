@@ -7,6 +7,7 @@ import uuid
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.app import create_app, stop_waiting
 from gateway.correlation import new_correlation_id
@@ -472,7 +473,6 @@ def test_a_trace_that_is_too_long_is_left_out(bench):
 @pytest.mark.parametrize(
     ("method", "path", "status", "error_code"),
     [
-        ("GET", "/", 404, "not_found"),
         ("GET", "/nowhere", 404, "not_found"),
         ("POST", "/tasks/", 404, "not_found"),
         ("GET", "/docs", 404, "not_found"),
@@ -506,8 +506,25 @@ def test_an_unforeseen_error_is_a_500_that_is_logged_without_the_task(bench, cap
     assert "unforeseen RuntimeError" in error.getMessage()
     assert "in post_task" in error.getMessage()
     assert answer.headers["x-correlation-id"] in error.getMessage()
-    assert "X-Request-ID mine" in caplog.text
-    assert "canary-7d1f" not in caplog.text
+    [request] = [record for record in caplog.records if record.getMessage() == "request"]
+    assert (request.levelname, request.method, request.route, request.status) == ("WARNING", "POST", "/tasks", 500)
+    assert (request.correlation_id, request.request_id) == (answer.headers["x-correlation-id"], "mine")
+    assert "canary-7d1f" not in "".join(repr(vars(record)) for record in caplog.records)
+
+
+def test_how_long_requests_waited_is_counted_by_what_came(bench):
+    def waits(outcome):
+        return REGISTRY.get_sample_value("integration_gateway_reply_seconds_count", {"outcome": outcome})
+
+    before = {outcome: waits(outcome) for outcome in ("result", "dead_letter", "none")}
+    run = bench()
+    run.post()
+    run.kafka.reply = Reply(None, "task_rejected", "no")
+    run.post()
+    run.kafka.reply = None
+    run.post()
+
+    assert {outcome: waits(outcome) - count for outcome, count in before.items()} == dict.fromkeys(before, 1)
 
 
 def test_metrics_count_requests_by_route_and_never_by_what_a_caller_made_up(bench):

@@ -32,6 +32,21 @@ def test_a_record_finished_beyond_a_gap_waits_for_the_gap():
     assert in_flight.committable == 3
 
 
+def test_what_is_finished_beyond_a_gap_is_counted():
+    in_flight = InFlight(finished_below=8, unfinished=[3, 6])
+    assert in_flight.finished_beyond == 0
+
+    in_flight.take(3)
+    assert in_flight.finished_beyond == 3  # 4, 5 and 7, by an earlier owner; 6 is still to come
+
+    in_flight.take(9)
+    in_flight.finish(9)
+    assert (in_flight.committable, in_flight.finished_beyond) == (3, 6)
+
+    in_flight.finish(3)
+    assert (in_flight.committable, in_flight.finished_beyond) == (10, 0)
+
+
 def test_an_offset_that_was_taken_is_not_taken_again():
     in_flight = InFlight()
     in_flight.take(4)
@@ -69,6 +84,8 @@ def test_whatever_the_order_of_finish_no_commit_passes_an_unfinished_record_or_g
         assert in_flight.committable is not None
         assert in_flight.committable <= min(unfinished, default=1001)
         assert in_flight.committable >= committed
+        top = max(in_flight.committable, *(offset + 1 for offset in offsets if offset not in waiting))
+        assert in_flight.committable + len(in_flight) + in_flight.finished_beyond == top
         committed = in_flight.committable
 
     assert committed == offsets[-1] + 1

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+from prometheus_client import REGISTRY
 
 from processor.apply_async import Record
 from processor.claims import OtherTask, StillClaimed
@@ -35,6 +36,7 @@ class Turn:
     def __init__(self, handed_back=False, elsewhere=False):
         self.handed_back = handed_back
         self.elsewhere = elsewhere
+        self.begins = 0
 
     def begin(self):
         if self.handed_back:
@@ -177,7 +179,7 @@ def test_records_that_are_no_task_are_the_business_of_those_who_handle_phone(tas
 
 
 def test_an_unforeseen_failure_is_a_loud_error_that_repeats_nothing_of_the_record(caplog):
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, "processor.process"):
         outcome, _ = process(record(), enrich=fail_with(RuntimeError(CANARY)))
 
     [said] = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
@@ -186,6 +188,56 @@ def test_an_unforeseen_failure_is_a_loud_error_that_repeats_nothing_of_the_recor
     assert "test_process.py" in said.getMessage()
     assert CANARY not in caplog.text
     assert CANARY not in repr(why(outcome))
+
+
+def test_a_finished_record_is_one_debug_line_with_what_became_of_it(caplog):
+    async def after_two_attempts(task, turn):
+        turn.begins = 2
+        return {}
+
+    with caplog.at_level(logging.DEBUG, "processor.process"):
+        process(record(), enrich=after_two_attempts)
+
+    [line] = caplog.records
+    said = (line.levelname, line.message, line.correlation_id, line.position, line.task_type, line.outcome)
+    assert said == ("DEBUG", "finished", "c", "import[3]@42", "phone", "stored")
+    assert (line.attempts, line.seconds < 60) == (2, True)
+    assert CANARY not in repr(vars(line))
+
+
+def test_a_dead_letter_is_one_warning_with_its_reason(caplog):
+    with caplog.at_level(logging.DEBUG, "processor.process"):
+        process(record(), enrich=fail_with(TaskRejected("the provider answered 400")))
+
+    [line] = caplog.records
+    assert (line.levelname, line.message, line.outcome) == ("WARNING", "dead letter", "task_rejected")
+    assert (line.reason, line.attempts, line.position) == ("the provider answered 400", 0, "import[3]@42")
+    assert CANARY not in repr(vars(line))
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff", b"two words", b"line\nbreak", b"x" * 65])
+def test_what_is_no_correlation_id_to_read_is_in_no_log(value, caplog):
+    with caplog.at_level(logging.DEBUG, "processor.process"):
+        process(record(headers=[("kafka_correlationId", value)]))
+
+    [line] = caplog.records
+    assert line.correlation_id is None
+
+
+def test_every_record_is_counted_by_what_became_of_it():
+    def counted(outcome):
+        return REGISTRY.get_sample_value("integration_tasks_total", {"task_type": "phone", "outcome": outcome}) or 0
+
+    before = {outcome: counted(outcome) for outcome in ("stored", "known", "passed_over", "task_rejected")}
+    dead = REGISTRY.get_sample_value("integration_dead_letters_total", {"error_code": "task_rejected"}) or 0
+
+    process(record())
+    process(record(), finished={42: 5})
+    process(record(), task_types=("gpt",))
+    process(record(), enrich=fail_with(TaskRejected("no")))
+
+    assert {outcome: counted(outcome) - count for outcome, count in before.items()} == dict.fromkeys(before, 1)
+    assert REGISTRY.get_sample_value("integration_dead_letters_total", {"error_code": "task_rejected"}) == dead + 1
 
 
 def test_a_dead_letter_that_the_topic_does_not_take_is_held_and_not_lost(caplog):

@@ -191,3 +191,24 @@ def test_however_partitions_change_hands_two_replicas_together_keep_the_rate(div
             now += 0.001
 
     assert most_in_a_second(begun) <= 20
+
+
+def test_what_is_used_of_a_rate_is_used_for_a_second():
+    quota = owning(20, range(12), 12)
+    assert (quota.slots(0), quota.used(0)) == (20, 0)
+
+    requests = [quota.begin(0.0), quota.begin(0.5)]
+    for request in requests:
+        quota.end(request, request.begun + 0.1)
+
+    assert [quota.used(now) for now in (0.6, 1.1, 1.6)] == [2, 1, 0]
+
+
+def test_what_is_used_of_a_number_at_once_is_used_until_it_ends():
+    quota = owning(10, range(6), 12, longest_seconds=5)
+    request = quota.begin(0.0)
+    assert (quota.slots(0), quota.used(100)) == (5, 1)
+
+    quota.end(request, 200.0)
+
+    assert quota.used(200) == 0

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from processor.ledger import Position, Row, RowRefused
 from processor.sink import BATCH_ROWS_MAX, Sink
@@ -82,3 +83,15 @@ def test_rows_that_come_after_a_refused_one_are_written():
         return await sink.write(row(2))
 
     assert asyncio.run(run()) == 1
+
+
+def test_the_sizes_of_batches_are_counted():
+    def counted(name):
+        return REGISTRY.get_sample_value(f"integration_group_commit_{name}")
+
+    batches, rows, seconds = counted("rows_count"), counted("rows_sum"), counted("seconds_count")
+
+    write_all([row(1), row(2), row(3)])
+
+    assert counted("rows_sum") - rows == 3
+    assert counted("rows_count") - batches == counted("seconds_count") - seconds > 0
