@@ -1,0 +1,99 @@
+"""What an operator sees of two running programs: metrics that tell what is still to be done, and lines to search."""
+
+import json
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from sandbox.child import free_port
+from tests.conftest import until
+
+
+def samples(program):
+    """Return (name, labels without the names) -> value."""
+    families = text_string_to_metric_families(program.client.get("/metrics").text)
+    return {
+        (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_a_slow_record_makes_the_committed_lag_large_and_the_true_lag_not(topics, simulators, start_processor):
+    simulators.control(faults=[{"kind": "hang", "when": "slow"}])
+    processor = start_processor(PROVIDER_TIMEOUT_SECONDS=600)
+    topics.producer.produce(topics.name, b'{"task_id": 1, "task_type": "phone", "data": "slow"}', partition=2)
+    for n in range(2, 52):
+        task = {"task_id": n, "task_type": "phone", "data": f"8 916 {n}"}
+        topics.producer.produce(topics.name, json.dumps(task).encode(), partition=2)
+    assert topics.producer.flush(30) == 0
+    until(lambda: len(topics.read_results()) == 50, "the others to be done")
+
+    def lag():
+        seen = samples(processor)
+        states = [seen.get(("integration_lag_records", "2", state)) for state in ("waiting", "in_flight", "finished")]
+        return seen.get(("integration_committed_lag_records", "2")), states
+
+    until(lambda: lag() == (51, [0, 1, 50]), "the lag to be told")
+    assert samples(processor)["integration_in_flight_records",] == 1
+    oldest = samples(processor)["integration_oldest_unfinished_seconds",]
+    until(lambda: samples(processor)["integration_oldest_unfinished_seconds",] > oldest > 0, "it to grow older")
+    idle = [samples(processor)["integration_committed_lag_records", partition] for partition in "013"]
+    assert idle == [0, 0, 0]
+
+    processor.stop()
+    simulators.control(faults=[])
+    processor = start_processor()
+    until(lambda: len(topics.read_results()) == 51, "the slow one to be done")
+    until(lambda: lag() == (0, [0, 0, 0]), "nothing to be left")
+
+
+def test_records_that_wait_for_a_replica_with_its_hands_full_are_told(topics, simulators, start_processor):
+    simulators.control(faults=[{"kind": "hang"}])
+    processor = start_processor(PROVIDER_TIMEOUT_SECONDS=600, IN_FLIGHT_MAX=10)
+    topics.send_tasks(range(40))
+
+    def lag():
+        seen = samples(processor)
+        return [
+            sum(seen.get(("integration_lag_records", partition, state), 0) for partition in "0123")
+            for state in ("waiting", "in_flight")
+        ]
+
+    until(lambda: lag() == [30, 10], "all to be told")
+    assert samples(processor)["integration_in_flight_max_records",] == 10
+
+
+def test_every_line_of_both_programs_and_of_the_libraries_below_is_json(topics, simulators, start, start_processor):
+    nobody = f"127.0.0.1:{free_port()}"
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": f"{nobody},{topics.kafka.bootstrap_servers}", "LOG_LEVEL": "DEBUG"}
+    processor, gateway = start_processor(**environment), start("gateway", environment)
+    simulators.control(faults=[{"kind": "status", "status": 400, "when": "rejected"}])
+    answers = [
+        gateway.client.post(
+            "/tasks",
+            json={"task_id": 1, "task_type": "phone", "data": f"canary-7d1f {data}"},
+            headers={"X-Request-ID": "mine"},
+        )
+        for data in ("fine", "rejected")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 422]
+    [done, dead] = [answer.headers["X-Correlation-ID"] for answer in answers]
+
+    def lines(program):
+        return [json.loads(line) for line in program.log_text().splitlines()]
+
+    def librdkafkas(program):
+        return [line for line in lines(program) if nobody in line["event"]]
+
+    for program in (processor, gateway):
+        until(lambda program=program: librdkafkas(program), "librdkafka to complain")
+        assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines(program))
+        assert "canary" not in program.log_text()
+    [finished] = [line for line in lines(processor) if line.get("correlation_id") == done]
+    [failed] = [line for line in lines(processor) if line.get("correlation_id") == dead]
+    assert (finished["event"], finished["level"], finished["outcome"]) == ("finished", "debug", "stored")
+    assert (failed["event"], failed["level"], failed["outcome"]) == ("dead letter", "warning", "task_rejected")
+    assert finished["position"].startswith(f"{topics.name}[")
+    assert (finished["attempts"], failed["attempts"]) == (1, 1)
+    [request] = [line for line in lines(gateway) if line.get("correlation_id") == done]
+    assert (request["status"], request["route"], request["request_id"]) == (200, "/tasks", "mine")
