@@ -245,6 +245,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             **KAFKA_PATIENCE,
             "request.timeout.ms": 10_000,
             "linger.ms": 0,
+            "partitioner": "murmur2_random",  # by Quix's own, all outcomes without a key lie on one partition
             "message.max.bytes": PRODUCER_BYTES_MAX,
             "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
         },
