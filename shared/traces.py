@@ -27,6 +27,8 @@ from opentelemetry.util.types import AttributeValue
 
 from shared.messages import CORRELATION_ID_HEADER, TRACE_HEADERS, ErrorCode
 
+logger = logging.getLogger(__name__)
+
 FLUSH_SECONDS = 2.0
 """How long a stop waits for the collector to take the last spans. Where it does not, they are lost."""
 
@@ -62,6 +64,8 @@ class Traces:
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
         closing.join(FLUSH_SECONDS)
+        if closing.is_alive():
+            logger.warning("the last spans are lost: the collector has not taken them in %g seconds", FLUSH_SECONDS)
 
     def start(
         self, name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue], parent: Context | None = None
