@@ -15,6 +15,7 @@ import gc
 import logging
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -24,6 +25,9 @@ from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
 from shared.settings import WrongSettings, read_settings
+
+if TYPE_CHECKING:
+    from gateway.traces import TracedGateway
 
 logger = logging.getLogger("gateway")
 
@@ -50,7 +54,8 @@ def main() -> None:
     except WrongSettings as error:
         sys.exit(_wrong(str(error)))
     configure_logs(settings.log_level, settings.log_format)
-    kafka = Kafka(
+    traced = traced_gateway(settings)
+    kafka = (Kafka if traced is None else traced.kafka)(
         settings.kafka_connection(),
         import_topic=settings.kafka_import_topic,
         dead_letter_topic=settings.kafka_dead_letter_topic,
@@ -59,10 +64,19 @@ def main() -> None:
         remembered_seconds=REMEMBERED_SECONDS,
         remembered_max=REMEMBERED_MAX,
     )
-    serve(settings, kafka)
+    serve(settings, kafka, traced)
 
 
-def serve(settings: GatewaySettings, kafka: Kafka) -> None:
+def traced_gateway(settings: GatewaySettings) -> "TracedGateway | None":
+    """Return what makes spans of requests and tasks, or None where traces are off; then it is not even imported."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from gateway.traces import TracedGateway
+
+    return TracedGateway()
+
+
+def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None" = None) -> None:
     """Serve until SIGTERM; exits with 2 where the address cannot be listened at."""
     try:
         listener = socket.create_server(
@@ -78,7 +92,7 @@ def serve(settings: GatewaySettings, kafka: Kafka) -> None:
     app = create_app(settings, kafka)
     server = Server(
         uvicorn.Config(
-            app,
+            app if traced is None else traced.app(app),
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -91,6 +105,7 @@ def serve(settings: GatewaySettings, kafka: Kafka) -> None:
             timeout_graceful_shutdown=int(SEND_SECONDS_MAX) + 1,
         ),
         stop_waiting=lambda: stop_waiting(app),
+        traced=traced,
     )
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
     # What is there now stays: to go through it again and again stops all requests for 50 ms each time (measured).
@@ -103,16 +118,21 @@ def serve(settings: GatewaySettings, kafka: Kafka) -> None:
 class Server(uvicorn.Server):
     """uvicorn's server, which in a stop does not cut off the requests that wait longest."""
 
-    def __init__(self, config: uvicorn.Config, *, stop_waiting: Callable[[], None]) -> None:
-        """Note what to call when SHUTDOWN_SECONDS of a stop are over."""
+    def __init__(
+        self, config: uvicorn.Config, *, stop_waiting: Callable[[], None], traced: "TracedGateway | None"
+    ) -> None:
+        """Note what to call when SHUTDOWN_SECONDS of a stop are over, and what to close after the last request."""
         super().__init__(config)
         self._stop_waiting = stop_waiting
+        self._traced = traced
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more requests, and let those that are there end."""
         logger.info("stopping")
         asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS, self._stop_waiting)
         await super().shutdown(sockets)
+        if self._traced is not None:  # here, as uvicorn's run does not return from a signal
+            await asyncio.to_thread(self._traced.close)
         logger.info("stopped")
 
 

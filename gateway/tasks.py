@@ -20,6 +20,7 @@ from shared.messages import (
     CORRELATION_ID_HEADER,
     IDEMPOTENCY_KEY_HEADER,
     REQUEST_ID_HEADER,
+    TRACE_HEADERS,
     ErrorCode,
     InvalidTask,
     Result,
@@ -32,9 +33,6 @@ BODY_BYTES_MAX = 512 * 1024
 JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
-
-TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
-"""Carried through as they come, up to that many characters (W3C Trace Context); longer ones are left out."""
 
 DISCONNECT_LOOK_SECONDS = 1.0
 """How long a request waits before it is worth a task to find out whether its caller is still there."""

@@ -20,7 +20,7 @@ import threading
 import time
 import warnings
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import stamina.instrumentation
 import uvloop
@@ -56,6 +56,9 @@ from processor.topics import PRODUCER_BYTES_MAX, Topics
 from shared.logs import configure_logs
 from shared.messages import TaskType
 from shared.settings import WrongSettings, read_settings
+
+if TYPE_CHECKING:
+    from processor.traces import TracedSteps
 
 logger = logging.getLogger("processor")
 
@@ -103,7 +106,8 @@ def main() -> None:
 def run(settings: ProcessorSettings) -> None:
     """Put everything together, run it until a signal stops it, and take it down again."""
     running: list[ApplyAsync[FinishedRecords]] = []  # empty until Kafka and the topics are there
-    ledger = Ledger(settings.postgres_connection())
+    traced = traced_steps(settings)
+    ledger = Ledger(settings.postgres_connection()) if traced is None else traced.ledger()
     gates = provider_gates(settings)
     if settings.processor_http_port:
         try:
@@ -118,11 +122,14 @@ def run(settings: ProcessorSettings) -> None:
     topics = Topics(settings.kafka_connection())
     topics.ensure(settings.kafka_topics(), settings.kafka_topic_partitions)
 
-    with event_loop() as loop:
-        wire = Wire()
+    with contextlib.closing(traced) if traced is not None else contextlib.nullcontext(), event_loop() as loop:
+        wire = Wire() if traced is None else traced.wire()
+        asked = lanes(settings, wire, gates)
+        enrich = Enrich(asked if traced is None else traced.lanes(asked), settings.provider_attempts)
+        store = Sink(ledger).write
         process = Process(
-            enrich=Enrich(lanes(settings, wire, gates), settings.provider_attempts),
-            store=Sink(ledger).write,
+            enrich=enrich if traced is None else traced.enrich(enrich),
+            store=store if traced is None else traced.store(store),
             find=Grouped(ledger.find),
             claim=Claims(Grouped(ledger.claim)),
             release=Grouped(ledger.release),
@@ -137,7 +144,7 @@ def run(settings: ProcessorSettings) -> None:
         app = application(settings)
         app.operator = build_pipeline(
             app.dataframe(_topic(app, settings.kafka_import_topic, value_deserializer="bytes")),
-            process=process,
+            process=process if traced is None else traced.process(process),
             finished_records=finished_records,
             result_topic=_topic(app, settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
             dead_letter_topic=_topic(app, settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
@@ -146,6 +153,7 @@ def run(settings: ProcessorSettings) -> None:
             in_flight_max=settings.in_flight_max,
             drain_seconds=settings.drain_seconds,
             shutdown_seconds=settings.shutdown_seconds,
+            delivered=None if traced is None else traced.delivered,
         )
         running.append(app.operator)
         lag = measure(app.operator, ledger, settings)
@@ -171,6 +179,15 @@ def run(settings: ProcessorSettings) -> None:
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
         with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
             asyncio.run_coroutine_threadsafe(_close(wire, ledger), loop).result(EXIT_SECONDS)
+
+
+def traced_steps(settings: ProcessorSettings) -> "TracedSteps | None":
+    """Return what puts spans around the steps, or None where traces are off; then it is not even imported."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from processor.traces import TracedSteps
+
+    return TracedSteps(settings)
 
 
 def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:

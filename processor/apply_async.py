@@ -129,6 +129,10 @@ class Ownership(Protocol):
         """Return what goes along with each commit."""
 
 
+Delivered = Callable[[Any, KafkaError | None, Any], None]
+"""Gets an outcome, and Kafka's error or None and the message of what it produced. On Quix's thread; must not raise."""
+
+
 @dataclass(slots=True, eq=False)
 class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
@@ -176,10 +180,12 @@ class _Item:
     def end(self) -> None:
         self.begun = False
 
-    def on_delivery(self, error: KafkaError | None, _: Any) -> None:
+    def on_delivery(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             self.error = KafkaException(error)
         self.operator.deliveries.append(self)
+        if self.operator.delivered is not None:
+            self.operator.delivered(self.outcome, error, message)
 
 
 class ApplyAsync(StreamFunction, Generic[Prepared]):
@@ -200,6 +206,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         drain_seconds: float,
         shutdown_seconds: float,
         ownership: Ownership | None,
+        delivered: Delivered | None,
     ) -> None:
         StreamFunction.__init__(self, self._take)
         self._func = func
@@ -209,6 +216,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._drain_seconds = drain_seconds
         self._shutdown_seconds = shutdown_seconds
         self._ownership = ownership
+        self.delivered = delivered
 
         self._assignments: dict[Partition, _Assignment] = {}
         self._items: dict[tuple[str, int, int], _Item] = {}
@@ -593,6 +601,7 @@ def apply_async(
     drain_seconds: float = 5.0,
     shutdown_seconds: float = 20.0,
     ownership: Ownership | None = None,
+    delivered: Delivered | None = None,
 ) -> ApplyAsync[Prepared]:
     """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
 
@@ -608,6 +617,7 @@ def apply_async(
         drain_seconds: how long a rebalance waits for records whose turn has begun.
         shutdown_seconds: how long `stop` waits for them.
         ownership: is told which partitions are assigned.
+        delivered: is told how each outcome's way to Kafka ended.
 
     Returns:
         The operator; its `dataframe` is the dataframe to go on with.
@@ -621,6 +631,7 @@ def apply_async(
         drain_seconds=drain_seconds,
         shutdown_seconds=shutdown_seconds,
         ownership=ownership,
+        delivered=delivered,
     )
 
 

@@ -10,8 +10,9 @@ import structlog
 
 from shared.settings import LogFormat, LogLevel
 
-KAFKA_LINE_SECONDS = 30.0
-"""Between two lines of the same kind by a Kafka client: in an outage each says the same several times a second."""
+CLIENT_LINE_SECONDS = 30.0
+"""Between two lines of the same kind by a client of Kafka or of a collector of traces: in an outage each says the same
+again and again."""
 
 
 FIELDS = (
@@ -56,7 +57,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    handler.addFilter(_KafkaLines())
+    handler.addFilter(_ClientLines())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -65,18 +66,18 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-class _KafkaLines(logging.Filter):
+class _ClientLines(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._said_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass what is not by a Kafka client, and of what is the first of its kind in a while."""
-        if not record.name.startswith(("quixstreams.kafka", "librdkafka")):
+        """Pass what is not by such a client, and of what is the first of its kind in a while."""
+        if not record.name.startswith(("quixstreams.kafka", "librdkafka", "opentelemetry")):
             return True
         kind = re.sub(r"\d+", "", record.getMessage())[:100]
         now = time.monotonic()
-        if now - self._said_at.get(kind, -KAFKA_LINE_SECONDS) < KAFKA_LINE_SECONDS:
+        if now - self._said_at.get(kind, -CLIENT_LINE_SECONDS) < CLIENT_LINE_SECONDS:
             return False
         if len(self._said_at) > 1000:  # kinds are few; should they not be, forget rather than grow
             self._said_at.clear()

@@ -16,6 +16,8 @@ DATA_CHARACTERS_MAX: dict[TaskType, int] = {"phone": 256, "email": 256, "gpt": 1
 CORRELATION_ID_HEADER = "kafka_correlationId"
 """One request's id, as Spring Kafka names it. The gateway sets it, the processor carries it to the reply."""
 REQUEST_ID_HEADER = "X-Request-ID"
+TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
+"""W3C Trace Context's, with the most characters that are carried through; longer ones are left out."""
 IDEMPOTENCY_KEY_HEADER = "idempotency_key"
 """Makes a task repeatable: 1 to 255 visible ASCII characters. Where there are several, the last counts."""
 REDRIVEN_FROM_HEADER = "redriven_from"

@@ -40,6 +40,13 @@ class Settings(BaseSettings):
     kafka_ssl_ca_location: Annotated[str | None, Field(description="File with the CA's certificate.")] = None
     log_level: Annotated[LogLevel, Field(description="Least level that is logged.")] = "INFO"
     log_format: Annotated[LogFormat | None, Field(description="json or console; console on a terminal.")] = None
+    otel_exporter_otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern="^https?://",
+            description="Base URL of an OTLP/HTTP collector; turns traces on. Other OTEL_* variables are the SDK's.",
+        ),
+    ] = None
 
     @field_validator("kafka_import_topic", "kafka_result_topic", "kafka_dead_letter_topic")
     @classmethod

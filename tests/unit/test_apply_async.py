@@ -120,6 +120,7 @@ class Bench:
         self.passed_over = False
         self.elsewhere = []
         self.own_note = {}
+        self.told = []
         self.now = 0.0
         context = SimpleNamespace(
             consumer=self.consumer,
@@ -141,6 +142,7 @@ class Bench:
             drain_seconds=drain_seconds,
             shutdown_seconds=shutdown_seconds,
             ownership=self,
+            delivered=lambda *told: self.told.append(told),
         )
         stream = self.operator.dataframe.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
@@ -378,6 +380,18 @@ def test_a_delivery_that_fails_for_good_stops_the_application_with_its_offset_un
         run.poll(seconds=10)
 
     assert run.consumer.commits == []
+
+
+def test_who_wants_to_know_is_told_how_each_outcomes_way_to_kafka_ended(bench):
+    bench = bench()
+    bench.take(0)
+
+    bench.finish(0, outcome="an outcome")
+    told_before = list(bench.told)
+    bench.poll()
+
+    assert told_before == []
+    assert bench.told == [("an outcome", None, None)]
 
 
 def test_an_outcome_goes_out_before_the_run_loop_turns(bench):

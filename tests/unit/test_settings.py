@@ -49,6 +49,7 @@ def test_a_missing_setting_is_named(settings, name):
         ("PROVIDER_ATTEMPTS", "0"),
         ("DRAIN_SECONDS", "51"),
         ("LOG_LEVEL", "canary-secret"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "canary-secret:4318"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line_that_does_not_repeat_it(settings, name, value):

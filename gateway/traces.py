@@ -1,0 +1,133 @@
+"""The gateway's spans: a task request, its task's way to Kafka, and its reply. Imported only where traces are on."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakValueDictionary
+
+from opentelemetry.semconv._incubating.attributes import messaging_attributes as messaging
+from opentelemetry.semconv.attributes import http_attributes as http
+from opentelemetry.semconv.attributes import url_attributes as url
+from opentelemetry.trace import Span, SpanKind, get_current_span
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.kafka import Kafka, NotTaken, Replied
+from gateway.replies import Reply
+from shared.messages import CORRELATION_ID_HEADER, ErrorCode
+from shared.traces import OUTCOME, Traces, fail, parent_of, record_attributes, with_parent
+
+SERVICE_NAME = "integration-service-gateway"
+
+_TASK_PATH = re.compile("/tasks/([0-9a-f-]{36})")
+
+
+class TracedGateway:
+    """Makes Kafka and the application leave spans."""
+
+    def __init__(self) -> None:
+        """Start sending spans; `close` ends that."""
+        self._traces = Traces(SERVICE_NAME)
+
+    def close(self) -> None:
+        """Send what is still to be sent, for a bounded time."""
+        self._traces.close()
+
+    def kafka(self, connection: dict[str, str], **options: Any) -> Kafka:
+        """Return Kafka with a producer span for each task, and an event of the request's span for its reply."""
+        return _TracedKafka(self._traces, connection, **options)
+
+    def app(self, app: ASGIApp) -> ASGIApp:
+        """Return the application with a server span for each POST of a task and each question about one.
+
+        Probes leave none, and neither do paths that are a caller's free choice.
+        """
+        return _TracedRequests(app, self._traces)
+
+
+class _TracedRequests:
+    def __init__(self, app: ASGIApp, traces: Traces) -> None:
+        self._app = app
+        self._traces = traces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route, asked_id = _route(scope)
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        attributes = {
+            http.HTTP_REQUEST_METHOD: scope["method"],
+            http.HTTP_ROUTE: route,
+            url.URL_SCHEME: scope["scheme"],
+            url.URL_PATH: scope["path"],
+        }
+        parent = parent_of((name.decode("latin-1"), value) for name, value in scope["headers"])
+        with self._traces.span(f"{scope['method']} {route}", SpanKind.SERVER, attributes, parent) as span:
+
+            async def send_and_note(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute(http.HTTP_RESPONSE_STATUS_CODE, message["status"])
+                    if message["status"] >= 500:
+                        fail(span, str(message["status"]))
+                await send(message)
+
+            await self._app(scope, receive, send_and_note)
+            span.set_attribute(
+                messaging.MESSAGING_MESSAGE_CONVERSATION_ID, asked_id or scope["state"]["correlation_id"]
+            )
+
+
+class _TracedKafka(Kafka):
+    def __init__(self, traces: Traces, connection: dict[str, str], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self._traces = traces
+        # Correlation id -> its request's span, for as long as the request lasts.
+        self._requests: WeakValueDictionary[str, Span] = WeakValueDictionary()
+
+    def start(self, replied: Replied, forget_until: Callable[[float], None]) -> None:
+        def note_and_hand_on(batch: list[tuple[str, Reply]]) -> None:
+            for correlation_id, reply in batch:
+                self._note(correlation_id, reply)
+            replied(batch)
+
+        super().start(note_and_hand_on, forget_until)
+
+    def send(self, value: bytes, headers: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
+        request = get_current_span()
+        if request.is_recording():
+            self._requests[dict(headers)[CORRELATION_ID_HEADER].decode()] = request
+        topic = self._import_topic
+        span = self._traces.start(f"send {topic}", SpanKind.PRODUCER, record_attributes("send", topic, headers))
+        try:
+            sent = super().send(value, with_parent(headers, span))
+        except NotTaken:
+            fail(span, NotTaken.__name__)
+            span.end()
+            raise
+        sent.add_done_callback(partial(_end, span))  # when Kafka has the task, or has it not
+        return sent
+
+    def _note(self, correlation_id: str, reply: Reply) -> None:
+        request = self._requests.pop(correlation_id, None)
+        if request is not None and request.is_recording():
+            code = reply.error_code if reply.error_code in set(ErrorCode) else ErrorCode.INTERNAL_ERROR
+            request.add_event("reply", {OUTCOME: "result" if reply.value is not None else str(code)})
+
+
+def _route(scope: Scope) -> tuple[str | None, str | None]:
+    """Return the route of a request that is traced, and the correlation id that it asks about."""
+    if scope["type"] != "http":
+        return None, None
+    match scope["method"], scope["path"]:
+        case "POST", "/tasks":
+            return "/tasks", None
+        case "GET", path if found := _TASK_PATH.fullmatch(path):
+            return "/tasks/{correlation_id}", found[1]
+    return None, None
+
+
+def _end(span: Span, sent: "asyncio.Future[None]") -> None:
+    if sent.cancelled() or sent.exception() is not None:
+        fail(span, NotTaken.__name__)
+    span.end()
