@@ -61,7 +61,7 @@ def test_every_test_that_the_readme_names_exists():
 def test_every_make_target_that_the_readme_names_exists():
     makefile = (ROOT / "Makefile").read_text()
 
-    for target in re.findall(r"make (\w+)", README):
+    for target in re.findall(r"make ([\w-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.M) or target == "up`", target
 
 
