@@ -11,10 +11,8 @@ from gateway.openapi import openapi_document
 from gateway.pages import STRICT_POLICY, page
 from gateway.settings import GatewaySettings
 
-SWAGGER_POLICY = STRICT_POLICY.replace("img-src 'self'", "img-src 'self' data:").replace(
-    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
-)
-"""Swagger UI has its icons in its style sheet, and styles in what it renders."""
+SWAGGER_POLICY = STRICT_POLICY.replace("img-src 'self'", "img-src 'self' data:")
+"""Swagger UI has its icons in its style sheet."""
 
 router = APIRouter()
 

@@ -39,13 +39,21 @@ _REQUEST_ID = {
     "examples": [examples.REQUEST_ID],
 }
 
+_REQUEST_ID_PARAMETER = {
+    "name": REQUEST_ID_HEADER,
+    "in": "header",
+    "description": "The caller's own name for the request: echoed, logged, and carried with the task. One of another "
+    "shape is ignored.",
+    "schema": _REQUEST_ID,
+}
+"""Written out at every path: Swagger UI loses one that is only referred to."""
+
 
 def openapi_document(title: str, version: str, settings: GatewaySettings) -> Document:
     """Return the document as JSON has it."""
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": _description(settings)},
-        "servers": [{"url": "/", "description": "Where this document comes from."}],
         "tags": [
             {"name": "tasks", "description": "Send a task, and learn what became of it."},
             {"name": "health", "description": "For whoever runs the gateway."},
@@ -53,7 +61,7 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
         ],
         "paths": {
             path: {
-                "parameters": [_ref("parameters", REQUEST_ID_HEADER)],
+                "parameters": [_REQUEST_ID_PARAMETER],
                 "get" if path != "/tasks" else "post": operation,
             }
             for path, operation in _operations(settings).items()
@@ -70,14 +78,6 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                     }
                 ),
                 "Problem": _problem_schema(),
-            },
-            "parameters": {
-                REQUEST_ID_HEADER: _header_parameter(
-                    REQUEST_ID_HEADER,
-                    "The caller's own name for the request: echoed, logged, and carried with the task. One of another "
-                    "shape is ignored.",
-                    _REQUEST_ID,
-                )
             },
             "headers": _headers(),
             "responses": {

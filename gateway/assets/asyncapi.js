@@ -15,7 +15,7 @@ function show(api) {
     element("h1", {}, `${api.info.title} ${api.info.version}`),
     ...paragraphs(api.info.description),
     element("h2", {}, "Server"),
-    ...named(api.servers).map(([name, server]) => serverOf(name, server)),
+    ...named(api.servers).flatMap(([name, server]) => serverOf(name, server)),
     element("h2", {}, "Operations"),
     element("p", {}, "Seen from the service."),
     table(
@@ -43,7 +43,7 @@ function serverOf(name, server) {
   for (const scheme of server.security || []) {
     rows.push([["Security"], [element("code", {}, scheme.type)]]);
   }
-  return table([name, element("code", {}, server.host)], rows);
+  return [element("p", {}, element("strong", {}, name), " at ", element("code", {}, server.host)), table(["", "Value"], rows)];
 }
 
 function messageOf(name, message, resolve) {
@@ -99,11 +99,14 @@ function limitsOf(property) {
 }
 
 function table(head, rows) {
-  const row = (kind, cells) => element("tr", {}, ...cells.map((cell) => element(kind, {}, ...[cell].flat())));
+  const headCells = head.map((name) => element("th", {}, name));
+  const rowOf = (cells) =>
+    element("tr", {}, ...cells.map((cell, column) => element("td", { "data-head": head[column] }, ...cell)));
   return element(
-    "div",
-    { class: "wide" },
-    element("table", {}, element("thead", {}, row("th", head)), element("tbody", {}, ...rows.map((cells) => row("td", cells)))),
+    "table",
+    {},
+    element("thead", {}, element("tr", {}, ...headCells)),
+    element("tbody", {}, ...rows.map(rowOf)),
   );
 }
 
