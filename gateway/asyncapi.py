@@ -170,7 +170,7 @@ def _messages(settings: GatewaySettings) -> Document:
         ),
         "noTask": _message(
             "A record that is no task",
-            "Byte for byte: any bytes, or none. Also a task whose idempotency_key is none.",
+            "Byte for byte: any bytes, or none. Also a task with an idempotency_key that is no key.",
             {"description": "Anything; perhaps no JSON."},
             _headers(_carried(), _why([ErrorCode.INVALID_TASK])),
             [("invalid_task", examples.NO_TASK.decode(), _example_why(settings, ErrorCode.INVALID_TASK))],

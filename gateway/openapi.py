@@ -172,8 +172,8 @@ def _post_task(settings: GatewaySettings) -> Document:
             "415": _problem(415, "The body is not application/json.", _refusal("unsupported_media_type")),
             "422": _problem(
                 422,
-                "The body is no task, the Idempotency-Key is none or another task's, or the provider refuses this very "
-                "input. To try again does not help.",
+                "The body is no task, the Idempotency-Key is no key or another task's, or the provider refuses this "
+                "very input. To try again does not help.",
                 {ErrorCode.INVALID_TASK: examples.reason(ErrorCode.INVALID_TASK)}
                 | _refusal("invalid_idempotency_key")
                 | _failure(ErrorCode.TASK_REJECTED),

@@ -43,7 +43,7 @@ function serverOf(name, server) {
   for (const scheme of server.security || []) {
     rows.push([["Security"], [element("code", {}, scheme.type)]]);
   }
-  return [element("p", {}, element("strong", {}, name), " at ", element("code", {}, server.host)), table(["", "Value"], rows)];
+  return [element("p", {}, element("strong", {}, name), " at ", element("code", {}, server.host)), table(["Setting", "Value"], rows)];
 }
 
 function messageOf(name, message, resolve) {

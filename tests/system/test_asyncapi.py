@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from tests.conftest import until
-from tests.documented import resolved, validator
+from tests.documented import assert_documented, resolved, validator
 
 TASK = {"task_id": 42, "task_type": "phone", "data": "8 916 823 34 54"}
 
@@ -107,6 +107,7 @@ def test_a_request_is_answered_on_the_reply_channel_of_its_operation(
         request, reply = document["operations"][operation], document["operations"][operation]["reply"]
         answer = gateway.client.post("/tasks", json=TASK)
         records(number, 1, number - 1)
+        assert_documented(gateway.client.get("/openapi.json").json(), answer)
 
         correlation_id = answer.headers["x-correlation-id"].encode()
         assert sorted(topics_of(correlation_id)) == sorted(
