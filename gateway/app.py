@@ -13,21 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import health, pages, tasks
+from gateway import documents, health, pages, tasks
 from gateway.correlation import new_correlation_id
 from gateway.kafka import Kafka
 from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES, WAITING_REPLIES_MAX
-from gateway.problems import Problem
+from gateway.problems import FRAMEWORK_ERROR_CODES, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
 from shared.messages import REQUEST_ID_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
-
-REQUEST_ID_CHARACTERS_MAX = 128
-
-ERROR_CODES = {404: "not_found", 405: "method_not_allowed"}
-"""Of what the framework refuses by itself."""
 
 
 def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
@@ -58,18 +53,18 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
     app = FastAPI(
         title="Integration service",
         version="1.0.0",
-        summary="Phones, e-mail addresses and prompts in; cleaned and answered rows out.",
-        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
-        redoc_url=None,
+        openapi_url=None,  # documents.py has it, and its pages, which load nothing from elsewhere
         redirect_slashes=False,
         # FastAPI's own would ask the environment for a provider at every request, a tenth of what one costs.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
     app.state.gateway = tasks.Gateway(settings, kafka, replies)
+    app.state.documents = documents.Documents(app.title, app.version, settings)
     app.include_router(tasks.router)
     app.include_router(health.router)
     app.include_router(pages.router)
+    app.include_router(documents.router)
     app.mount("/assets", pages.assets)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -141,7 +136,7 @@ def _request_id(scope: Scope) -> bytes | None:
     name = REQUEST_ID_HEADER.lower().encode()
     value: bytes = next((value for key, value in scope["headers"] if key == name), b"")
     visible = all(0x21 <= byte <= 0x7E for byte in value)
-    return value if visible and 0 < len(value) <= REQUEST_ID_CHARACTERS_MAX else None
+    return value if visible and 0 < len(value) <= tasks.REQUEST_ID_CHARACTERS_MAX else None
 
 
 def _method(scope: Scope) -> str:
@@ -156,5 +151,5 @@ async def _problem(request: Request, error: Any) -> Response:
 
 
 async def _http_exception(request: Request, error: Any) -> Response:
-    code = ERROR_CODES.get(error.status_code, "bad_request")
+    code = FRAMEWORK_ERROR_CODES.get(error.status_code, "bad_request")
     return Problem(error.status_code, code, str(error.detail), error.headers).response(request.state.correlation_id)

@@ -9,21 +9,21 @@ from gateway.tasks import Gateway
 router = APIRouter()
 
 
-@router.get("/health/live", responses={503: {"description": "What has ended that must not."}})
+@router.get("/health/live")
 async def live(request: Request) -> Response:
     """Whether the gateway works at all; restart it where not."""
     gateway: Gateway = request.app.state.gateway
     return _health(gateway.kafka.dead())
 
 
-@router.get("/health/ready", responses={503: {"description": "What is missing before tasks can be taken."}})
+@router.get("/health/ready")
 async def ready(request: Request) -> Response:
     """Whether tasks can be taken: Kafka and the topics are there, and all replies are heard."""
     gateway: Gateway = request.app.state.gateway
     return _health(gateway.kafka.dead() + gateway.kafka.missing())
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get("/metrics")
 def metrics() -> Response:
     """Answer Prometheus."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

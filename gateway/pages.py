@@ -14,16 +14,17 @@ STRICT_POLICY = (
 )
 """Nothing inline and nothing from elsewhere (Content Security Policy Level 3)."""
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
 assets = StaticFiles(directory=ASSETS)
 
 
 @router.get("/")
 def try_it() -> Response:
     """Answer the page on which a person tries the service."""
-    return _page("try.html", STRICT_POLICY)
+    return page("try.html", STRICT_POLICY)
 
 
-def _page(name: str, policy: str) -> Response:
+def page(name: str, policy: str) -> Response:
+    """Answer a file of `assets/` as a page under the policy."""
     headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
     return FileResponse(ASSETS / name, headers=headers)

@@ -17,6 +17,9 @@ LINGER_SECONDS = 2.0
 
 MEDIA_TYPE = "application/problem+json"
 
+FRAMEWORK_ERROR_CODES = {404: "not_found", 405: "method_not_allowed"}
+"""Of what the framework refuses by itself."""
+
 
 class Problem(Exception):
     """A request that is answered with an error. Nothing of it may repeat the task."""
@@ -36,9 +39,9 @@ class Problem(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
 
-    def response(self, correlation_id: str) -> Response:
-        """Return the answer to the request with this correlation id."""
-        body = {
+    def body(self, correlation_id: str) -> dict[str, Any]:
+        """Return what the answer to the request with this correlation id says."""
+        return {
             "type": f"urn:integration-service:{self.error_code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -46,13 +49,17 @@ class Problem(Exception):
             "error_code": self.error_code,
             "correlation_id": correlation_id,
         }
+
+    def response(self, correlation_id: str) -> Response:
+        """Return the answer to the request with this correlation id."""
+        body = json.dumps(self.body(correlation_id))
         headers = dict(self.headers)
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         if self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             headers["Connection"] = "close"
-            return LingeringResponse(json.dumps(body), self.status, headers, MEDIA_TYPE)
-        return Response(json.dumps(body), self.status, headers, MEDIA_TYPE)
+            return LingeringResponse(body, self.status, headers, MEDIA_TYPE)
+        return Response(body, self.status, headers, MEDIA_TYPE)
 
 
 class LingeringResponse(Response):
@@ -73,30 +80,3 @@ class LingeringResponse(Response):
         except TimeoutError:
             pass  # the caller has had its time
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def problems(descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI's description of error answers.
-
-    Args:
-        descriptions: status -> when it is answered.
-    """
-    return {
-        status: {"description": text, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
-        for status, text in descriptions.items()
-    }
-
-
-_SCHEMA = {
-    "title": "Problem",
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "error_code", "correlation_id"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference", "examples": ["urn:integration-service:invalid_task"]},
-        "title": {"type": "string", "examples": ["Unprocessable Entity"]},
-        "status": {"type": "integer", "examples": [422]},
-        "detail": {"type": "string", "examples": ["task_type: Input should be 'phone', 'email' or 'gpt'"]},
-        "error_code": {"type": "string", "examples": ["invalid_task"]},
-        "correlation_id": {"type": "string", "format": "uuid"},
-    },
-}

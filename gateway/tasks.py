@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.kafka import Kafka, NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
-from gateway.problems import Problem, problems
+from gateway.problems import Problem
 from gateway.replies import Replies, Reply, TooManyWaiting
 from gateway.settings import GatewaySettings
 from shared.messages import (
@@ -23,8 +23,6 @@ from shared.messages import (
     TRACE_HEADERS,
     ErrorCode,
     InvalidTask,
-    Result,
-    Task,
     decode_task,
 )
 
@@ -33,6 +31,8 @@ BODY_BYTES_MAX = 512 * 1024
 JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+REQUEST_ID_CHARACTERS_MAX = 128
 
 DISCONNECT_LOOK_SECONDS = 1.0
 """How long a request waits before it is worth a task to find out whether its caller is still there."""
@@ -49,28 +49,21 @@ FAILURES = {
 }
 """What a dead letter's error_code is in REST: status and detail."""
 
-FAILURE_RESPONSES = problems(
-    {
-        500: "The service failed over this task (`internal_error`).",
-        502: "The provider refuses the service's account (`provider_refused_account`).",
-    }
-)
-ACCEPTED_RESPONSE = {
-    "description": "Kafka has the task; its result is not known yet.",
-    "content": {
-        "application/json": {
-            "schema": {
-                "title": "Accepted",
-                "type": "object",
-                "required": ["correlation_id"],
-                "properties": {"correlation_id": {"type": "string", "format": "uuid"}},
-            }
-        }
-    },
+REFUSALS = {
+    "invalid_idempotency_key": (
+        422,
+        f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters",
+    ),
+    "unsupported_media_type": (415, "the body must be application/json"),
+    "body_too_large": (413, f"the body has more than {BODY_BYTES_MAX} bytes"),
+    "kafka_unavailable": (503, "the task is not taken"),
+    "too_many_waiting": (503, "too many requests wait for their reply"),
+    "reply_timeout": (504, "no reply in time; the task is in Kafka and will be done, its result will be at Location"),
+    "not_found": (404, "no such request, or it is older than the gateway remembers"),
 }
-LOCATION = {"Location": {"description": "Where the result will be.", "schema": {"type": "string"}}}
+"""The same for what the gateway says by itself."""
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter()
 
 
 @dataclass(frozen=True)
@@ -82,47 +75,7 @@ class Gateway:
     replies: Replies[asyncio.Future[Reply]]
 
 
-def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
-
-
-@router.post(
-    "/tasks",
-    response_model=Result,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Task.model_json_schema()}}},
-        "parameters": [
-            _header(
-                "Prefer",
-                "RFC 7240. `respond-async`: 202 once Kafka has the task. `wait=N`: 202 after N seconds at most.",
-                examples=["respond-async", "wait=10"],
-            ),
-            _header(
-                "Idempotency-Key",
-                "Makes the request repeatable. Visible ASCII. The same key again within 30 days gets the first one's "
-                "`id` and asks no provider; with another task_type or data it is refused (422, `task_rejected`). The "
-                "key of a task that failed is free again.",
-                maxLength=IDEMPOTENCY_KEY_CHARACTERS_MAX,
-            ),
-            _header("X-Request-ID", "The caller's own, visible ASCII: echoed, logged, goes with it.", maxLength=128),
-            _header("traceparent", "W3C Trace Context; goes with the task."),
-        ],
-    },
-    responses={
-        202: {**ACCEPTED_RESPONSE, "headers": LOCATION},
-        **FAILURE_RESPONSES,
-        **problems(
-            {
-                413: f"The body has more than {BODY_BYTES_MAX} bytes.",
-                415: "The body is not application/json.",
-                422: "The body is no task (`invalid_task`), or the provider or its Idempotency-Key rejects it "
-                "(`task_rejected`).",
-                503: "Kafka is not there, too many requests wait, or the provider does not answer. See Retry-After.",
-                504: "No reply in time. The task is in Kafka and will be done; its result will be at Location.",
-            }
-        ),
-    },
-)
+@router.post("/tasks")
 async def post_task(request: Request) -> Response:
     """Take a task, and answer with its result."""
     gateway: Gateway = request.app.state.gateway
@@ -140,7 +93,7 @@ async def post_task(request: Request) -> Response:
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     if missing := gateway.kafka.missing():
-        raise Problem(503, "kafka_unavailable", f"tasks cannot be taken yet; missing: {', '.join(missing)}")
+        raise _refusal("kafka_unavailable", f"; missing: {', '.join(missing)}")
 
     waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     try:
@@ -161,33 +114,18 @@ async def post_task(request: Request) -> Response:
             return _accepted(correlation_id, {"Location": location, "Preference-Applied": "respond-async"})
         replies.give_up(correlation_id)
     except TooManyWaiting:
-        raise Problem(503, "too_many_waiting", "too many requests wait for their reply") from None
+        raise _refusal("too_many_waiting") from None
     except NotTaken as error:
-        raise Problem(503, "kafka_unavailable", str(error)) from None
+        raise _refusal("kafka_unavailable", f": {error}") from None
     except ClientDisconnect:
         replies.give_up(correlation_id)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     finally:
         replies.remove(correlation_id)
-    detail = "no reply in time; the task is in Kafka and will be done, its result will be at Location"
-    raise Problem(504, "reply_timeout", detail, {"Location": location})
+    raise _refusal("reply_timeout", headers={"Location": location})
 
 
-@router.get(
-    "/tasks/{correlation_id}",
-    response_model=Result,
-    responses={
-        202: ACCEPTED_RESPONSE,
-        **FAILURE_RESPONSES,
-        **problems(
-            {
-                404: "No such request, or it is older than the gateway remembers.",
-                422: "The task is rejected (`task_rejected`), or it was none (`invalid_task`).",
-                503: "The provider did not answer (`provider_unavailable`).",
-            }
-        ),
-    },
-)
+@router.get("/tasks/{correlation_id}")
 async def get_task(correlation_id: str, request: Request) -> Response:
     """Tell what became of a task, by the correlation id that its POST was answered with. Any gateway knows."""
     gateway: Gateway = request.app.state.gateway
@@ -196,7 +134,7 @@ async def get_task(correlation_id: str, request: Request) -> Response:
         return _answer(reply, request.state.correlation_id)
     if gateway.replies.may_come(correlation_id, time.time()):
         return _accepted(correlation_id, {"Retry-After": "1"})
-    raise Problem(404, "not_found", "no such request, or it is older than the gateway remembers")
+    raise _refusal("not_found")
 
 
 def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, bytes]]:
@@ -206,8 +144,7 @@ def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, by
     keys = request.headers.getlist("idempotency-key")
     if keys:
         if not (len(keys) == 1 and re.fullmatch(rf"[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}", keys[0])):
-            detail = f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
-            raise Problem(422, "invalid_idempotency_key", detail)
+            raise _refusal("invalid_idempotency_key")
         headers.append((IDEMPOTENCY_KEY_HEADER, keys[0].encode()))
     for name, characters_max in TRACE_HEADERS.items():
         value = request.headers.get(name, "")
@@ -219,20 +156,21 @@ def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, by
 async def _read_body(request: Request) -> bytes:
     """Return the body. Of one that is too large no more is read than it takes to know that."""
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
-        raise Problem(415, "unsupported_media_type", "the body must be application/json")
+        raise _refusal("unsupported_media_type")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > BODY_BYTES_MAX:
-        raise _too_large()
+        raise _refusal("body_too_large")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise _too_large()
+            raise _refusal("body_too_large")
     return bytes(body)
 
 
-def _too_large() -> Problem:
-    return Problem(413, "body_too_large", f"the body has more than {BODY_BYTES_MAX} bytes")
+def _refusal(error_code: str, more: str = "", headers: dict[str, str] | None = None) -> Problem:
+    status, detail = REFUSALS[error_code]
+    return Problem(status, error_code, detail + more, headers)
 
 
 def _stop_waiting_unless_taken(waiter: asyncio.Future[Reply], sent: asyncio.Future[None]) -> None:

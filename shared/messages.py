@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 TaskType = Literal["phone", "email", "gpt"]
 TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
@@ -30,7 +30,9 @@ DEAD_LETTER_HEADER_PREFIX = "kafka_dlt-"
 class Task(BaseModel):
     """A task as it stands in the import topic's value and in the body of `POST /tasks`. Unknown fields are ignored."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, json_schema_extra=lambda schema: schema.update(allOf=_limits_of_data())
+    )
 
     task_id: Annotated[
         int,
@@ -52,6 +54,17 @@ class Task(BaseModel):
         if len(self.data) > DATA_CHARACTERS_MAX[self.task_type]:
             raise ValueError(f"data has more than {DATA_CHARACTERS_MAX[self.task_type]} characters")
         return self
+
+
+def _limits_of_data() -> list[JsonValue]:
+    """Return in JSON Schema what `_data_fits_its_type` checks."""
+    return [
+        {
+            "if": {"properties": {"task_type": {"const": task_type}}},
+            "then": {"properties": {"data": {"maxLength": limit}}},
+        }
+        for task_type, limit in DATA_CHARACTERS_MAX.items()
+    ]
 
 
 class Result(BaseModel):

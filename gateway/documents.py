@@ -1,0 +1,63 @@
+"""What describes the service to programs and to people: the OpenAPI and the AsyncAPI document, and a page for each."""
+
+import json
+from functools import cached_property
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from gateway.asyncapi import asyncapi_document
+from gateway.openapi import openapi_document
+from gateway.pages import STRICT_POLICY, page
+from gateway.settings import GatewaySettings
+
+SWAGGER_POLICY = STRICT_POLICY.replace("img-src 'self'", "img-src 'self' data:")
+"""Swagger UI has its icons in its style sheet."""
+
+router = APIRouter()
+
+
+class Documents:
+    """Both documents as they are sent, as `request.app.state.documents`. Each is made when it is first asked for."""
+
+    def __init__(self, title: str, version: str, settings: GatewaySettings) -> None:
+        """Note whose documents they are."""
+        self._service = title, version, settings
+
+    @cached_property
+    def openapi(self) -> bytes:
+        """What the REST interface takes and answers."""
+        return _json(openapi_document(*self._service))
+
+    @cached_property
+    def asyncapi(self) -> bytes:
+        """What travels over Kafka."""
+        return _json(asyncapi_document(*self._service))
+
+
+@router.get("/openapi.json")
+async def openapi_json(request: Request) -> Response:
+    """Answer the OpenAPI document."""
+    return Response(request.app.state.documents.openapi, media_type="application/json")
+
+
+@router.get("/asyncapi.json")
+async def asyncapi_json(request: Request) -> Response:
+    """Answer the AsyncAPI document."""
+    return Response(request.app.state.documents.asyncapi, media_type="application/json")
+
+
+@router.get("/docs")
+def docs() -> Response:
+    """Answer Swagger UI with the OpenAPI document."""
+    return page("docs.html", SWAGGER_POLICY)
+
+
+@router.get("/asyncapi")
+def asyncapi() -> Response:
+    """Answer the page that shows the AsyncAPI document."""
+    return page("asyncapi.html", STRICT_POLICY)
+
+
+def _json(document: dict[str, object]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()

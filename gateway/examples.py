@@ -1,0 +1,36 @@
+"""What the documents show as examples: they stand for each other, as one task with what became of it."""
+
+from shared.messages import ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
+
+CORRELATION_ID = "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11"
+REQUEST_ID = "order-4711"
+IDEMPOTENCY_KEY = "order-4711/phone"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+TASKS: dict[TaskType, Task] = {
+    "phone": Task(task_id=42, task_type="phone", data="8 916 823 34 54"),
+    "email": Task(task_id=43, task_type="email", data="serega@yandex/ru"),
+    "gpt": Task(task_id=44, task_type="gpt", data="What is the capital of Russia?"),
+}
+RESULT = Result(task_id=42, id=1)
+
+NO_TASK = b'{"task_id": 42, "task_type": "fax", "data": "8 916 823 34 54"}'
+
+
+def reason(error_code: ErrorCode) -> str:
+    """Return why the example failed, as the processor says it: after the detail of a REST answer, and in a header."""
+    return {
+        ErrorCode.INVALID_TASK: _no_task(),
+        ErrorCode.TASK_REJECTED: "the provider answered 400",
+        ErrorCode.PROVIDER_UNAVAILABLE: "the provider answered 503",
+        ErrorCode.PROVIDER_REFUSED_ACCOUNT: "the provider answered 403",
+        ErrorCode.INTERNAL_ERROR: "the provider answered 404",
+    }[error_code]
+
+
+def _no_task() -> str:
+    try:
+        decode_task(NO_TASK)
+    except InvalidTask as error:
+        return str(error)
+    raise AssertionError("the example is a task")

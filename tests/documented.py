@@ -1,0 +1,67 @@
+"""Whether answers and records are as the OpenAPI and the AsyncAPI document have them."""
+
+import re
+
+from jsonschema import Draft202012Validator, FormatChecker
+
+UNDOCUMENTED_HEADERS = {
+    *("content-type", "content-length", "date", "etag", "last-modified", "accept-ranges"),
+    *("content-security-policy", "x-content-type-options", "referrer-policy"),
+}
+"""What HTTP and browsers need, and no caller of the service."""
+
+
+def validator(schema, document):
+    """Return a validator for a schema of the document, which may refer to others of it."""
+    whole = {"allOf": [schema], "components": document["components"]}
+    return Draft202012Validator(whole, format_checker=FormatChecker())
+
+
+def assert_fits(value, schema, document):
+    """Check a value against a schema of the document."""
+    validator(schema, document).validate(value)
+
+
+def resolved(part, document):
+    """Return what a part of the document is, where it only refers to another."""
+    while "$ref" in part:
+        target = document
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            target = target[name.replace("~1", "/")]
+        part = target
+    return part
+
+
+def operation_of(document, method, path):
+    """Return a request's (method, path as the document has it), or what components.responses has for it."""
+    for template, item in document["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return (method, template) if method.lower() in item else "no_such_method"
+    return "no_such_path"
+
+
+def assert_documented(document, answer):
+    """Check an answer of httpx: its status, media type, headers and body are in the OpenAPI document."""
+    status, request = str(answer.status_code), answer.request
+    operation = operation_of(document, request.method, request.url.path)
+    if isinstance(operation, str):
+        described = document["components"]["responses"][operation]
+        assert status == {"no_such_path": "404", "no_such_method": "405"}[operation]
+    else:
+        method, template = operation
+        responses = document["paths"][template][method.lower()]["responses"]
+        assert status in responses, f"{method} {template} answers {status}, which is not documented"
+        described = resolved(responses[status], document)
+
+    media_type = answer.headers["content-type"].partition(";")[0]
+    assert list(described["content"]) == [media_type]
+    body = answer.json() if media_type.endswith("json") else answer.text
+    assert_fits(body, described["content"][media_type]["schema"], document)
+
+    headers = {name.lower(): resolved(header, document) for name, header in described["headers"].items()}
+    assert answer.headers.keys() <= headers.keys() | UNDOCUMENTED_HEADERS
+    assert answer.headers.keys() >= {name for name, header in headers.items() if header["required"]}
+    for name, header in headers.items():
+        if name in answer.headers:
+            text = answer.headers[name]
+            assert_fits(int(text) if header["schema"]["type"] == "integer" else text, header["schema"], document)

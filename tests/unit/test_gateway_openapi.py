@@ -1,0 +1,259 @@
+"""The OpenAPI document beside what the gateway answers: all of the one is in the other."""
+
+import json
+from concurrent.futures import Future
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from gateway.app import EveryRequest
+from gateway.kafka import NotTaken
+from gateway.replies import Reply
+from gateway.tasks import BODY_BYTES_MAX, TRACE_HEADERS
+from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, decode_task
+from tests.documented import assert_documented, assert_fits, operation_of, resolved, validator
+from tests.unit import test_gateway_rest
+
+TASK, RESULT, bench = test_gateway_rest.TASK, test_gateway_rest.RESULT, test_gateway_rest.bench
+
+
+@pytest.fixture
+def document(bench):
+    return bench().request("GET", "/openapi.json").json()
+
+
+def operations(document):
+    """Yield (method, path, operation)."""
+    for path, item in document["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            yield method.upper(), path, item[method]
+
+
+def parameters(document):
+    """Yield every parameter of every operation."""
+    for _, path, operation in operations(document):
+        for parameter in [*document["paths"][path]["parameters"], *operation.get("parameters", [])]:
+            yield resolved(parameter, document)
+
+
+def bodies(document):
+    """Yield (where, media type's object) of every body of a request or an answer."""
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            yield f"{method} {path}", operation["requestBody"]["content"]["application/json"]
+        for status, response in operation["responses"].items():
+            for content in resolved(response, document)["content"].values():
+                yield f"{method} {path} {status}", content
+
+
+def test_the_document_is_valid_openapi_3_1(document):
+    OpenAPIV31SpecValidator(document).validate()
+
+    assert document["openapi"] == "3.1.0"
+
+
+def test_every_example_fits_its_schema(document):
+    count = 0
+    for _, content in bodies(document):
+        for example in content.get("examples", {}).values():
+            assert_fits(example["value"], content["schema"], document)
+            count += 1
+    headers = document["components"]["headers"].values()
+    schemas = [part["schema"] for part in [*parameters(document), *headers]]
+    schemas += [
+        property_
+        for schema in document["components"]["schemas"].values()
+        for property_ in schema["properties"].values()
+    ]
+    for schema in schemas:
+        for example in schema.get("examples", []):
+            assert_fits(example, schema, document)
+            count += 1
+
+    assert count > 40
+
+
+def test_the_examples_of_a_problem_are_named_by_their_error_code(document):
+    for where, content in bodies(document):
+        if content["schema"] == {"$ref": "#/components/schemas/Problem"}:
+            assert content["examples"], where
+            for name, example in content["examples"].items():
+                assert example["value"]["error_code"] == name
+                assert where.endswith(str(example["value"]["status"]))
+
+
+def test_every_route_is_an_operation_and_every_operation_a_route(bench, document):
+    fastapis_own = bench().app.openapi()["paths"]
+
+    assert {(method, path) for method, path, _ in operations(document)} == {
+        (method.upper(), path) for path, item in fastapis_own.items() for method in item
+    }
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(ids)) == len(ids)
+    tags = {tag["name"] for tag in document["tags"]}
+    assert all(set(operation["tags"]) <= tags and operation["summary"] for _, _, operation in operations(document))
+
+
+def answers_to_posts(bench):
+    """Yield an answer for each way in which a POST can end."""
+    run = bench(WAITING_REPLIES_MAX=1)
+    yield run.post(headers={"X-Request-ID": "mine"})
+    yield run.post(headers={"Prefer": "respond-async", "Idempotency-Key": "mine"})
+    yield run.post(b" " * (BODY_BYTES_MAX + 1))
+    yield run.post(headers={"Content-Type": "text/plain"})
+    yield run.post(b"{}")
+    yield run.post(headers={"Idempotency-Key": "two words"})
+    for code in ErrorCode:
+        run.kafka.reply = Reply(None, code, "the reason")
+        yield run.post()
+    run.kafka.reply = None
+    yield run.post()
+    yield run.post(headers={"Prefer": "wait=0"})
+
+    async def while_another_waits(client):
+        replies = run.app.state.gateway.replies
+        replies.expect("another", Future())
+        answer = await client.post("/tasks", json=TASK)
+        replies.remove("another")
+        return answer
+
+    yield run.run(while_another_waits)
+    run.kafka.taken = NotTaken("Kafka has not confirmed the task")
+    yield run.post()
+    run.kafka.absent = ["Kafka"]
+    yield run.post()
+
+
+def answers_to_gets(bench):
+    """Yield an answer for each way in which a GET of a task can end."""
+
+    async def ask(client):
+        run.kafka.reply = None
+        accepted = await client.post("/tasks", json=TASK, headers={"Prefer": "respond-async"})
+        answers = [await client.get("/tasks/mine"), await client.get(accepted.headers["location"])]
+        for reply in [*(Reply(None, code, "the reason") for code in ErrorCode), RESULT]:
+            run.kafka.replied([(accepted.headers["x-correlation-id"], reply)])
+            answers.append(await client.get(accepted.headers["location"]))
+        return answers
+
+    run = bench()
+    yield from run.run(ask)
+
+
+def answers_of_others(bench, document):
+    """Yield an answer for each way in which the other operations can end."""
+    run = bench()
+    for method, path, _ in operations(document):
+        if not path.startswith("/tasks"):
+            yield run.request(method, path)
+            yield run.run(lambda _, method=method, path=path: request_to_a_bug(method, path))
+    run.kafka.ended = ["the thread of replies"]
+    yield run.request("GET", "/health/live")
+    yield run.request("GET", "/health/ready")
+
+
+async def request_to_a_bug(method, path):
+    """Send the request to an application that has a bug everywhere."""
+
+    async def bug(scope, receive, send):
+        raise RuntimeError
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(EveryRequest(bug)), base_url="http://bug") as client:
+        return await client.request(method, path)
+
+
+def test_every_answer_is_documented_and_every_documented_answer_is_given(bench, document):
+    given = set()
+    for answer in [*answers_to_posts(bench), *answers_to_gets(bench), *answers_of_others(bench, document)]:
+        assert_documented(document, answer)
+        operation = operation_of(document, answer.request.method, answer.request.url.path)
+        is_problem = answer.headers["content-type"] == "application/problem+json"
+        given.add((*operation, str(answer.status_code), answer.json()["error_code"] if is_problem else None))
+
+    documented = set()
+    for method, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            [(media_type, content)] = resolved(response, document)["content"].items()
+            is_problem = media_type == "application/problem+json"
+            documented |= {(method, path, status, code) for code in (content["examples"] if is_problem else [None])}
+    assert given == documented
+
+
+def test_every_error_code_of_the_document_is_given_and_no_other(bench, document):
+    answers = [*answers_to_posts(bench), *answers_to_gets(bench)]
+    answers += [bench().request("GET", "/nowhere"), bench().request("DELETE", "/tasks")]
+    for answer in answers:
+        assert_documented(document, answer)
+
+    given = {answer.json()["error_code"] for answer in answers if "problem" in answer.headers["content-type"]}
+    problem = document["components"]["schemas"]["Problem"]["properties"]
+    assert given == set(problem["error_code"]["enum"])
+    given = {answer.status_code for answer in answers if "problem" in answer.headers["content-type"]}
+    assert given == set(problem["status"]["enum"])
+
+
+def test_the_examples_that_the_gateway_makes_by_itself_say_what_it_says(bench, document):
+    answers = [*answers_to_posts(bench), *answers_to_gets(bench)]
+    details = {answer.json()["detail"] for answer in answers if "problem" in answer.headers["content-type"]}
+
+    for path, method in (("/tasks", "post"), ("/tasks/{correlation_id}", "get")):
+        for response in document["paths"][path][method]["responses"].values():
+            for content in response["content"].values():
+                for name, example in content["examples"].items():
+                    if name in {code.value for code in ErrorCode} or "detail" not in example["value"]:
+                        continue  # of a provider, which says its own
+                    assert example["value"]["detail"] in details
+
+
+def test_the_headers_that_the_gateway_reads_are_parameters_with_its_own_limits(bench, document):
+    run = bench()
+    longest = {"X-Request-ID": 128, "Idempotency-Key": 255, **TRACE_HEADERS}
+    schemas = {parameter["name"]: parameter["schema"] for parameter in parameters(document)}
+
+    assert schemas.keys() == {*longest, "Prefer", "correlation_id"}
+    for name, characters in longest.items():
+        for value in ("x" * characters, "x" * (characters + 1)):
+            run.kafka.sent.clear()
+            run.post(headers={name: value})
+            is_carried = any(value.encode() in headers.values() for _, headers in run.kafka.sent)
+            assert is_carried == validator(schemas[name], document).is_valid(value) == (len(value) == characters)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        TASK,
+        *({**TASK, "task_type": task_type, "data": "x" * DATA_CHARACTERS_MAX[task_type]} for task_type in TASK_TYPES),
+        *(
+            {**TASK, "task_type": task_type, "data": "я" * (DATA_CHARACTERS_MAX[task_type] + 1)}
+            for task_type in TASK_TYPES
+        ),
+        {**TASK, "data": ""},
+        {**TASK, "data": None},
+        {**TASK, "task_type": "fax"},
+        {**TASK, "task_id": TASK_ID_MAX},
+        {**TASK, "task_id": -TASK_ID_MAX - 1},
+        {**TASK, "task_id": True},
+        {**TASK, "task_id": 1.5},
+        {**TASK, "more": []},
+        {"task_id": 1},
+        [],
+    ],
+    ids=lambda task: repr(task)[:60],
+)
+def test_the_schema_of_a_task_takes_what_the_service_takes(document, task):
+    try:
+        decode_task(json.dumps(task).encode())
+        is_taken = True
+    except InvalidTask:
+        is_taken = False
+
+    assert validator({"$ref": "#/components/schemas/Task"}, document).is_valid(task) == is_taken
+
+
+def test_numbers_in_the_document_are_exact(bench):
+    text = bench().request("GET", "/openapi.json").text
+
+    assert str(TASK_ID_MAX) in text
+    assert f"{TASK_ID_MAX}.0" not in text
