@@ -13,7 +13,7 @@ from rich.console import Console
 from sandbox.child import NotReady
 from sandbox.demo import Mismatch, demo
 from sandbox.dump import dump
-from sandbox.stack import Stack, saved_lines, stop_saved
+from sandbox.up import down, up
 
 console = Console()
 
@@ -37,9 +37,9 @@ def main() -> int:
             case "demo":
                 demo(console, step)
             case "up":
-                up(arguments.processors)
+                up(console, step, arguments.processors)
             case "down":
-                down()
+                down(console, step)
             case "dump":
                 console.print(f"Written: {dump(step)}")
     except KeyboardInterrupt:
@@ -52,33 +52,6 @@ def main() -> int:
         console.print(f"[bold red]Failed:[/bold red] {error.cmd[0]} ended with {error.returncode}", highlight=False)
         return 1
     return 0
-
-
-def up(processors: int) -> None:
-    """Start the stack and leave it running; where it runs already, say so."""
-    lines = saved_lines()
-    if lines is not None:
-        console.print("The stack is up already.")
-    else:
-        stack = Stack(processors, outlive=True)
-        try:
-            stack.start(step)
-            stack.save()
-        except BaseException:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            with step("Stopping the stack"):
-                stack.stop()
-            raise
-        lines = stack.lines()
-    for name, value in lines:
-        console.print(f"{name:20}{value}", highlight=False, markup=False, soft_wrap=True)
-    console.print("\n[bold]make down[/bold] stops it.")
-
-
-def down() -> None:
-    """Stop the stack that was left running."""
-    if not stop_saved(step):
-        console.print("Nothing is up.")
 
 
 @contextlib.contextmanager
