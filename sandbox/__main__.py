@@ -13,6 +13,7 @@ from rich.console import Console
 from sandbox.child import NotReady
 from sandbox.demo import Mismatch, demo
 from sandbox.dump import dump
+from sandbox.scale_demo import TASKS, scale_demo
 from sandbox.up import down, up
 
 console = Console()
@@ -25,6 +26,12 @@ def main() -> int:
     commands.add_parser(
         "demo", help="start everything, send tasks of all three types, show what comes, stop everything"
     )
+    scale_parser = commands.add_parser(
+        "scale-demo", help="start everything, drain a backlog with 1, 2 and 4 replicas, stop everything"
+    )
+    scale_parser.add_argument(
+        "--tasks", type=backlog, default=TASKS, help="backlog for each replica that drains it (default: %(default)s)"
+    )
     up_parser = commands.add_parser("up", help="start everything and leave it running")
     up_parser.add_argument("--processors", type=int, default=2, help="replicas (default: %(default)s)")
     commands.add_parser("down", help="stop what `up` left running")
@@ -36,6 +43,8 @@ def main() -> int:
         match arguments.command:
             case "demo":
                 demo(console, step)
+            case "scale-demo":
+                scale_demo(console, step, arguments.tasks)
             case "up":
                 up(console, step, arguments.processors)
             case "down":
@@ -52,6 +61,13 @@ def main() -> int:
         console.print(f"[bold red]Failed:[/bold red] {error.cmd[0]} ended with {error.returncode}", highlight=False)
         return 1
     return 0
+
+
+def backlog(text: str) -> int:
+    """Return a number of tasks from which a rate can be told, within the demo's patience."""
+    if not text.isdecimal() or not 100 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError("must be 100 to 10000")
+    return int(text)
 
 
 @contextlib.contextmanager
