@@ -16,14 +16,14 @@ from sandbox.scale_figures import Phase, Replica, Results, divided
 from sandbox.scale_screen import Screen, View, phase_table
 from sandbox.stack import Stack, Step, running
 
-TASKS = 1200
+TASKS = 600
 """Tasks of a backlog, for each replica that drains it."""
 
 LATENCY_MS = [300, 500]
 """How long the provider takes, more or less: at 400 sharp all of a replica's requests would go in one wave."""
 
-CONCURRENT_REQUESTS = 64
-"""Of each replica: 64 that take 0.4 seconds are 160 tasks a second, far from what this machine can do."""
+CONCURRENT_REQUESTS = 32
+"""Of each replica: 32 that take 0.4 seconds are 80 tasks a second, and four times that is nothing to two cores."""
 
 MEASURED_FROM, MEASURED_TO = 0.7, 0.2
 """How much of a backlog is left. Before, the new replicas warm up; after, one of them may have nothing left to do."""
@@ -41,7 +41,7 @@ SETTINGS = {
     "KAFKA_TOPIC_PARTITIONS": str(PARTITIONS),
     "DADATA_CONCURRENT_REQUESTS": str(CONCURRENT_REQUESTS),
     "PROVIDER_TIMEOUT_SECONDS": "30",  # a machine that stands still for a while is no reason to ask again
-    "IN_FLIGHT_MAX": "200",  # little enough for what waits to be seen beside it
+    "IN_FLIGHT_MAX": "100",  # little enough for what waits to be seen beside it
 }
 
 PATIENCE_SECONDS = 120.0
@@ -209,7 +209,7 @@ class Fleet:
 def sentence(scaled: Sequence[Phase], limited: Sequence[Phase]) -> str:
     """Return what came out, in a sentence."""
     alone, *_, all_of_them = scaled
-    rates = ", ".join(f"{phase.rate:.0f} with {phase.replicas}" for phase in limited)
+    rates = ", ".join(f"{phase.rate:.1f} with {phase.replicas}" for phase in limited)
     return (
         f"{all_of_them.replicas} replicas did {all_of_them.rate / alone.rate:.1f} times what one did; of a quota of "
         f"{QUOTA} a second for all they used {rates}; scaling repeated nothing."
