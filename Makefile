@@ -5,14 +5,17 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench up down dump check fix system
+.PHONY: help demo scale-demo test chaos bench up down dump check fix system
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/run.txt system ## start everything locally, send tasks of all three types, show what comes, stop everything
 	@$(VENV)/bin/python -m sandbox demo
+
+scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live (about a minute)
+	@$(VENV)/bin/python -m sandbox scale-demo
 
 test: $(VENV)/dev.txt system ## run the whole test-suite on real Kafka and PostgreSQL
 	@$(VENV)/bin/python -m pytest

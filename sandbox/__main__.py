@@ -13,7 +13,8 @@ from rich.console import Console
 from sandbox.child import NotReady
 from sandbox.demo import Mismatch, demo
 from sandbox.dump import dump
-from sandbox.stack import Stack, saved_lines, stop_saved
+from sandbox.scale_demo import TASKS, scale_demo
+from sandbox.up import down, up
 
 console = Console()
 
@@ -24,6 +25,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser(
         "demo", help="start everything, send tasks of all three types, show what comes, stop everything"
+    )
+    scale_parser = commands.add_parser(
+        "scale-demo", help="start everything, drain a backlog with 1, 2 and 4 replicas, stop everything"
+    )
+    scale_parser.add_argument(
+        "--tasks", type=backlog, default=TASKS, help="backlog for each replica that drains it (default: %(default)s)"
     )
     up_parser = commands.add_parser("up", help="start everything and leave it running")
     up_parser.add_argument("--processors", type=int, default=2, help="replicas (default: %(default)s)")
@@ -36,10 +43,12 @@ def main() -> int:
         match arguments.command:
             case "demo":
                 demo(console, step)
+            case "scale-demo":
+                scale_demo(console, step, arguments.tasks)
             case "up":
-                up(arguments.processors)
+                up(console, step, arguments.processors)
             case "down":
-                down()
+                down(console, step)
             case "dump":
                 console.print(f"Written: {dump(step)}")
     except KeyboardInterrupt:
@@ -54,31 +63,11 @@ def main() -> int:
     return 0
 
 
-def up(processors: int) -> None:
-    """Start the stack and leave it running; where it runs already, say so."""
-    lines = saved_lines()
-    if lines is not None:
-        console.print("The stack is up already.")
-    else:
-        stack = Stack(processors, outlive=True)
-        try:
-            stack.start(step)
-            stack.save()
-        except BaseException:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            with step("Stopping the stack"):
-                stack.stop()
-            raise
-        lines = stack.lines()
-    for name, value in lines:
-        console.print(f"{name:20}{value}", highlight=False, markup=False, soft_wrap=True)
-    console.print("\n[bold]make down[/bold] stops it.")
-
-
-def down() -> None:
-    """Stop the stack that was left running."""
-    if not stop_saved(step):
-        console.print("Nothing is up.")
+def backlog(text: str) -> int:
+    """Return a number of tasks from which a rate can be told, within the demo's patience."""
+    if not text.isdecimal() or not 100 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError("must be 100 to 10000")
+    return int(text)
 
 
 @contextlib.contextmanager

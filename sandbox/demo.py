@@ -81,7 +81,8 @@ def demo(console: Console, step: Step) -> None:
     console.print(
         f"\n[bold green]{len(replies)} tasks, {len(replies)} replies, {len(rows)} rows, 1 dead letter[/bold green] "
         f"in {seconds:.1f} s; {time.monotonic() - started_at:.0f} s with starting and stopping everything.\n"
-        "Next: [bold]make up[/bold] leaves the same stack running.",
+        "Next: [bold]make up[/bold] leaves the same stack running and prints links to a page to try it,\n"
+        "the documents of REST and Kafka, and the metrics. [bold]make scale-demo[/bold] shows it scale.",
         highlight=False,
         soft_wrap=True,
     )

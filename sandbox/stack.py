@@ -9,12 +9,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import httpx
 
-from sandbox.child import Child, free_port
+from sandbox.child import Child, NotReady, free_port
 from sandbox.kafka import Kafka, install, jar_folder
 from sandbox.postgres import Postgres
 
@@ -31,13 +32,21 @@ Step = Callable[[str], contextlib.AbstractContextManager[object]]
 class Stack:
     """The local stack. Everything listens on 127.0.0.1 only, at ports that are free."""
 
-    def __init__(self, processors: int, *, outlive: bool = False, simulated_only: bool = False) -> None:
+    def __init__(
+        self,
+        processors: int,
+        *,
+        outlive: bool = False,
+        simulated_only: bool = False,
+        settings: Mapping[str, str] = {},
+    ) -> None:
         """Choose ports and passwords; nothing is started.
 
         Args:
-            processors: replicas.
+            processors: replicas to start with.
             outlive: whether the stack goes on when this process ends.
             simulated_only: whether keys of real providers in the environment count for nothing.
+            settings: what the two programs find in their environment besides.
         """
         # PostgreSQL, which is not root, must reach its data: a checkout below /root is out of its reach.
         self.folder = Path(tempfile.mkdtemp(prefix="integration-service-", dir="/var/tmp"))
@@ -45,10 +54,14 @@ class Stack:
         self.kafka = Kafka(self.folder, LOGS, outlive=outlive)
         self.postgres = Postgres(self.folder, LOGS, outlive=outlive)
         self.gateway_url = f"http://127.0.0.1:{free_port()}"
-        self.processor_urls = [f"http://127.0.0.1:{free_port()}" for _ in range(processors)]
+        self.simulators_url = f"http://127.0.0.1:{free_port()}"
+        self.processors: dict[str, Child] = {}
+        """The replicas that run, oldest first, by the URL of their health and metrics."""
+        self._processors_at_start = processors
+        self._processors_started = 0
+        self._settings = settings
         self._outlive = outlive
         self._processor_password = secrets.token_urlsafe(16)
-        self._simulators_url = f"http://127.0.0.1:{free_port()}"
         self._keys = {} if simulated_only else real_keys()
         self.simulated = {provider for provider, names in PROVIDER_KEYS.items() if not all(map(self._keys.get, names))}
         self._children: list[Child] = []
@@ -61,7 +74,7 @@ class Stack:
             for provider in self.simulated
             for name, value in {
                 **dict.fromkeys(PROVIDER_KEYS[provider], "sandbox"),
-                f"{provider}_URL": self._simulators_url,
+                f"{provider}_URL": self.simulators_url,
             }.items()
         }
         if "DADATA" in self.simulated:
@@ -77,6 +90,7 @@ class Stack:
             "POSTGRES_DB": "tasks",
             **self._keys,
             **simulated,
+            **self._settings,
         }
 
     def start(self, step: Step) -> None:
@@ -98,26 +112,49 @@ class Stack:
             self.kafka.wait()
         if self.simulated:
             with step("Starting the provider simulators"):
-                port = self._simulators_url.rpartition(":")[2]
+                port = self.simulators_url.rpartition(":")[2]
                 latency = ["--latency-ms", str(SIMULATOR_LATENCY_MS)]
-                self._start("simulators", ["-m", "sandbox.simulators", "--port", port, *latency], self._simulators_url)
-        with step(f"Starting the gateway and processors ({len(self.processor_urls)})"):
-            waits = [self._start_program("gateway", self.gateway_url, "GATEWAY_PORT")]
-            for number, url in enumerate(self.processor_urls, 1):
-                waits.append(self._start_program(f"processor-{number}", url, "PROCESSOR_HTTP_PORT"))
-            for wait in waits:
-                wait()
+                self._start("simulators", ["-m", "sandbox.simulators", "--port", port, *latency], self.simulators_url)
+        with step(f"Starting the gateway and processors ({self._processors_at_start})"):
+            programs = {self.gateway_url: self._start_program("gateway", self.gateway_url, "GATEWAY_PORT")}
+            for _ in range(self._processors_at_start):
+                self.add_processor()
+            for url, program in (programs | self.processors).items():
+                program.wait_until(partial(answers, f"{url}/health/ready"))
+
+    def add_processor(self, **settings: str) -> None:
+        """Start one more replica; it is not ready yet.
+
+        Args:
+            settings: what it finds in its environment besides.
+        """
+        self._processors_started += 1
+        url = f"http://127.0.0.1:{free_port()}"
+        name = f"processor-{self._processors_started}"
+        self.processors[url] = self._start_program(name, url, "PROCESSOR_HTTP_PORT", **settings)
+
+    def stop_processors(self, count: int) -> None:
+        """Stop the newest replicas cleanly, all at once.
+
+        Raises:
+            sandbox.child.NotReady: one did not end as it should.
+        """
+        stopped = [self.processors.popitem()[1] for _ in range(count)]
+        for child in stopped:
+            child.send_signal(signal.SIGTERM)
+        for child in stopped:
+            if child.stop() != 0:
+                raise NotReady(f"{child.name} ended with {child.returncode}. {child.tail()}")
 
     def _make_database(self) -> None:
         self.postgres.create_database("tasks")
         self.postgres.apply_schema("tasks")
         self.postgres.create_processor("integration_processor", self._processor_password)
 
-    def _start_program(self, name: str, url: str, port_name: str) -> Callable[[], None]:
-        settings = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2], "LOG_FORMAT": "console"}
+    def _start_program(self, name: str, url: str, port_name: str, **settings: str) -> Child:
+        own = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2], "LOG_FORMAT": "console"}
         package = name.partition("-")[0]
-        child = self._child(name, ["-m", package], {**self.environment, **settings})
-        return lambda: child.wait_until(lambda: answers(f"{url}/health/ready"))
+        return self._child(name, ["-m", package], {**self.environment, **own, **settings})
 
     def _start(self, name: str, arguments: list[str], url: str) -> None:
         self._child(name, arguments, {}).wait_until(lambda: answers(f"{url}/health"))
@@ -155,19 +192,37 @@ class Stack:
         new.rename(STATE)
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return what a person wants to know about the running stack: (name, value)."""
+        """Return what a person wants to know about the running stack: (name, value), or (heading, "")."""
+        gateway = self.gateway_url
+        simulated = ", ".join(sorted(self.simulated))
         return [
-            ("Gateway", self.gateway_url),
-            ("  health", f"{self.gateway_url}/health/ready"),
-            ("  metrics", f"{self.gateway_url}/metrics"),
-            ("  OpenAPI", f"{self.gateway_url}/openapi.json"),
-            *((f"Processor {n} metrics", f"{url}/metrics") for n, url in enumerate(self.processor_urls, 1)),
+            ("To try and to read", ""),
+            ("try a task", f"{gateway}/"),
+            ("REST, to read", f"{gateway}/docs"),
+            ("REST, OpenAPI", f"{gateway}/openapi.json"),
+            ("Kafka, to read", f"{gateway}/asyncapi"),
+            ("Kafka, AsyncAPI", f"{gateway}/asyncapi.json"),
+            ("To watch", ""),
+            ("gateway health", f"{gateway}/health/ready"),
+            ("gateway metrics", f"{gateway}/metrics"),
+            *(
+                line
+                for number, url in enumerate(self.processors, 1)
+                for line in (
+                    (f"processor {number} health", f"{url}/health/ready"),
+                    (f"processor {number} metrics", f"{url}/metrics"),
+                )
+            ),
+            ("logs", str(LOGS)),
+            ("To connect to", ""),
+            (GATEWAY, gateway),
             ("Kafka", f"{self.kafka.bootstrap_servers}, topics tasks, results, tasks-dlt"),
             ("PostgreSQL", f"psql '{self.postgres.conninfo('tasks')}'"),
-            ("Providers", "simulated: " + ", ".join(sorted(self.simulated)) if self.simulated else "real"),
-            ("Logs", str(LOGS)),
+            ("providers", f"simulated: {simulated}" if simulated else "real"),
         ]
 
+
+GATEWAY = "gateway"
 
 PROVIDER_KEYS = {
     "DADATA": ("DADATA_API_KEY", "DADATA_SECRET_KEY"),

@@ -1,12 +1,16 @@
-"""The local stack as a person uses it: make demo, make up, make down, dump.sql."""
+"""The local stack as a person uses it: make demo, make scale-demo, make up, make down, dump.sql."""
 
+import contextlib
 import json
 import os
+import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import httpx
@@ -34,7 +38,7 @@ def run(checkout, *arguments, **environment):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 
@@ -88,14 +92,83 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(checkout):
     assert left_running(checkout) == []
 
 
+def test_scaling_is_shown_in_a_pipe_and_repeats_nothing(checkout):
+    shown = run(checkout, "scale-demo", "--tasks", "100", COLUMNS="80")
+
+    assert shown.returncode == 0, shown.stdout
+    owners = [sorted(line.split(" | ")) for line in re.findall(r"partitions: (.*)", shown.stdout)]
+    assert sorted(["0-2", "3-5", "6-8", "9-11"]) in owners
+    assert re.findall(r"│ +(\d) │ +[\d.]+ │ +[\d.]+ │ +0 │ +0 │", shown.stdout) == ["1", "2", "4", "4", "2", "1"]
+    assert "scaling repeated nothing" in " ".join(shown.stdout.split())
+    assert "\x1b" not in shown.stdout, "NO_COLOR and pipes are respected"
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert left_running(checkout) == []
+
+
+def test_ctrl_c_ends_the_moving_picture_of_a_terminal_and_leaves_nothing_running(checkout):
+    terminal, its_other_end = pty.openpty()
+    termios.tcsetwinsize(its_other_end, (24, 80))
+    demo = subprocess.Popen(
+        [*COMMAND, "scale-demo"],
+        cwd=checkout,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=its_other_end,
+        stdout=its_other_end,
+        stderr=its_other_end,
+    )
+    os.close(its_other_end)
+    os.set_blocking(terminal, False)
+    shown = b""
+
+    def said(words):
+        nonlocal shown
+        # Its end is an error (EIO) where its program has ended, and BlockingIOError while it has nothing to say.
+        with contextlib.suppress(OSError):
+            while more := os.read(terminal, 65536):
+                shown += more
+        return words in shown
+
+    until(lambda: said("▒".encode()), "records in flight to be shown")
+    demo.send_signal(signal.SIGINT)
+    until(lambda: said(b"nothing is left running") or demo.poll() is not None, "it to end")
+
+    assert demo.wait(60) == 130
+    assert said(b"nothing is left running")
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l"), "the cursor is shown again"
+    assert left_running(checkout) == []
+    os.close(terminal)
+
+
+def test_a_first_task_is_not_sent_where_it_costs_money(checkout):
+    keys = {"DADATA_API_KEY": "real", "DADATA_SECRET_KEY": "real"}
+    try:
+        up = run(checkout, "up", "--processors", "1", **keys)
+        assert up.returncode == 0, up.stdout
+        sent = re.search(r"curl (http://\S+)/tasks", up.stdout)[1]
+        metrics = httpx.get(f"{sent}/metrics").text
+    finally:
+        run(checkout, "down")
+
+    assert "none was sent" in up.stdout
+    assert not re.search(r"^integration_gateway_tasks_sent_total\S* [^0]", metrics, re.M)
+
+
 def test_up_leaves_the_stack_running_until_down(checkout):
-    up = run(checkout, "up", "--processors", "1")
+    up = run(checkout, "up", "--processors", "1", COLUMNS="80")
     try:
         assert up.returncode == 0, up.stdout
-        url = re.search(r"Gateway +(http://\S+)", up.stdout)[1]
-        task = {"task_id": 1, "task_type": "phone", "data": "8 916 823 34 54"}
-        assert httpx.post(f"{url}/tasks", json=task, timeout=30).status_code == 200
-        assert "is up already" in run(checkout, "up").stdout
+        assert '"task_id":1,"id":1' in up.stdout
+        line = re.search(r"^  curl .*\\\n.*$", up.stdout, re.M)[0].replace("\\\n", "")
+        _, url, _, media_type, _, task = shlex.split(line)
+        again = httpx.post(url, content=task, headers=dict([media_type.split(": ")]), timeout=30)
+        assert again.json() == {"task_id": 1, "id": 2}, "the line can be copied"
+        links = set(re.findall(r"http://\S+", up.stdout)) - {url}
+        pages = {"/", "/docs", "/openapi.json", "/asyncapi", "/asyncapi.json", "/metrics", "/health/ready"}
+        assert {httpx.URL(link).path for link in links} == pages
+        assert {link: httpx.get(link, timeout=30).status_code for link in links} == dict.fromkeys(links, 200)
+        up_again = run(checkout, "up", COLUMNS="80").stdout
+        assert "is up already" in up_again
+        assert links < set(re.findall(r"http://\S+", up_again))
     finally:
         down = run(checkout, "down")
     assert down.returncode == 0, down.stdout
@@ -129,8 +202,8 @@ def test_the_dump_restores_into_an_empty_database(postgres):
 
 
 def test_every_command_has_help(checkout):
-    for arguments in (["--help"], ["demo", "--help"], ["up", "--help"], ["down", "--help"], ["dump", "--help"]):
-        assert run(checkout, *arguments).returncode == 0
+    for command in ((), ("demo",), ("scale-demo",), ("up",), ("down",), ("dump",)):
+        assert run(checkout, *command, "--help").returncode == 0
     for package in ("processor", "gateway", "sandbox.simulators"):
         shown = subprocess.run([sys.executable, "-m", package, "--help"], cwd=ROOT, capture_output=True, check=True)
         assert b"usage" in shown.stdout

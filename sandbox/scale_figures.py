@@ -1,0 +1,137 @@
+"""The figures of the scale demo: what the replicas' metrics say, and which results came when. Pure."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+
+@dataclass(frozen=True)
+class Lag:
+    """One partition's records, or several partitions': all that lie above what is committed."""
+
+    waiting: int = 0
+    """In Kafka, and taken by nobody."""
+    in_flight: int = 0
+    """Taken and not finished."""
+    finished: int = 0
+    """Finished, but beyond one that is not: they cannot be committed, and are no work any more."""
+    committed: int = 0
+    """All of them, as the difference to the committed offset has it."""
+
+    @property
+    def true(self) -> int:
+        """What is still to be done."""
+        return self.waiting + self.in_flight
+
+    @staticmethod
+    def total(lags: Iterable["Lag"]) -> "Lag":
+        """Return the sum."""
+        lags = list(lags)
+        return Lag(*(sum(getattr(lag, name) for lag in lags) for name in Lag.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Slots of one provider's quota: a replica's share, or the fleet's."""
+
+    slots: int = 0
+    used: int = 0
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What one replica says of itself."""
+
+    partitions: Mapping[int, Lag] = field(default_factory=dict)
+    in_flight: int = 0
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+
+    @staticmethod
+    def read(metrics: str) -> "Replica":
+        """Return what a replica's `/metrics` says; one that owns nothing yet says nothing of partitions."""
+        lags: dict[int, dict[str, int]] = {}
+        quotas: dict[str, dict[str, int]] = {}
+        in_flight = 0
+        for family in text_string_to_metric_families(metrics):
+            for sample in family.samples:
+                value, labels = sample.value, sample.labels
+                match sample.name:
+                    case "integration_lag_records":
+                        lags.setdefault(int(labels["partition"]), {})[labels["state"]] = int(value)
+                    case "integration_committed_lag_records":
+                        lags.setdefault(int(labels["partition"]), {})["committed"] = int(value)
+                    case "integration_in_flight_records":
+                        in_flight = int(value)
+                    case "integration_quota_slots":
+                        quotas.setdefault(labels["provider"], {})["slots"] = int(value)
+                    case "integration_quota_used_slots":
+                        quotas.setdefault(labels["provider"], {})["used"] = int(value)
+        return Replica(
+            {partition: Lag(**lag) for partition, lag in sorted(lags.items())},
+            in_flight,
+            {provider: Quota(**quota) for provider, quota in quotas.items()},
+        )
+
+
+def divided(replicas: Collection[Replica], partitions: int) -> bool:
+    """Tell whether each partition is one replica's, and each replica has one at least."""
+    owned = Counter(partition for replica in replicas for partition in replica.partitions)
+    return all(replica.partitions for replica in replicas) and owned == Counter(range(partitions))
+
+
+@dataclass
+class Results:
+    """Which tasks were sent, and which results came and when they were written.
+
+    Invariant: a task counts once, however often its result comes.
+    """
+
+    sent: int = 0
+    repeated: int = 0
+    unknown: int = 0
+    """Results of tasks that were never sent."""
+    _seconds: list[float] = field(default_factory=list)
+    _task_ids: set[int] = field(default_factory=set)
+
+    def send(self, count: int) -> range:
+        """Note that so many tasks are sent, and return their numbers."""
+        self.sent += count
+        return range(self.sent - count, self.sent)
+
+    def came(self, task_id: int, seconds: float) -> None:
+        """Note a result that was written at `seconds`."""
+        if not 0 <= task_id < self.sent:
+            self.unknown += 1
+        elif task_id in self._task_ids:
+            self.repeated += 1
+        else:
+            self._task_ids.add(task_id)
+            self._seconds.append(seconds)
+
+    @property
+    def outstanding(self) -> int:
+        """Tasks that were sent and have no result yet."""
+        return self.sent - len(self._task_ids)
+
+    def rate(self, begin: float, end: float) -> float:
+        """Return how many results a second were written between two moments."""
+        seconds = sorted(self._seconds)
+        return (bisect_left(seconds, end) - bisect_left(seconds, begin)) / (end - begin)
+
+    def rate_from_to(self, first: int, last: int) -> float:
+        """Return how many results a second were written from the one to the other, as numbered in time from 0."""
+        seconds = sorted(self._seconds)
+        return (last - first) / max(seconds[last] - seconds[first], 0.001)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What one number of replicas did."""
+
+    replicas: int
+    rate: float
+    results_repeated: int
+    calls_repeated: int
