@@ -27,7 +27,7 @@ chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (a
 bench: $(VENV)/dev.txt system ## measure the service beside what a user would pick instead (about half an hour)
 	@$(VENV)/bin/python -m bench
 
-up: $(VENV)/run.txt system ## start the same stack, leave it running, and print where it is
+up: $(VENV)/run.txt system ## start the same stack, leave it running, send a first task, print the links
 	@$(VENV)/bin/python -m sandbox up
 
 down: $(VENV)/run.txt ## stop what `make up` left running
