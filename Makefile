@@ -14,7 +14,8 @@ help: ## say what can be made
 demo: $(VENV)/run.txt system ## start everything locally, send tasks of all three types, show what comes, stop everything
 	@$(VENV)/bin/python -m sandbox demo
 
-test: $(VENV)/dev.txt system ## run the whole test-suite on real Kafka and PostgreSQL
+test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
+	@sandbox/install.sh tests
 	@$(VENV)/bin/python -m pytest
 
 chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (any), with TASKS= (40000), and judge every promise
