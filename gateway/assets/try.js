@@ -135,6 +135,7 @@ async function send() {
   say("Sent.");
   showRecord(task, body, headers["Idempotency-Key"]);
   byId("curl").textContent = curlLine(new URL("/tasks", location).href, body, headers);
+  byId("reply-card").scrollIntoView({ block: "nearest" }); // on a phone it is below the form
   const sentAt = performance.now();
   const answer = await request("/tasks", {
     method: "POST",
@@ -145,6 +146,7 @@ async function send() {
   setSending(false);
   settle(task, answer);
   showRecord(task, body, headers["Idempotency-Key"]);
+  byId("reply-card").scrollIntoView({ block: "nearest" });
   if (task.code === "invalid_task") showFieldProblems(answer.body.detail);
   else if (task.task_id) fields.task_id.value = nextTaskId(task.task_id);
   if (task.state === "working") follow(task);

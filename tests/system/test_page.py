@@ -537,14 +537,15 @@ def test_a_second_press_while_a_task_is_on_its_way_sends_nothing(visit, service)
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])
-def test_nothing_has_to_be_scrolled_sideways(visit, width):
-    page = visit(viewport={"width": width, "height": 800})
+def test_nothing_has_to_be_scrolled_sideways_and_the_reply_comes_into_view(visit, width):
+    page = visit(viewport={"width": width, "height": 640})
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(overflow) == 0
 
     page.get_by_label("Idempotency key").fill("k" * 255)
     send(page, "gpt", "unbroken" * 1000)
     expect_reply(page, "Done", r"Stored as row \d+")
+    expect(page.locator("#reply-title")).to_be_in_viewport()
     assert page.evaluate(overflow) == 0
 
     page.get_by_label("Task number").fill("9" * 5000)
