@@ -17,19 +17,20 @@ STRICT_POLICY = (
 )
 """Nothing inline and nothing from elsewhere (Content Security Policy Level 3)."""
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
 
 _assets = StaticFiles(directory=ASSETS)
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.head("/", include_in_schema=False)
+@router.get("/")
 def try_it(request: Request) -> Response:
     """Answer the page on which a person tries the service. It shows the record that a task becomes, with its topic."""
     gateway: Gateway = request.app.state.gateway
     return page("try.html", STRICT_POLICY, import_topic=gateway.settings.kafka_import_topic)
 
 
-@router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
+@router.api_route("/assets/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
 async def asset(path: str, request: Request) -> Response:
     """Answer a file that a page loads. A browser asks by its ETag for a newer one each time: an upgrade shows at once.
 
