@@ -17,7 +17,8 @@ demo: $(VENV)/run.txt system ## start everything locally, send tasks of all thre
 scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live (about a minute)
 	@$(VENV)/bin/python -m sandbox scale-demo
 
-test: $(VENV)/dev.txt system ## run the whole test-suite on real Kafka and PostgreSQL
+test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
+	@sandbox/install.sh tests
 	@$(VENV)/bin/python -m pytest
 
 chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (any), with TASKS= (40000), and judge every promise

@@ -65,7 +65,6 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
     app.include_router(health.router)
     app.include_router(pages.router)
     app.include_router(documents.router)
-    app.mount("/assets", pages.assets)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_middleware(EveryRequest)

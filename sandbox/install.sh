@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that the local stack's programs are there: PostgreSQL, Java 17 or later, Maven. Installs what is missing
-# with apt where we are root, else says in one line what to install. Quick when all is there.
+# with apt where we are root, else says in one line what to install. Quick when all is there. With the argument `tests`
+# it looks for what only the tests need as well.
 set -eu
 
 missing=""
@@ -12,6 +13,10 @@ if [ "${java_version:-0}" -lt 17 ]; then
     missing="$missing default-jre-headless"
 fi
 command -v mvn >/dev/null || missing="$missing maven"
+if [ "${1:-}" = tests ]; then
+    command -v chromium >/dev/null || missing="$missing chromium"
+    command -v curl >/dev/null || missing="$missing curl"
+fi
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -33,6 +33,14 @@ with warnings.catch_warnings(record=True):
     import quixstreams  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 PATIENCE_SECONDS = 60.0
 """After which what should happen counts as not happening. No test measures by it."""
 
@@ -91,6 +99,23 @@ def toxiproxy(session_folder, toxiproxy_installed):
     with ended_at_last(server), contextlib.closing(server):
         server.start()
         yield server
+
+
+@pytest.fixture(scope="module")  # no longer: its event loop runs in the tests' own thread
+def browser():
+    """Where Chromium is missing, a developer goes without these tests; CI does not."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing = "Chromium is missing: sandbox/install.sh tests installs it (on Debian: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @dataclass

@@ -5,7 +5,7 @@ import re
 from jsonschema import Draft202012Validator, FormatChecker
 
 UNDOCUMENTED_HEADERS = {
-    *("content-type", "content-length", "date", "etag", "last-modified", "accept-ranges"),
+    *("content-type", "content-length", "cache-control", "date", "etag", "last-modified", "accept-ranges"),
     *("content-security-policy", "x-content-type-options", "referrer-policy"),
 }
 """What HTTP and browsers need, and no caller of the service."""

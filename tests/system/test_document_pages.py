@@ -3,34 +3,16 @@
 import json
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="module")
-def document_browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+from playwright.sync_api import expect
 
 
 @pytest.fixture
-def open_page(document_browser):
+def open_page(browser):
     """Return a function that opens a page of a gateway; at the end nothing must have gone wrong in any of them."""
     contexts, troubles = [], []
 
     def open_page(gateway, path, **options):
-        context = document_browser.new_context(base_url=gateway.url, **options)
+        context = browser.new_context(base_url=gateway.url, **options)
         contexts.append(context)
         page = context.new_page()
         page.add_init_script(
@@ -91,9 +73,9 @@ def test_asyncapi_shows_every_topic_operation_message_and_header(open_page, star
     expect(page.locator("#noTask pre")).to_contain_text('"task_type": "fax"')
 
 
-def test_a_document_that_cannot_be_read_is_told_on_the_page(document_browser, start):
+def test_a_document_that_cannot_be_read_is_told_on_the_page(browser, start):
     gateway = start("gateway")
-    page = document_browser.new_page(base_url=gateway.url)
+    page = browser.new_page(base_url=gateway.url)
     page.route("**/asyncapi.json", lambda route: route.fulfill(status=503, body=json.dumps({})))
 
     page.goto("/asyncapi")

@@ -1,0 +1,135 @@
+/** What an answer means, and what became of a task, in words for a person. */
+
+const WORDS = {
+  invalid_task: [
+    "This is no task",
+    "The gateway has refused it, and nothing was sent. Mend what it says and send it again.",
+  ],
+  invalid_idempotency_key: [
+    "This idempotency key cannot be used",
+    "Nothing was sent.",
+  ],
+  body_too_large: [
+    "The task is too large",
+    "Nothing was sent. Data has at most 100,000 characters for gpt and 256 for phone and email.",
+  ],
+  unsupported_media_type: [
+    "The task did not arrive as JSON",
+    "Nothing was sent. Something between this page and the gateway has changed the request.",
+  ],
+  task_rejected: [
+    "The task is rejected",
+    "The provider refuses this very input, or the idempotency key belongs to another task. Sending the same again " +
+      "will not help.",
+  ],
+  provider_unavailable: [
+    "The provider does not answer",
+    "The service has tried several times, and put the task aside on the dead-letter topic, from where the operator " +
+      "can put it back.",
+  ],
+  provider_refused_account: [
+    "The provider refuses the service",
+    "The service's key at the provider is wrong, or its quota or balance is used up. Your task is kept on the " +
+      "dead-letter topic: tell the operator.",
+  ],
+  internal_error: [
+    "The service has failed over this task",
+    "This is a fault of the service, not of your task. Tell the operator the correlation id.",
+  ],
+  kafka_unavailable: [
+    "The gateway cannot take tasks now",
+    "Kafka, its topics or the connection to them are missing, and the task was not taken.",
+  ],
+  too_many_waiting: [
+    "Too many requests wait for their reply",
+    "The task was not taken. One that is answered at once needs no place to wait.",
+  ],
+  reply_timeout: [
+    "No reply in time",
+    "The task is in Kafka and will be done. This page goes on asking for its result.",
+  ],
+  not_found: [
+    "The gateway does not know this task any more",
+    "It is older than the gateway remembers. If it was done, its row is in the database.",
+  ],
+  unreachable: [
+    "The gateway cannot be reached",
+    "No answer has come. If the request got through, the task is done all the same: with an idempotency key it is " +
+      "safe to send it again.",
+  ],
+  foreign: [
+    "An answer that is not the gateway's",
+    "Something between this page and the gateway has answered in its place. Whether the task got through is not " +
+      "known.",
+  ],
+  left: [
+    "The page was left before the answer",
+    "What became of the task is not known here.",
+  ],
+};
+
+const BY_STATUS = {
+  401: [
+    "The gateway wants to know who you are",
+    "It takes tasks only with a bearer token, which this page does not have. Use curl with the header " +
+      "Authorization.",
+  ],
+};
+
+/** Return [title, advice] for a task. */
+export function told(task) {
+  switch (task.state) {
+    case "sending":
+      return ["Sent", "Waiting for the answer."];
+    case "working":
+      return task.code === "reply_timeout"
+        ? inWords(task.code, task.status)
+        : ["Kafka has the task", "It is at work. This page asks for its result until it is there."];
+    case "done":
+      return [`Stored as row ${task.id}`, "The provider's answer is in the table integration_service, under this id."];
+    default:
+      return inWords(task.code, task.status);
+  }
+}
+
+/**
+ * Return [title, advice] for a failure.
+ *
+ * @param {string} code error_code of the answer, "unreachable", "foreign" or "left"
+ * @param {number | null} status of HTTP, where there was an answer
+ */
+export function inWords(code, status) {
+  if (Object.hasOwn(WORDS, code)) return WORDS[code];
+  if (Object.hasOwn(BY_STATUS, status)) return BY_STATUS[status];
+  return ["The gateway refuses this", "This page knows no more than what the gateway says about it."];
+}
+
+export function inName(task) {
+  return `${task.task_type}, ${task.task_id === null ? "no task number" : `task ${task.task_id}`}`;
+}
+
+export function inShort(task) {
+  const after = task.ms === null ? "" : ` after ${inTime(task.ms)}`;
+  if (task.state === "sending") return "waiting for the answer";
+  if (task.state === "working") return "in Kafka, its result is to come";
+  if (task.state === "done") return `row ${task.id}${after}`;
+  return inWords(task.code, task.status)[0];
+}
+
+export function inStatus(status) {
+  return status === null ? "None" : `HTTP ${status}`;
+}
+
+export function inTime(ms) {
+  return ms < 10_000 ? `${inDigits(ms)} ms` : `${inDigits(Math.round(ms / 1000))} s`;
+}
+
+export function inDate(at) {
+  const isToday = new Date(at).toDateString() === new Date().toDateString();
+  const style = isToday ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" };
+  return new Date(at).toLocaleString("en-GB", style);
+}
+
+export function inDigits(number) {
+  return number.toLocaleString("en");
+}
