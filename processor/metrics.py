@@ -4,6 +4,8 @@ from functools import cache
 
 from prometheus_client import Counter, Enum, Gauge, Histogram
 
+from shared.messages import ErrorCode
+
 TASKS = Counter(
     "integration_tasks",
     "Records finished, by what became of them: stored, known (done before, answered from the ledger), passed_over, "
@@ -21,6 +23,8 @@ TASK_SECONDS = Histogram(
 task_seconds = cache(TASK_SECONDS.labels)
 
 DEAD_LETTERS = Counter("integration_dead_letters", "Dead letters, by their error_code.", ["error_code"])
+for code in ErrorCode:  # an alert sees the first one only if there was a 0 before it
+    DEAD_LETTERS.labels(code)
 
 PROVIDER_SECONDS = Histogram(
     "integration_provider_request_seconds",

@@ -25,6 +25,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
+from sandbox.prometheus import PrometheusMissing
+from sandbox.prometheus import install as install_prometheus
 from sandbox.toxiproxy import GoMissing, Toxiproxy
 from sandbox.toxiproxy import install as install_toxiproxy
 
@@ -84,13 +86,22 @@ def postgres(session_folder):
 
 @pytest.fixture(scope="session")
 def toxiproxy_installed():
-    """Where Go is missing, a developer goes without these tests; CI does not."""
+    installed(install_toxiproxy, GoMissing)
+
+
+@pytest.fixture(scope="session")
+def prometheus_installed():
+    installed(install_prometheus, PrometheusMissing)
+
+
+def installed(install, missing):
+    """Install what not every machine can have: without it a developer goes without these tests; CI does not."""
     try:
-        install_toxiproxy()
-    except GoMissing as missing:
+        install()
+    except missing as error:
         if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,179 @@
+"""What a real Prometheus makes of two running programs, by our own scrape configuration, rules and dashboard."""
+
+import contextlib
+import json
+import math
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from sandbox.prometheus import Prometheus, install
+from tests.conftest import ROOT, until
+
+FOLDER = ROOT / "observability"
+DASHBOARD = json.loads((FOLDER / "grafana/dashboards/integration-service.json").read_text())
+SELECTOR = re.compile(r"\b((?:job:)?integration_[\w:]+|process_\w+|up|ALERTS)\b(\{[^}]*\})?")
+
+
+@pytest.fixture
+def start_prometheus(prometheus_installed, tmp_path):
+    """Return a function that starts Prometheus as it is configured, but for where the programs are and how often."""
+    with contextlib.ExitStack() as closing:
+
+        def start_prometheus(**programs):
+            configuration = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+            configuration["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+            configuration["rule_files"] = [str(FOLDER / name) for name in configuration["rule_files"]]
+            for job in configuration["scrape_configs"]:
+                del job["dns_sd_configs"]
+                targets = [program.url.removeprefix("http://") for program in programs.get(job["job_name"], [])]
+                job["static_configs"] = [{"targets": targets}]
+            written = tmp_path / "prometheus.yml"
+            written.write_text(yaml.safe_dump(configuration))
+            prometheus = closing.enter_context(
+                contextlib.closing(Prometheus(written, tmp_path / "prometheus", tmp_path))
+            )
+            prometheus.start()
+            return prometheus
+
+        yield start_prometheus
+
+
+def send_everything(gateway, topics):
+    """Send a task of each type, what no provider takes, what fails at its provider, and what is no task."""
+    for task_type in ("phone", "email", "gpt"):
+        assert post(gateway, "fine", task_type) == 200
+    assert post(gateway, "rejected") == 422
+    assert post(gateway, "failing") == 503
+    topics.send(b"no task")
+    topics.send_tasks(range(topics.partitions))  # something for each replica
+
+
+def post(gateway, data, task_type="phone"):
+    return gateway.client.post("/tasks", json={"task_id": 1, "task_type": task_type, "data": data}).status_code
+
+
+REQUESTS, RECORDS = 5, 10
+"""Of `send_everything`: to the gateway, and on the import topic."""
+
+
+def as_grafana_asks(expression):
+    """Replace the variables, all replicas being chosen."""
+    replaced = expression.replace("$replica", ".*").replace("$__rate_interval", "1m")
+    assert "$" not in replaced, expression
+    return replaced
+
+
+def test_every_query_of_the_dashboard_and_of_the_alerts_is_of_metrics_that_are_there(
+    topics, simulators, start, start_processor, start_prometheus
+):
+    simulators.control(
+        faults=[
+            {"kind": "status", "status": 400, "when": "rejected"},
+            {"kind": "status", "status": 503, "when": "failing"},
+        ]
+    )
+    processors = [start_processor(PROVIDER_ATTEMPTS=1, DADATA_REQUESTS_PER_SECOND=1000) for _ in range(2)]
+    gateway = start("gateway")
+    prometheus = start_prometheus(processor=processors, gateway=[gateway])
+
+    def scraped():
+        requests = prometheus.query('sum(integration_gateway_request_seconds_count{route="/tasks"})')
+        return [value for _, value in (*requests, *prometheus.query("sum(integration_tasks_total)"))]
+
+    for rounds in (1, 2):  # a rate is of what grows between two scrapes
+        send_everything(gateway, topics)
+        until(lambda rounds=rounds: scraped() == [rounds * REQUESTS, rounds * RECORDS], "all of it to be scraped")
+    until(lambda: prometheus.query('ALERTS{alertname="DeadLetters",alertstate="firing"}'), "dead letters to be told")
+    rules = until(lambda: evaluated(prometheus), "every rule to be evaluated")
+
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
+    assert panels_without_data(prometheus) == []
+    assert selectors_without_data(prometheus, rules) == []
+    assert shown_by_variable(prometheus) == {program.url.removeprefix("http://") for program in (*processors, gateway)}
+    assert made_up_series(prometheus) == []
+    assert [promtools_complaints(program) for program in (processors[0], gateway)] == ["", ""]
+
+
+def evaluated(prometheus):
+    """Return the rules when each was evaluated and those that record have recorded something."""
+    rules = prometheus.rules()
+    recorded = [prometheus.query(rule["name"]) for rule in rules if rule["type"] == "recording"]
+    return rules if all(recorded) and all(rule["health"] != "unknown" for rule in rules) else None
+
+
+def dashboard_targets():
+    """Yield the panel's title, the query as Grafana asks it, and the labels that its legend shows."""
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", []):
+            labels = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+            yield panel["title"], as_grafana_asks(target["expr"]), labels
+
+
+def panels_without_data(prometheus):
+    """Return the queries of the dashboard that answer nothing, or not what their legends show."""
+    without = []
+    for title, query, shown in dashboard_targets():
+        series = prometheus.query(query)
+        answered = any(not math.isnan(value) for _, value in series)
+        if not answered or not all(labels.get(label) for labels, _ in series for label in shown):
+            without.append((title, query, series))
+    return without
+
+
+def selectors_without_data(prometheus, rules):
+    """Return what the rules and the dashboard select, each by itself, where nothing is there to select.
+
+    A rule that finds nothing wrong answers nothing, as does one that asks for what does not exist.
+    """
+    queries = [rule["query"] for rule in rules] + [query for _, query, _ in dashboard_targets()]
+    selectors = {name + matchers for query in queries for name, matchers in SELECTOR.findall(query)}
+    return [selector for selector in sorted(selectors) if not prometheus.query(selector)]
+
+
+def shown_by_variable(prometheus):
+    """Return what the dashboard's variable lets choose from."""
+    [variable] = DASHBOARD["templating"]["list"]
+    [(selector, label)] = re.findall(r"^label_values\((.*), (\w+)\)$", variable["definition"])
+    return {labels[label] for labels, _ in prometheus.query(selector)}
+
+
+def made_up_series(prometheus):
+    """Return the series that the alerts' tests put in and that no program has with these labels."""
+    tests = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+    made_up = []
+    for series in {series["series"] for test in tests for series in test["input_series"]}:
+        name, _, matchers = series.partition("{")
+        labels = {"__name__", *re.findall(r'(\w+)="', matchers)}
+        if not any(labels == seen.keys() for seen, _ in prometheus.query(name)):
+            made_up.append(series)
+    return made_up
+
+
+def promtools_complaints(program):
+    """Return what Prometheus's own tool has against the names, types and texts of the program's metrics."""
+    command, text = [install() / "promtool", "check", "metrics"], program.client.get("/metrics").text
+    judged = subprocess.run(command, input=text, capture_output=True, text=True)
+    return judged.stdout + judged.stderr
+
+
+def test_an_operator_is_told_at_once_that_an_account_is_refused_and_that_it_is_mended(
+    topics, simulators, start_processor, start_prometheus
+):
+    simulators.control(faults=[{"kind": "status", "status": 403}])
+    processor = start_processor()
+    prometheus = start_prometheus(processor=[processor])
+    topics.send_tasks(range(1))
+
+    def firing():
+        return prometheus.query('ALERTS{alertname="AccountRefused",alertstate="firing"}')
+
+    [(labels, _)] = until(firing, "the operator to be woken")
+    assert (labels["severity"], labels["provider"]) == ("page", "dadata")
+
+    simulators.control(faults=[])
+    topics.send_tasks(range(1, 2))
+
+    until(lambda: not firing(), "it to be over")
