@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
+from gateway import metrics as gateway_metrics
 from gateway.settings import GatewaySettings
+from processor import metrics as processor_metrics
+from processor.lag import Lag
 from processor.settings import ProcessorSettings
 
 ROOT = Path(__file__).parents[2]
@@ -69,3 +72,44 @@ def test_every_make_target_that_the_readme_names_exists():
 def test_every_file_that_the_readme_names_exists(package):
     for path in re.findall(rf"`({package}/[\w./-]*)`", README):
         assert (ROOT / path).exists(), path
+
+
+def exposed():
+    """Return each of our metrics as Prometheus sees it: name -> (type, labels)."""
+    lag = Lag(lambda: {})
+    collectors = [value for module in (gateway_metrics, processor_metrics) for value in vars(module).values()]
+    metrics = {}
+    for collector in [*collectors, lag]:
+        if hasattr(collector, "collect"):
+            for family in collector.collect():
+                labels = getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
+                counter, states = family.type == "counter", family.type == "stateset"
+                name = f"{family.name}_total" if counter else family.name
+                metrics[name] = ("gauge" if states else family.type, {*labels, *([family.name] if states else ())})
+    return metrics
+
+
+def test_the_list_of_metrics_has_every_metric_with_its_type_and_labels_and_no_other():
+    table = (ROOT / "observability" / "README.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+
+    listed = {
+        name: (kind, set(filter(None, labels.split(", "))))
+        for name, kind, labels in re.findall(r"^\| (integration_\w+) \| (\w+) \| (.*?) ?\| ", table, re.M)
+    }
+
+    assert listed == exposed()
+
+
+@pytest.mark.parametrize("document", ["README.md", "tests/README.md", "bench/README.md", "observability/README.md"])
+def test_what_a_document_names_exists(document):
+    text = (ROOT / document).read_text()
+    here = (ROOT / document).parent
+
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert (here / link).exists(), link
+    rules = {f"{name}_{end}" for name in exposed() for end in ("sum", "count", "bucket")} | exposed().keys()
+    for metric in re.findall(r"(?<![\w:/-])integration_\w+", text):
+        assert metric in rules or metric.startswith("integration_service"), metric
+    known = {*FIELDS, "POSTGRES_NAME", "COMPOSE_PROFILES", *re.findall(r"OTEL_[A-Z_]+", text)}
+    for name in re.findall(r"\b(?:KAFKA|POSTGRES|DADATA|YANDEXGPT|GATEWAY|OTEL|LOG)_[A-Z_]+\b", text):
+        assert name in known, name
