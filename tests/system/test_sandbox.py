@@ -131,6 +131,7 @@ def test_the_dump_restores_into_an_empty_database(postgres):
 def test_every_command_has_help(checkout):
     for arguments in (["--help"], ["demo", "--help"], ["up", "--help"], ["down", "--help"], ["dump", "--help"]):
         assert run(checkout, *arguments).returncode == 0
-    for package in ("processor", "gateway", "sandbox.simulators"):
+    for package in ("sandbox.simulators", "bench", "tests.system.chaos"):
         shown = subprocess.run([sys.executable, "-m", package, "--help"], cwd=ROOT, capture_output=True, check=True)
         assert b"usage" in shown.stdout
+        assert b"\x1b" not in shown.stdout
