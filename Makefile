@@ -11,7 +11,7 @@ help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/run.txt system ## start everything locally, send tasks of all three types, show what comes, stop everything
+demo: $(VENV)/run.txt system ## start everything locally, send tasks, show what comes, stop it all
 	@$(VENV)/bin/python -m sandbox demo
 
 scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live (about a minute)
@@ -21,11 +21,11 @@ test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
 	@sandbox/install.sh tests
 	@$(VENV)/bin/python -m pytest
 
-chaos: $(VENV)/dev.txt system ## run everything under faults drawn from SEED= (any), with TASKS= (40000), and judge every promise
+chaos: $(VENV)/dev.txt system ## play faults, drawn from SEED= for TASKS=, and judge every promise
 	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 
-bench: $(VENV)/dev.txt system ## measure the service beside what a user would pick instead (about half an hour)
+bench: $(VENV)/dev.txt system ## measure it beside what a user would pick instead (half an hour)
 	@$(VENV)/bin/python -m bench
 
 up: $(VENV)/run.txt system ## start the same stack, leave it running, send a first task, print the links

@@ -7,6 +7,8 @@ from typing import Any
 
 from processor import __main__ as processor
 from processor.providers import Answer, Provider
+from processor.settings import ProcessorSettings
+from shared.settings import read_settings
 
 ANSWER: Answer = {
     "source": "8 916 823 34 54",
@@ -37,4 +39,4 @@ def at_once(*_: Any, **__: Any) -> Provider:
 
 if __name__ == "__main__":
     processor.dadata = at_once  # type: ignore[attr-defined]
-    processor.main()
+    processor.main(read_settings(ProcessorSettings))

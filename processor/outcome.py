@@ -1,10 +1,12 @@
 """What becomes of a record: a result, or a dead letter that is the record again, byte for byte, with the reason."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from processor.apply_async import Record
 from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode, Result
+
+if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
+    from processor.apply_async import Record
 
 # Lengths as varints, and the head of a batch of one record (Kafka's protocol guide, "Record Batch").
 _HEADER_FRAMING_BYTES = 10
@@ -36,12 +38,12 @@ class Outcome(NamedTuple):
         return len(key or b"") + len(self.value or b"") + headers + _RECORD_FRAMING_BYTES
 
 
-def result(record: Record, task_id: int, row_id: int) -> Outcome:
+def result(record: "Record", task_id: int, row_id: int) -> Outcome:
     """Return the result, with the record's headers."""
     return Outcome(Result(task_id=task_id, id=row_id).to_bytes(), list(record.headers or ()), is_result=True)
 
 
-def dead_letter(record: Record, code: ErrorCode, reason: str) -> Outcome:
+def dead_letter(record: "Record", code: ErrorCode, reason: str) -> Outcome:
     """Return the record with the headers that say where it came from and why it failed.
 
     Args:

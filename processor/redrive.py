@@ -7,7 +7,7 @@ that was put back keeps its first position, and one position is one row with one
 import logging
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,16 +49,44 @@ class Wanted:
 
 @dataclass
 class Report:
-    """What became of the dead letters that were looked at. Pure."""
+    """What became of the dead letters that were looked at. Pure.
+
+    Args:
+        dry_run: whether those that were put back only would have been.
+        put_back: error_code -> how many.
+        skipped: error_code and why -> how many. Without a code they are none of this service's.
+    """
 
     dry_run: bool = False
-    put_back: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
+    put_back: Counter[ErrorCode] = field(default_factory=Counter)
+    skipped: Counter[tuple[ErrorCode | None, str]] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         """Return the one line that a person reads at the end."""
-        verb = "would be put back" if self.dry_run else "put back"
-        return f"{_counted(self.put_back, verb)}, {_counted(self.skipped, 'skipped')}"
+        return f"{_counted(self.put_back, self.verb)}, {_counted(self.why_skipped(), 'skipped')}"
+
+    @property
+    def verb(self) -> str:
+        """What was done."""
+        return "would be put back" if self.dry_run else "put back"
+
+    @property
+    def looked_at(self) -> int:
+        """How many dead letters something became of."""
+        return self.put_back.total() + self.skipped.total()
+
+    def codes(self) -> list[ErrorCode | None]:
+        """Return the error codes of those that were looked at, in the order of the documents."""
+        seen = {*self.put_back, *(code for code, _ in self.skipped)}
+        return [code for code in (*ErrorCode, None) if code in seen]
+
+    def why_skipped(self, *codes: ErrorCode | None) -> Counter[str]:
+        """Return why dead letters with these codes were skipped, or all of them: reason -> how many."""
+        reasons: Counter[str] = Counter()
+        for (code, why), count in self.skipped.items():
+            if not codes or code in codes:
+                reasons[why] += count
+        return reasons
 
 
 class NotPutBack(Exception):
@@ -165,26 +193,29 @@ class Redrive:
     def _choose(self, message: Message, topic: TopicNow) -> DeadLetter | None:
         letter = dead_letter_of(message, topic)
         if letter is None:
-            self._report.skipped["not this service's"] += 1
+            self._report.skipped[None, "not this service's"] += 1
         elif self._wanted.code is not None and letter.original.code != self._wanted.code:
-            self._report.skipped["of another reason"] += 1
+            self._skip([letter], "of another reason")
         elif self._wanted.since is not None and message.timestamp()[1] < self._wanted.since:
-            self._report.skipped["older"] += 1
+            self._skip([letter], "older")
         else:
             return letter
         return None
 
+    def _skip(self, letters: Iterable[DeadLetter], why: str) -> None:
+        for letter in letters:
+            self._report.skipped[letter.original.code, why] += 1
+
     def _put_back(self, batch: list[DeadLetter]) -> None:
         known = self._remembered.known([letter.position for letter in batch])
-        if known:
-            self._report.skipped["put back before"] += len(known)
-            batch = [letter for letter in batch if letter.position not in known]
+        self._skip((letter for letter in batch if letter.position in known), "put back before")
+        batch = [letter for letter in batch if letter.position not in known]
         # A crash of a processor can leave a record's dead letter twice: both have its identity, and one goes back.
         by_identity: dict[Position, list[DeadLetter]] = {}
         for letter, identity in zip(batch, self._identities(batch), strict=True):
             by_identity.setdefault(identity, []).append(letter)
         noted = [letter for identity in by_identity.keys() & self._done for letter in by_identity.pop(identity)]
-        self._report.skipped["repeated"] += len(noted) + sum(len(letters) - 1 for letters in by_identity.values())
+        self._skip([*noted, *(letter for letters in by_identity.values() for letter in letters[1:])], "repeated")
         if self._wanted.dry_run:
             for letters in by_identity.values():
                 self._report.put_back[letters[0].original.code] += 1
@@ -196,10 +227,10 @@ class Redrive:
             noted += by_identity[identity]
             self._report.put_back[by_identity[identity][0].original.code] += 1
         self._remembered.enter([letter.position for letter in noted])
-        for error in failed.values():
+        for identity, error in failed.items():
             if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise NotPutBack(f"Kafka does not take records: {error.str()}")
-            self._report.skipped["too large for the import topic"] += 1
+            self._skip(by_identity[identity][:1], "too large for the import topic")
 
     def _identities(self, batch: list[DeadLetter]) -> list[Position]:
         """Return by which position each record is known, now and after any number of dead letters.
@@ -256,6 +287,10 @@ class Redrive:
         return failed
 
 
-def _counted(counts: Counter[str], verb: str) -> str:
-    each = ", ".join(f"{count} {name}" for name, count in counts.most_common() if count)
-    return f"{counts.total()} {verb}" + (f" ({each})" if each else "")
+def listed(counts: Counter[Any], between: str = ", ") -> str:
+    """Return how many there are of what, the most first."""
+    return between.join(f"{count} {name}" for name, count in counts.most_common() if count)
+
+
+def _counted(counts: Counter[Any], verb: str) -> str:
+    return f"{counts.total()} {verb}" + (f" ({listed(counts)})" if counts.total() else "")

@@ -1,57 +1,32 @@
-"""`python -m processor redrive` as a person meets it: arguments, progress bar, the line at the end, exit code."""
+"""`python -m processor redrive` as a person meets it: progress bar, table, the line at the end, exit code."""
 
-import argparse
 import logging
+import os
 import signal
 import sys
-from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, TextIO
 
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from processor.command_line import MEANINGS
 from processor.dead_letters import KafkaSilent
-from processor.redrive import NotPutBack, Redrive, Report, Wanted
+from processor.redrive import NotPutBack, Redrive, Report, Wanted, listed
 from processor.redriven import NotRemembered, Redriven
 from processor.settings import ProcessorSettings
-from shared.messages import ErrorCode
+from shared.command_line import has_colours
+from shared.logs import configure_logs
+
+PIPE_CHARACTERS_MAX = 1000
+"""Width of a table that no terminal limits: what reads it wants a line a row."""
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments, as the programs do it with settings."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Add `redrive` and its arguments to the program's commands."""
-    parser = commands.add_parser(
-        "redrive",
-        help="put dead letters back on the import topic",
-        description="Puts the dead letters that are there now back on the import topic, each once, however often it is "
-        "called. A task that became a row meanwhile is answered with its id and not paid again. "
-        "Settings come from the environment, as the processor's.",
-    )
-    parser.add_argument(
-        "--reason", choices=[code.value for code in ErrorCode], metavar="CODE", help="only those with this error_code"
-    )
-    parser.add_argument(
-        "--since",
-        type=_milliseconds,
-        metavar="TIME",
-        help="only those written then or later: 2026-01-31, 2026-01-31T12:00, 2026-01-31T12:00+03:00; UTC without zone",
-    )
-    parser.add_argument("--limit", type=_count, metavar="N", help="at most so many")
-    parser.add_argument("--dry-run", action="store_true", help="only say how many it would be")
-
-
-def redrive(settings: ProcessorSettings, options: argparse.Namespace) -> int:
+def redrive(settings: ProcessorSettings, wanted: Wanted) -> int:
     """Put dead letters back and return the exit code: 0, or 1 after one line that says what is in the way."""
+    configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # what is in the way is told in one line, at the end
-    code = ErrorCode(options.reason) if options.reason else None
-    wanted = Wanted(code, options.since, options.limit, options.dry_run)
     stopped = _signals()
     report = Report(wanted.dry_run)
     try:
@@ -70,12 +45,44 @@ def redrive(settings: ProcessorSettings, options: argparse.Namespace) -> int:
         finally:
             remembered.close()
     except (KafkaSilent, NotRemembered, NotPutBack) as error:
-        print(f"processor redrive: {error}", file=sys.stderr)  # noqa: T201 - for the person who called it
         if report.put_back:
-            print(report)  # noqa: T201 - for the person who called it
+            _tell(report)
+        print(f"processor redrive: {error}", file=sys.stderr)  # noqa: T201 - for the person who called it
         return 1
-    print(f"{report}{'; stopped before the end' if stopped else ''}")  # noqa: T201 - for the person who called it
+    if stopped:
+        _tell(report, ending="; stopped before the end")
+    elif not report.looked_at:
+        _tell(report, f"There are no dead letters on {settings.kafka_dead_letter_topic}.")
+    else:
+        _tell(report, "" if report.put_back else "There is nothing to put back.")
     return 128 + signal.SIGINT if signal.SIGINT in stopped else 0
+
+
+def table(report: Report, *, for_person: bool) -> Table:
+    """Return a row for each error code that was met, and their sum.
+
+    Args:
+        report: what became of the dead letters.
+        for_person: it fits a terminal; else each row is one line, however long, for a script.
+    """
+    table = Table(box=box.SIMPLE if for_person else None, pad_edge=False, show_footer=True)
+    numbers: dict[str, Any] = {"justify": "right", "max_width": 8 if for_person else None}
+    table.add_column("error_code", "total", no_wrap=True, style="bold")
+    table.add_column("what it means")
+    table.add_column("looked at", str(report.looked_at), **numbers)
+    table.add_column(report.verb, str(report.put_back.total()), style="green", **numbers)
+    table.add_column("skipped", str(report.skipped.total()), style="yellow")
+    for code in report.codes():
+        put_back = report.put_back[code] if code else 0
+        why = report.why_skipped(code)
+        table.add_row(
+            code or "none",
+            MEANINGS[code] if code else "not this service's",
+            str(put_back + why.total()),
+            str(put_back),
+            listed(why, "\n" if for_person else ", ") or "0",
+        )
+    return table
 
 
 def _signals() -> list[int]:
@@ -92,27 +99,37 @@ def _signals() -> list[int]:
 
 
 def _progress() -> Progress:
-    # rich itself turns to the terminal's width and to NO_COLOR.
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),
-        console=Console(stderr=True),
+        TimeRemainingColumn(),
+        console=_console(sys.stderr),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
 
 
-def _milliseconds(text: str) -> int:
+def _tell(report: Report, remark: str = "", ending: str = "") -> None:
+    console = _console(sys.stdout)
+    with console.capture() as told:
+        if report.looked_at:
+            console.print(table(report, for_person=sys.stdout.isatty()))
+        if remark:
+            console.print(remark, markup=False, soft_wrap=True)
     try:
-        time = datetime.fromisoformat(text)
-        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError("must be a time in ISO 8601, such as 2026-01-31T12:00") from None
+        print(f"{told.get()}{report}{ending}", flush=True)  # noqa: T201 - for the person who called it
+    except BrokenPipeError:
+        # Who reads it has read enough, and the work is done. Python would write the rest at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:18]) > 0):
-        raise argparse.ArgumentTypeError("must be a number of 1 or more")
-    return int(text[:18])
+def _console(stream: TextIO) -> Console:
+    # Said outright: rich by itself would write colours into a pipe where FORCE_COLOR is set.
+    return Console(
+        file=stream,
+        color_system="auto" if has_colours(stream) else None,
+        width=None if stream.isatty() else PIPE_CHARACTERS_MAX,
+        highlight=False,
+    )

@@ -26,6 +26,7 @@ import asyncio
 import os
 import random
 import re
+import sys
 import time
 from collections import Counter, deque
 from typing import Any
@@ -355,11 +356,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox.simulators", description="The providers, simulated.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen at (default: %(default)s)")
-    latency_ms = float(os.environ.get("SIMULATOR_LATENCY_MS", "100"))
+    latency_ms = os.environ.get("SIMULATOR_LATENCY_MS", "100")
     parser.add_argument("--latency-ms", type=float, default=latency_ms, help="how long an answer takes (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of what is left to chance (default: %(default)s)")
     arguments = parser.parse_args()
-    uvloop.run(serve(arguments.host, arguments.port, arguments.latency_ms, arguments.seed))
+    try:
+        uvloop.run(serve(arguments.host, arguments.port, arguments.latency_ms, arguments.seed))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"{parser.prog}: {arguments.host}:{arguments.port}: {os.strerror(error.errno or 0)}")
 
 
 if __name__ == "__main__":

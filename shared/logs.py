@@ -40,7 +40,13 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     """
     console = sys.stderr.isatty() if log_format is None else log_format == "console"
     renderer: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+                # By itself it shows local variables where rich is installed: tasks, keys, tokens.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -204,6 +205,16 @@ def test_the_dump_restores_into_an_empty_database(postgres):
 def test_every_command_has_help(checkout):
     for command in ((), ("demo",), ("scale-demo",), ("up",), ("down",), ("dump",)):
         assert run(checkout, *command, "--help").returncode == 0
-    for package in ("processor", "gateway", "sandbox.simulators"):
+    for package in ("sandbox.simulators", "bench", "tests.system.chaos"):
         shown = subprocess.run([sys.executable, "-m", package, "--help"], cwd=ROOT, capture_output=True, check=True)
         assert b"usage" in shown.stdout
+
+
+def test_simulators_that_cannot_start_say_so_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "sandbox.simulators", "--port", str(taken.getsockname()[1])]
+        failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert failed.returncode == 1
+    [line] = failed.stderr.splitlines()
+    assert "Address already in use" in line

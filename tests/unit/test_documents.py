@@ -76,11 +76,11 @@ def test_every_file_that_the_readme_names_exists(package):
 
 def exposed():
     """Return each of our metrics as Prometheus sees it: name -> (type, labels)."""
-    lag = Lag(lambda: {})
+    lag = Lag(dict)
     collectors = [value for module in (gateway_metrics, processor_metrics) for value in vars(module).values()]
     metrics = {}
     for collector in [*collectors, lag]:
-        if hasattr(collector, "collect"):
+        if hasattr(collector, "collect") and not isinstance(collector, type):
             for family in collector.collect():
                 labels = getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
                 counter, states = family.type == "counter", family.type == "stateset"

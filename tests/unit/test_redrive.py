@@ -1,21 +1,21 @@
 """What a person says to redrive, and what it says to them."""
 
-import pytest
+import io
 
+import pytest
+import typer
+from rich.console import Console
+
+from processor.command_line import MEANINGS, error_code, limit, milliseconds
 from processor.redrive import Report
-from processor.redrive_command import OneLineParser, add_command
+from processor.redrive_command import table
 from shared.messages import ErrorCode
 
 
-def parse(*arguments):
-    parser = OneLineParser(prog="processor")
-    add_command(parser.add_subparsers(dest="command"))
-    return parser.parse_args(["redrive", *arguments])
-
-
 @pytest.mark.parametrize("code", ErrorCode)
-def test_every_error_code_is_a_reason(code):
-    assert parse("--reason", code.value).reason == code
+def test_every_error_code_is_a_reason_and_has_a_meaning(code):
+    assert error_code(code.value) is code
+    assert MEANINGS[code]
 
 
 @pytest.mark.parametrize(
@@ -28,28 +28,76 @@ def test_every_error_code_is_a_reason(code):
     ],
 )
 def test_a_time_without_a_zone_is_utc(text, seconds):
-    assert parse("--since", text).since == seconds * 1000
+    assert milliseconds(text) == seconds * 1000
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("--reason", "fax"), ("--since", "now"), ("--limit", "0"), ("--limit", "-1"), ("--limit", "x"), ("more",)],
+    ("parse", "text"),
+    [
+        *((error_code, text) for text in ("", "fax", "INVALID_TASK")),
+        *((milliseconds, text) for text in ("", "now", "2026", "2026-13-01", "12:00", "-1")),
+        *((limit, text) for text in ("", "0", "-1", "x", "1.5", "1_000", " 5", "٣")),
+    ],
 )
-def test_wrong_arguments_are_one_line_and_exit_code_2(capsys, arguments):
-    with pytest.raises(SystemExit) as ended:
-        parse(*arguments)
+def test_what_is_no_reason_no_time_and_no_number_is_refused(parse, text):
+    with pytest.raises(typer.BadParameter, match="is no"):
+        parse(text)
 
-    assert ended.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+
+def report(**settings):
+    """Return a report of 20 dead letters."""
+    report = Report(**settings)
+    report.put_back.update({ErrorCode.INTERNAL_ERROR: 2, ErrorCode.PROVIDER_UNAVAILABLE: 10})
+    report.skipped.update(
+        {
+            (ErrorCode.PROVIDER_UNAVAILABLE, "put back before"): 3,
+            (ErrorCode.PROVIDER_UNAVAILABLE, "repeated"): 1,
+            (ErrorCode.TASK_REJECTED, "put back before"): 2,
+            (None, "not this service's"): 2,
+        }
+    )
+    return report
 
 
 def test_the_line_at_the_end_counts_by_reason_the_most_first():
-    report = Report()
-    assert str(report) == "0 put back, 0 skipped"
+    assert str(Report()) == "0 put back, 0 skipped"
+    assert str(report()) == (
+        "12 put back (10 provider_unavailable, 2 internal_error), "
+        "8 skipped (5 put back before, 2 not this service's, 1 repeated)"
+    )
+    assert str(report(dry_run=True)).startswith("12 would be put back (")
 
-    report.put_back.update([ErrorCode.INTERNAL_ERROR, *[ErrorCode.PROVIDER_UNAVAILABLE] * 2])
-    report.skipped.update(["put back before"])
-    report.skipped["repeated"] += 0
-    assert str(report) == "3 put back (2 provider_unavailable, 1 internal_error), 1 skipped (1 put back before)"
-    report.dry_run = True
-    assert str(report).startswith("3 would be put back (")
+
+def printed(report, columns, *, for_person):
+    """Return the lines of the table, without the spaces at their ends."""
+    file = io.StringIO()
+    Console(file=file, width=columns, color_system=None).print(table(report, for_person=for_person))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_the_table_for_a_script_is_a_line_for_each_code_in_a_fixed_order_and_their_sum():
+    assert printed(report(dry_run=True), 1000, for_person=False) == [
+        "error_code            what it means                    looked at  would be put back  skipped",
+        "task_rejected         the provider refuses this input          2                  0  2 put back before",
+        "provider_unavailable  the provider kept failing               14                 10"
+        "  3 put back before, 1 repeated",
+        "internal_error        a bug, or a row refused                  2                  2  0",
+        "none                  not this service's                       2                  0  2 not this service's",
+        "total                                                         20                 12  8",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_for_a_person_fits_the_terminal_and_cuts_no_code_and_no_number(columns):
+    everything = report()
+    for code in ErrorCode:
+        everything.put_back[code] += 1_000_000
+        everything.skipped[code, "too large for the import topic"] += 1_000_000
+
+    lines = printed(everything, columns, for_person=True)
+
+    assert max(map(len, lines)) <= columns
+    for code in ErrorCode:
+        [line] = [line for line in lines if line.split()[:1] == [code]]
+        assert str(everything.put_back[code]) in line.split()
+    assert "…" not in "".join(lines)
