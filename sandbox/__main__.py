@@ -13,7 +13,7 @@ from rich.console import Console
 from sandbox.child import NotReady
 from sandbox.demo import Mismatch, demo
 from sandbox.dump import dump
-from sandbox.scale_demo import TASKS, scale_demo
+from sandbox.scale_demo import PARTITIONS, TASKS, scale_demo
 from sandbox.up import down, up
 
 console = Console()
@@ -32,6 +32,14 @@ def main() -> int:
     scale_parser.add_argument(
         "--tasks", type=backlog, default=TASKS, help="backlog for each replica that drains it (default: %(default)s)"
     )
+    scale_parser.add_argument(
+        "--partitions",
+        type=int,
+        choices=range(1, 13),
+        metavar="1..12",
+        default=PARTITIONS,
+        help="of the topics (default: %(default)s)",
+    )
     up_parser = commands.add_parser("up", help="start everything and leave it running")
     up_parser.add_argument("--processors", type=int, default=2, help="replicas (default: %(default)s)")
     commands.add_parser("down", help="stop what `up` left running")
@@ -44,7 +52,7 @@ def main() -> int:
             case "demo":
                 demo(console, step)
             case "scale-demo":
-                scale_demo(console, step, arguments.tasks)
+                scale_demo(console, step, arguments.tasks, arguments.partitions)
             case "up":
                 up(console, step, arguments.processors)
             case "down":

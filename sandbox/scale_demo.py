@@ -38,11 +38,13 @@ BUSY_WITH_QUOTA = 60
 
 PARTITIONS = 12
 SETTINGS = {
-    "KAFKA_TOPIC_PARTITIONS": str(PARTITIONS),
     "DADATA_CONCURRENT_REQUESTS": str(CONCURRENT_REQUESTS),
     "PROVIDER_TIMEOUT_SECONDS": "30",  # a machine that stands still for a while is no reason to ask again
     "IN_FLIGHT_MAX": "100",  # little enough for what waits to be seen beside it
 }
+
+BURST = 24
+"""Tasks that are sent at once where the fleet is to be kept busy."""
 
 PATIENCE_SECONDS = 120.0
 ANSWER_SECONDS = 10.0
@@ -50,18 +52,25 @@ SCRAPE_SECONDS = 0.5
 WARM_UP_SECONDS = 1.5
 
 
-def scale_demo(console: Console, step: Step, tasks: int) -> None:
+def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> None:
     """Run the demo.
+
+    Args:
+        console: where it is shown.
+        step: shows what starts and stops.
+        tasks: of a backlog, for each replica that drains it.
+        partitions: of the topics. With fewer than replicas, some replicas have nothing to do.
 
     Raises:
         Mismatch: a promise is broken.
         sandbox.child.NotReady: the stack does not start, or a replica ends.
     """
     started_at = time.monotonic()
-    stack = Stack(processors=1, simulated_only=True, settings=SETTINGS)
+    settings = {**SETTINGS, "KAFKA_TOPIC_PARTITIONS": str(partitions)}
+    stack = Stack(processors=1, simulated_only=True, settings=settings)
     with running(stack, step):
         with ExitStack() as closing:
-            fleet = Fleet(stack, closing, Screen(console))
+            fleet = Fleet(stack, partitions, closing, Screen(console))
             scaled = [fleet.drain(replicas, tasks) for replicas in (1, 2, 4)]
             fleet.until(lambda: fleet.results.outstanding == 0, "the last results of the backlog")
             fleet.begin_quota()
@@ -83,17 +92,18 @@ def scale_demo(console: Console, step: Step, tasks: int) -> None:
 class Fleet:
     """The replicas at work: sends tasks, reads results and metrics, and shows them, a turn at a time."""
 
-    def __init__(self, stack: Stack, closing: ExitStack, screen: Screen) -> None:
+    def __init__(self, stack: Stack, partitions: int, closing: ExitStack, screen: Screen) -> None:
         """Open what it needs; `closing` closes it."""
         self.results = Results()
         self._stack = stack
+        self._partitions = partitions
         self._screen = closing.enter_context(screen)
         self._client = closing.enter_context(httpx.Client(timeout=ANSWER_SECONDS, trust_env=False))
         connection = {"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0}
         self._producer = Producer(connection)
         self._consumer = Consumer({**connection, "group.id": "scale-demo", "enable.auto.commit": False})
         closing.callback(self._consumer.close)
-        self._consumer.assign([TopicPartition("results", number, 0) for number in range(PARTITIONS)])
+        self._consumer.assign([TopicPartition("results", number, 0) for number in range(partitions)])
         self._title = ""
         self._replicas: list[Replica] = []
         self._done: list[Phase] = []
@@ -147,7 +157,7 @@ class Fleet:
             if time.monotonic() > give_up_at:
                 raise Mismatch(f"not within {PATIENCE_SECONDS:g} seconds: {what}")
             if self.results.outstanding < busy:
-                self._send(2 * PARTITIONS)
+                self._send(BURST)
             self._turn()
 
     def calls(self) -> tuple[int, int]:
@@ -166,7 +176,7 @@ class Fleet:
             self._scraped_at = now
             self._replicas = [self._scrape(url, child) for url, child in self._stack.processors.items()]
             rate = self.results.rate(now - 2.5, now - 0.5)
-            self._screen.show(View(self._title, PARTITIONS, self._replicas, rate, self._done), now)
+            self._screen.show(View(self._title, self._partitions, self._replicas, rate, self._done), now)
 
     def _scrape(self, url: str, child: Child) -> Replica:
         if not child.running:
@@ -182,12 +192,12 @@ class Fleet:
         self._scraped_at = 0.0
 
     def _is_divided(self) -> bool:
-        return divided(self._replicas, PARTITIONS)
+        return divided(self._replicas, self._partitions)
 
     def _send(self, count: int) -> None:
         for task_id in self.results.send(count):
             task = {"task_id": task_id, "task_type": "phone", "data": f"8 9{task_id:09}"}
-            self._producer.produce("tasks", json.dumps(task).encode(), partition=task_id % PARTITIONS)
+            self._producer.produce("tasks", json.dumps(task).encode(), partition=task_id % self._partitions)
         self._producer.flush(ANSWER_SECONDS)
 
     def _phase(self, replicas: int, rate: float) -> Phase:

@@ -77,9 +77,10 @@ class Replica:
 
 
 def divided(replicas: Collection[Replica], partitions: int) -> bool:
-    """Tell whether each partition is one replica's, and each replica has one at least."""
+    """Tell whether each partition is one replica's, and no replica goes without that could have one."""
     owned = Counter(partition for replica in replicas for partition in replica.partitions)
-    return all(replica.partitions for replica in replicas) and owned == Counter(range(partitions))
+    owners = sum(bool(replica.partitions) for replica in replicas)
+    return owners == min(len(replicas), partitions) and owned == Counter(range(partitions))
 
 
 @dataclass

@@ -45,7 +45,7 @@ def test_lags_are_added_up():
     assert total == Lag(waiting=8, in_flight=2, finished=5, committed=15)
 
 
-def test_partitions_are_divided_when_each_is_one_replicas_and_no_replica_goes_without():
+def test_partitions_are_divided_when_each_is_one_replicas_and_no_replica_goes_without_that_could_have_one():
     def owning(*partitions):
         return Replica({partition: Lag() for partition in partitions})
 
@@ -54,6 +54,7 @@ def test_partitions_are_divided_when_each_is_one_replicas_and_no_replica_goes_wi
     assert not divided([owning(0, 1), owning(1, 2)], 3)
     assert not divided([owning(0, 1, 2), owning()], 3)
     assert not divided([], 3)
+    assert divided([owning(), owning(0)], 1)
 
 
 def test_a_task_counts_once_however_often_its_result_comes():

@@ -1,0 +1,185 @@
+"""The README is true: each command that it shows is run, and what it shows beside it comes out."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from confluent_kafka import Producer
+
+from processor.apply_async import Record
+from processor.outcome import dead_letter
+from sandbox.postgres import program
+from shared.messages import ErrorCode
+from tests.conftest import ROOT, until
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = [re.sub(r"^ {4}", "", block, flags=re.M).strip() for block in re.findall(r"(?:^ {4}.*\n)+", README, re.M)]
+PROGRAMS = ("make", "docker", "cp", "curl", "psql", "python", ".venv/bin/python")
+COMMANDS = sorted(
+    {
+        part.strip()
+        for line in [line for block in BLOCKS for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", README)
+        for part in re.split(r"&&|#", line)
+        if part.split() and part.split()[0] in PROGRAMS
+    }
+)
+
+
+def commands(*programs):
+    """Return the README's commands of these programs."""
+    found = [command for command in COMMANDS if command.split()[0] in programs and len(command.split()) > 1]
+    assert found, f"the README has no command of {programs}"
+    return found
+
+
+def block(beginning):
+    """Return the command and the lines below it of the one block that begins so."""
+    [found] = [block for block in BLOCKS if block.startswith(beginning)]
+    command, _, shown = found.partition("\n")
+    return command, shown
+
+
+def run(command, **environment):
+    """Return what a command prints, run by a shell as a person does it."""
+    done = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=ROOT,
+        env={
+            "PATH": f"{Path(program('psql')).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **environment,
+        },
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
+
+
+def lines(text):
+    """Return the lines as a person sees them."""
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def without_ids(text):
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", "ID", text)
+
+
+def test_what_is_shown_by_rest_kafka_and_sql_comes_out_so(topics, start, start_processor, database, postgres):
+    gateway, _ = start("gateway"), start_processor()
+
+    # By REST.
+    command, shown = block("curl --json")
+    assert run(command.replace("localhost:8000", gateway.url) + " -s") == shown
+
+    # Straight onto Kafka.
+    snippet = re.search(r"```python\n(.*?)```", README, re.S)[1]
+    snippet = snippet.replace("localhost:9092", topics.kafka.bootstrap_servers).replace('"tasks"', f'"{topics.name}"')
+    subprocess.run([sys.executable, "-c", snippet], check=True, timeout=60)
+    until(lambda: len(topics.read_results()) == 2, "both results")
+    topic, _, key, value = block("results   key:")[0].split(maxsplit=3)
+    assert topic == "results"
+    assert (key.encode(), value.encode()) in [(seen.key or b"", seen.value) for seen in topics.seen]
+
+    # What was stored.
+    command, shown = block("SELECT")
+    table = lines(postgres.psql(database.name, "-c", command))
+    assert table[: len(lines(shown))] == lines(shown)
+
+    # Without waiting.
+    command, shown = block("curl -i --json")
+    answer = run(command.replace("localhost:8000", gateway.url) + " -s")
+    assert set(lines(without_ids(shown))) <= set(lines(without_ids(answer)))
+
+
+def test_a_dry_run_of_redrive_comes_out_as_shown(topics, database):
+    command, shown = block("python -m processor redrive")
+    record = Record(topics.name, 0, 0, b"{}", None, 0, [])
+    producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers})
+    for code, count in ((ErrorCode.PROVIDER_UNAVAILABLE, 201), (ErrorCode.TASK_REJECTED, 3)):
+        for number in range(count):
+            outcome = dead_letter(record._replace(partition=1, offset=number + count), code, "no reason")
+            producer.produce(topics.dead_letters, outcome.value, headers=outcome.headers)
+    assert producer.flush(30) == 0
+
+    assert lines(run(command, **topics.environment, **database.environment)) == lines(shown)
+
+
+def test_the_schema_the_role_and_the_dump_are_applied_as_shown(postgres):
+    postgres.create_database("as_shown")
+    postgres.create_database("as_dumped")
+    postgres.psql("postgres", "-c", "CREATE ROLE your_user LOGIN")
+    where = {"PGHOST": postgres.host, "PGPORT": str(postgres.port), "PGUSER": postgres.user}
+    where["PGPASSWORD"] = postgres.password
+
+    for command in commands("psql"):
+        run(command, PGDATABASE="as_dumped" if "dump.sql" in command else "as_shown", **where)
+    [grant] = re.findall(r"`(GRANT [^`]+)`", README)
+    postgres.psql("as_shown", "-c", grant)
+
+    assert postgres.psql("as_dumped", "-At", "-c", "SELECT count(*) > 0 FROM integration_service").strip() == "t"
+    rights = "SELECT has_table_privilege('your_user', 'integration_service', 'INSERT')"
+    assert postgres.psql("as_shown", "-At", "-c", rights).strip() == "t"
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_a_make_command_exists(command):
+    run(f"make --dry-run {command.removeprefix('make ')}")
+
+
+def test_the_first_command_works_from_the_command_line(tmp_path):
+    for name in ("gateway", "processor", "shared", "sandbox", "sql"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy2(ROOT / name, tmp_path)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+
+    shown = run(f"make -C {tmp_path} demo", HOME=os.environ["HOME"])
+
+    assert "8 tasks, 8 replies, 8 rows, 1 dead letter" in shown
+
+
+def test_the_second_command_is_what_runs_all_tests():
+    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+@pytest.mark.parametrize("command", commands("python", ".venv/bin/python"))
+def test_a_python_command_takes_its_arguments(command):
+    arguments = shlex.split(command)[1:]
+    assert arguments[0] == "-m"
+
+    run(shlex.join([sys.executable, *arguments, "--help"]))
+
+
+@pytest.mark.parametrize("command", commands("docker", "cp"))
+def test_a_docker_command_names_what_is_in_the_compose_file(command):
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    match shlex.split(command):
+        case ["cp", source, ".env"]:
+            assert (ROOT / source).exists()
+        case ["docker", "compose", "up", *options]:
+            named = [option.partition("=")[0] for option in options if not option.startswith("-")]
+            assert set(named) <= services.keys()
+            assert {option for option in options if option.startswith("-")} <= {"-d", "--detach", "--build", "--scale"}
+        case ["docker", "compose", "exec", service, *_]:
+            assert service in services
+        case other:
+            pytest.fail(f"no test knows {other}")
+
+
+def test_the_profiles_and_addresses_are_those_of_the_compose_file():
+    compose = (ROOT / "docker-compose.yaml").read_text()
+    services = yaml.safe_load(compose)["services"].values()
+    profiles = {profile for service in services for profile in service.get("profiles", ())}
+    published = set(re.findall(r"127\.0\.0\.1:(?:\$\{GATEWAY_PORT:-)?(\d+)", compose))
+
+    assert profiles == set(re.findall(r"^\| `(\w+)` \| .* \| (?:inside only|http://localhost:.*) \|$", README, re.M))
+    assert set(re.findall(r"http://localhost:(\d+)", README)) <= published
