@@ -5,6 +5,8 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from tests.accessibility import violations
+
 
 @pytest.fixture
 def open_page(browser):
@@ -93,5 +95,15 @@ def test_a_page_fits_a_phone_and_links_to_the_others(open_page, start, path, sch
 
     expect(page.locator("main h1, main .info .title").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
-    for name, place in (("Try it", "/"), ("REST", "/docs"), ("Kafka", "/asyncapi")):
+    for name, place in (("Try it", "/"), ("REST API", "/docs"), ("Kafka API", "/asyncapi")):
         expect(page.get_by_role("navigation").get_by_role("link", name=name)).to_have_attribute("href", place)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_page_of_the_kafka_api(open_page, start, scheme):
+    page = open_page(start("gateway"), "/asyncapi", color_scheme=scheme, bypass_csp=True)
+    expect(page.locator("main h1")).to_be_visible()
+
+    page.locator("#noTask summary").click()
+
+    assert violations(page) == []

@@ -15,9 +15,8 @@ from playwright.sync_api import expect
 
 from gateway.correlation import new_correlation_id
 from sandbox.child import free_port
+from tests.accessibility import violations
 from tests.conftest import ROOT, Database, Program, Topics
-
-AXE = ROOT / "tests" / "vendor" / "axe-core" / "axe.min.js"
 
 REPLY_TIMEOUT_SECONDS = 2
 SLOW_MS = 4_000
@@ -531,23 +530,16 @@ def test_nothing_has_to_be_scrolled_sideways_and_the_reply_comes_into_view(visit
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_axe_finds_nothing_empty_with_a_reply_at_work_and_with_an_error(visit, service, color_scheme, width):
-    axe = AXE.read_bytes()
     page = visit(color_scheme=color_scheme, bypass_csp=True, viewport={"width": width, "height": 800})
-    page.evaluate(axe.decode())
 
-    def violations():
-        found = page.evaluate("axe.run()")
-        assert len(found["passes"]) > 20, "axe has looked"
-        return [(violation["id"], node["html"]) for violation in found["violations"] for node in violation["nodes"]]
-
-    assert violations() == []
+    assert violations(page) == []
     send(page, "gpt", "long " * 2000)
     expect_reply(page, "Done", r"Stored as row \d+")
-    assert violations() == []
+    assert violations(page) == []
     send(page, data="")
     expect_reply(page, "Failed", "This is no task")
-    assert violations() == []
+    assert violations(page) == []
     service.simulators.control(latency_ms=SLOW_MS)
     send(page, data="8 916 823 34 54", answer="At once")
     expect_reply(page, "At work", "Kafka has the task")
-    assert violations() == []
+    assert violations(page) == []
