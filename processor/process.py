@@ -16,7 +16,7 @@ from processor.ledger import Claim, FinishedRecords, Position, Row, RowRefused
 from processor.metrics import DEAD_LETTERS, task_seconds, tasks
 from processor.outcome import Outcome, dead_letter, result
 from processor.providers import Answer, ProviderError
-from shared.messages import CORRELATION_ID_HEADER, ErrorCode, InvalidTask, Task, TaskType, decode_task
+from shared.messages import ErrorCode, InvalidTask, Task, TaskType, correlation_id_of, decode_task
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,6 @@ ELSEWHERE_LOOKS_MAX = 120
 ELSEWHERE_PAUSE_SECONDS = 0.25
 """How often and how long a record waits for its row from an earlier owner of its partition. That one may be waiting for
 its provider, or be dead by now; while PostgreSQL is away no look ends."""
-
-
-CORRELATION_ID_CHARACTERS_MAX = 64
-"""Of one that is logged."""
 
 
 class Process:
@@ -169,7 +165,7 @@ def _note(record: Record, task: Task | None, became: str, reason: str, attempts:
     if not logger.isEnabledFor(level):
         return
     fields: dict[str, Any] = {
-        "correlation_id": _correlation_id(record),
+        "correlation_id": correlation_id_of(record.headers),
         "position": _where(record),
         "task_type": task_type,
         "outcome": str(became),
@@ -179,13 +175,6 @@ def _note(record: Record, task: Task | None, became: str, reason: str, attempts:
     if reason:
         fields["reason"] = reason
     logger.log(level, event, extra=fields)
-
-
-def _correlation_id(record: Record) -> str | None:
-    """Return the record's correlation id where it is one that may stand in a log: it comes from anywhere."""
-    value = dict(record.headers or ()).get(CORRELATION_ID_HEADER) or b""
-    visible = all(0x21 <= byte <= 0x7E for byte in value)
-    return value.decode() if visible and 0 < len(value) <= CORRELATION_ID_CHARACTERS_MAX else None
 
 
 def _where(record: Record) -> str:

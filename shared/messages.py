@@ -1,5 +1,7 @@
 """What travels over Kafka: tasks in, results out, and the headers that both carry."""
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, Self, get_args
 
@@ -88,6 +90,18 @@ class ErrorCode(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     PROVIDER_REFUSED_ACCOUNT = "provider_refused_account"
     INTERNAL_ERROR = "internal_error"
+
+
+_CORRELATION_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def correlation_id_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
+    """Return a record's correlation id for logs and spans, where it has the form that a gateway makes.
+
+    Others may have put anything there, a person's number too.
+    """
+    value = dict(headers or ()).get(CORRELATION_ID_HEADER) or b""
+    return value.decode() if _CORRELATION_ID.fullmatch(value) else None
 
 
 class InvalidTask(ValueError):

@@ -7,7 +7,6 @@ exception's text, and baggage goes no further.
 
 import asyncio
 import logging
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from shared.messages import CORRELATION_ID_HEADER, TRACE_HEADERS, ErrorCode
+from shared.messages import TRACE_HEADERS, ErrorCode, correlation_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +33,6 @@ FLUSH_SECONDS = 2.0
 
 OUTCOME = "integration.outcome"
 """What became of a record: result, the dead letter's error_code, or handed_back to Kafka by a stop or a rebalance."""
-
-# What a gateway makes. Others may have put anything there, a person's number too.
-_CORRELATION_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _propagator = TraceContextTextMapPropagator()  # and not the global one, which carries baggage
 
@@ -150,7 +146,6 @@ def record_attributes(
         messaging.MESSAGING_OPERATION_TYPE: operation,
         messaging.MESSAGING_DESTINATION_NAME: topic,
     }
-    correlation_id = dict(headers).get(CORRELATION_ID_HEADER) or b""
-    if _CORRELATION_ID.fullmatch(correlation_id):
-        attributes[messaging.MESSAGING_MESSAGE_CONVERSATION_ID] = correlation_id.decode()
+    if correlation_id := correlation_id_of(headers):
+        attributes[messaging.MESSAGING_MESSAGE_CONVERSATION_ID] = correlation_id
     return attributes

@@ -14,6 +14,7 @@ from processor.providers import AccountRefused, ProviderUnavailable, TaskRejecte
 from shared.messages import TASK_TYPES
 
 CANARY = "canary-7d1f"
+CORRELATION_ID = "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11"
 VALUE = b'{"task_id": 7, "task_type": "phone", "data": "%s"}' % CANARY.encode()
 HEADERS = [("kafka_correlationId", b"c"), ("empty", b""), ("none", None), ("twice", b"1"), ("twice", b"\xff")]
 
@@ -196,11 +197,11 @@ def test_a_finished_record_is_one_debug_line_with_what_became_of_it(caplog):
         return {}
 
     with caplog.at_level(logging.DEBUG, "processor.process"):
-        process(record(), enrich=after_two_attempts)
+        process(record(headers=[("kafka_correlationId", CORRELATION_ID.encode())]), enrich=after_two_attempts)
 
     [line] = caplog.records
     said = (line.levelname, line.message, line.correlation_id, line.position, line.task_type, line.outcome)
-    assert said == ("DEBUG", "finished", "c", "import[3]@42", "phone", "stored")
+    assert said == ("DEBUG", "finished", CORRELATION_ID, "import[3]@42", "phone", "stored")
     assert (line.attempts, line.seconds < 60) == (2, True)
     assert CANARY not in repr(vars(line))
 
@@ -215,8 +216,8 @@ def test_a_dead_letter_is_one_warning_with_its_reason(caplog):
     assert CANARY not in repr(vars(line))
 
 
-@pytest.mark.parametrize("value", [None, b"", b"\xff", b"two words", b"line\nbreak", b"x" * 65])
-def test_what_is_no_correlation_id_to_read_is_in_no_log(value, caplog):
+@pytest.mark.parametrize("value", [None, b"", b"\xff", b"89168233454", CORRELATION_ID.encode() + b"\n"])
+def test_what_no_gateway_has_made_as_a_correlation_id_is_in_no_log(value, caplog):
     with caplog.at_level(logging.DEBUG, "processor.process"):
         process(record(headers=[("kafka_correlationId", value)]))
 
