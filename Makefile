@@ -14,7 +14,7 @@ help: ## say what can be made
 demo: $(VENV)/run.txt system ## start everything locally, send tasks, show what comes, stop it all
 	@$(VENV)/bin/python -m sandbox demo
 
-scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live (about a minute)
+scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live
 	@$(VENV)/bin/python -m sandbox scale-demo
 
 test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
