@@ -260,7 +260,13 @@ class Topics:
         ]
         for made in self.admin.create_topics(new).values():
             made.result(30)
-        self.producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "message.max.bytes": 2_000_000})
+        self.producer = Producer(
+            {
+                "bootstrap.servers": self.kafka.bootstrap_servers,
+                "message.max.bytes": 2_000_000,
+                "enable.idempotence": True,  # else what is sent again comes out of order
+            }
+        )
         self.consumer = Consumer(
             {
                 "bootstrap.servers": self.kafka.bootstrap_servers,
