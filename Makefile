@@ -63,5 +63,5 @@ $(VENV)/dev.txt: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or later is needed; name one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "Please install python3-venv (on Debian: sudo apt-get install python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sandbox/install.sh python3-venv
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

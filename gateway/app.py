@@ -35,7 +35,7 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
     )
     WAITING_REPLIES.set_function(lambda: replies.waiting)
     WAITING_REPLIES_MAX.set(settings.waiting_replies_max)
-    READY.set_function(lambda: not kafka.missing())
+    READY.set_function(lambda: not (kafka.dead() or kafka.missing()))
 
     def replied(batch: list[tuple[str, Reply]]) -> None:
         now = time.time()

@@ -234,8 +234,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
-        self.standings: Mapping[Partition, Standing] = {}
-        """The assigned partitions as they were at the last look, a second ago at most. May be read from any thread."""
+        self.standings: Mapping[Partition, Standing | None] = {}
+        """The assigned partitions as they were at the last look, a second ago at most; None where nothing is known yet.
+        May be read from any thread."""
         self._oldest_taken_at: float | None = None
         self.handed_back = 0
         """Records that `stop` has handed back unfinished."""
@@ -466,13 +467,16 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         return self._commits.commit([assignment.progress for assignment in self._assignments.values()], note, *seconds)
 
     def _look(self) -> None:
-        self._oldest_taken_at = next((item.taken_at for item in self._items.values()), None)
+        mine = (item.taken_at for item in self._items.values() if not item.assignment.gone)
+        self._oldest_taken_at = next(mine, None)
         self.standings = {
             partition: self._standing(self._assignments.get(partition), committed)
             for partition, committed in self._commits.committed.items()
         }
 
-    def _standing(self, assignment: _Assignment | None, committed: int) -> Standing:
+    def _standing(self, assignment: _Assignment | None, committed: int | None) -> Standing | None:
+        if committed is None:
+            return None
         if assignment is None:
             return Standing(committed, committed, 0, 0)
         in_flight = assignment.progress.in_flight

@@ -67,12 +67,13 @@ class Commits:
         self._with_metadata = True
         self._under_way: _Commit | None = None
         self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
-        self.committed: dict[Partition, int] = {}
-        """The assigned partitions' committed offsets as far as they are known; 0 where nothing is committed."""
+        self.committed: dict[Partition, int | None] = {}
+        """The assigned partitions' committed offsets; 0 where nothing is committed, None where it is not known."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
         """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own."""
-        self._earlier, self.committed = {}, {}
+        self._earlier = {}
+        self.committed = dict.fromkeys((each.topic, each.partition) for each in partitions)
         for answer in self._ask(partitions):
             partition = (answer.topic, answer.partition)
             self.committed[partition] = max(0, answer.offset)
@@ -83,7 +84,8 @@ class Commits:
     def start(self, partition: Partition, offset: int) -> Progress:
         """Return the partition's progress where it is read from the offset on."""
         # Once: whoever reads from the partition again without a rebalance wants what was finished to be done again.
-        self.committed.setdefault(partition, offset)
+        if self.committed.get(partition) is None:
+            self.committed[partition] = offset
         committed, earlier = self._earlier.pop(partition, (offset, None))
         if earlier is None or offset < committed:
             return Progress(partition, offset, InFlight())

@@ -97,8 +97,9 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
         if isinstance(error, ProviderUnavailable):
             turn.end()
         gate.leave(leave, error)
-        outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
-        provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
+        if not isinstance(error, asyncio.CancelledError):  # cut off by a stop: nobody knows what would have come
+            outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
+            provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
 
 
 def _back_off(error: Exception) -> bool | float:

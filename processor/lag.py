@@ -36,11 +36,11 @@ class Lag(Collector):
     it; what is still to be done, the true lag, is what waits and what is in flight.
     """
 
-    def __init__(self, standings: Callable[[], Mapping[Partition, Standing]]) -> None:
+    def __init__(self, standings: Callable[[], Mapping[Partition, Standing | None]]) -> None:
         """Note how to ask; no end is known yet.
 
         Args:
-            standings: answers how far the assigned partitions are.
+            standings: answers how far the assigned partitions are, None where that is not known.
         """
         self._standings = standings
         self._bounds: dict[Partition, tuple[int, int]] = {}
@@ -61,7 +61,7 @@ class Lag(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics. Part of prometheus_client's Collector, called on any thread.
 
-        Offsets without a record, of transactions say, count as finished ones or as waiting.
+        Offsets without a record, as transactions leave them, count as finished, and at a partition's end as waiting.
         """
         records = GaugeMetricFamily(
             "integration_lag_records",
@@ -74,11 +74,14 @@ class Lag(Collector):
             "Records above the committed offset, as consumer groups tell it.",
             labels=["partition"],
         )
+        bounds = self._bounds  # the event loop puts others in its place
         for partition, standing in self._standings().items():
-            if partition not in self._bounds:
+            if partition not in bounds:
                 continue
-            first, end = self._bounds[partition]
+            first, end = bounds[partition]
             number = str(partition[1])
+            if standing is None:  # it is read all the same: what waits is taken at once, and then it is known
+                standing = Standing(end, end, 0, 0)
             committed, committable = max(first, standing.committed), max(first, standing.committable)
             finished = committable - committed + standing.finished_beyond
             # The end may be older than what is known of the records before it.

@@ -116,11 +116,11 @@ class Process:
             if claim is not None:
                 turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
                 await self._release(claim)  # before anybody can see the failure and try again with the key
-        _note(record, task, became, reason, attempts, began_at)
         if outcome.size_bytes(record.key) > (
             self._result_bytes_max if outcome.is_result else self._dead_letter_bytes_max
         ):
             await self._hold(record)
+        _note(record, task, became, reason, attempts, began_at)
         return outcome
 
     async def _find_soon(self, position: Position) -> int | None:
@@ -156,7 +156,8 @@ def _note(record: Record, task: Task | None, became: str, reason: str, attempts:
     task_type = task.task_type if task else "none"
     seconds = time.monotonic() - began_at
     tasks(task_type, became).inc()
-    task_seconds(task_type).observe(seconds)
+    if became != "passed_over":  # it took no time, and is another group's to tell
+        task_seconds(task_type).observe(seconds)
     if isinstance(became, ErrorCode):
         DEAD_LETTERS.labels(became).inc()
         level, event = logging.WARNING, "dead letter"

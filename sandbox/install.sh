@@ -1,10 +1,13 @@
 #!/bin/sh
 # Makes sure that the local stack's programs are there: PostgreSQL, Java 17 or later, Maven. Installs what is missing
 # with apt where we are root, else says in one line what to install. Quick when all is there. With the argument `tests`
-# it looks for what only the tests need as well.
+# it looks for what only the tests need as well; other arguments are packages that are known to be missing.
 set -eu
 
 missing=""
+for package; do
+    [ "$package" = tests ] || missing="$missing $package"
+done
 if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && ! command -v postgres >/dev/null; then
     missing="$missing postgresql"
 fi

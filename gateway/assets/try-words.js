@@ -38,7 +38,8 @@ const WORDS = {
   ],
   kafka_unavailable: [
     "The gateway cannot take tasks now",
-    "Kafka, its topics or the connection to them are missing, and the task was not taken.",
+    "Kafka, its topics or the connection to them are missing. The task was hardly taken; with an idempotency key it is " +
+      "safe to send it again.",
   ],
   too_many_waiting: [
     "Too many requests wait for their reply",

@@ -214,7 +214,7 @@ function showRecord(task, body, idempotencyKey) {
   byId("no-record").hidden = has;
   byId("no-record").textContent =
     { sending: "Shown when the answer is there.", unknown: "Whether Kafka has it is not known." }[task.state] ??
-    "Kafka has none of it.";
+    (task.code === "kafka_unavailable" ? "Kafka has hardly taken it." : "Kafka has none of it.");
   byId("record-headers").textContent = recordHeaders(task.correlation_id, idempotencyKey);
   byId("record-value").textContent = body;
 }

@@ -57,7 +57,7 @@ def run(command, **environment):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}"

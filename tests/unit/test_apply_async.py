@@ -320,6 +320,20 @@ def test_how_far_the_partitions_are_can_be_seen_from_outside(bench):
 
     run.revoke()
     assert run.operator.standings == {}
+    assert run.operator.oldest_seconds == 0, "record 8 is another's by now"
+
+
+def test_where_kafka_does_not_tell_what_is_committed_the_partition_is_there_all_the_same(bench):
+    run = bench()
+    run.consumer.failing = True
+    run.assign(0)
+    run.consumer.failing = False
+    run.poll(seconds=10)
+    assert run.operator.standings == {("import", 0): None}
+
+    run.take(5)
+    run.poll(seconds=10)
+    assert run.operator.standings == {("import", 0): Standing(5, 5, in_flight=1, finished_beyond=0)}
 
 
 def test_the_oldest_unfinished_record_can_be_seen_from_outside(bench):

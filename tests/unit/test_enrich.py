@@ -8,6 +8,7 @@ import stamina
 
 from processor.enrich import Enrich, Lane
 from processor.gate import Gate
+from processor.metrics import PROVIDER_SECONDS
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
 from shared.messages import Task
 
@@ -167,6 +168,30 @@ def test_nobody_is_asked_for_a_record_that_is_handed_back():
         asyncio.run(enrich(ask)(PHONE, turn=turn))
 
     assert asked == []
+
+
+def test_an_attempt_that_is_cut_off_by_a_stop_is_not_counted():
+    def counted():
+        return {
+            tuple(sample.labels.values())
+            for family in PROVIDER_SECONDS.collect()
+            for sample in family.samples
+            if sample.labels.get("provider") == "cut off"
+        }
+
+    async def run():
+        async def never(data):
+            await asyncio.Event().wait()
+
+        gate = Gate("cut off", quota=None, requests_max=1)
+        asking = asyncio.ensure_future(Enrich({"phone": Lane("cut off", never, gate)}, 3)(PHONE, Turn()))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    asyncio.run(run())
+
+    assert counted() == set()
 
 
 def failing_begin():

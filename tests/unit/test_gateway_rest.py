@@ -343,6 +343,7 @@ def test_a_thread_that_has_ended_makes_the_gateway_not_live(bench):
 
     assert run.request("GET", "/health/live").status_code == 503
     assert run.request("GET", "/health/ready").status_code == 503
+    assert "integration_gateway_ready 0.0" in run.request("GET", "/metrics").text
 
 
 def test_when_too_many_wait_the_next_is_503_before_anything_is_sent(bench):

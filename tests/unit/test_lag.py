@@ -83,3 +83,7 @@ def test_while_kafka_is_away_the_last_ends_stay():
 
 def test_a_partition_whose_end_is_not_known_is_not_told():
     assert lag_of(Standing(0, 0, 0, 0))[1:] == ()
+
+
+def test_a_partition_of_which_only_the_end_is_known_is_read_and_has_no_lag():
+    assert lag_of(None, (0, 5)) == ({"waiting": 0, "in_flight": 0, "finished": 0}, 0)

@@ -232,6 +232,8 @@ def test_every_record_is_counted_by_what_became_of_it():
     before = {outcome: counted(outcome) for outcome in ("stored", "known", "passed_over", "task_rejected")}
     dead = REGISTRY.get_sample_value("integration_dead_letters_total", {"error_code": "task_rejected"}) or 0
 
+    timed = REGISTRY.get_sample_value("integration_task_seconds_count", {"task_type": "phone"}) or 0
+
     process(record())
     process(record(), finished={42: 5})
     process(record(), task_types=("gpt",))
@@ -239,13 +241,19 @@ def test_every_record_is_counted_by_what_became_of_it():
 
     assert {outcome: counted(outcome) - count for outcome, count in before.items()} == dict.fromkeys(before, 1)
     assert REGISTRY.get_sample_value("integration_dead_letters_total", {"error_code": "task_rejected"}) == dead + 1
+    # What another group handles took no time here.
+    assert REGISTRY.get_sample_value("integration_task_seconds_count", {"task_type": "phone"}) == timed + 3
 
 
 def test_a_dead_letter_that_the_topic_does_not_take_is_held_and_not_lost(caplog):
+    counted = {"error_code": "invalid_task"}
+    before = REGISTRY.get_sample_value("integration_dead_letters_total", counted)
+
     with pytest.raises(TimeoutError):
         process(record(b"x" * 1000), dead_letter_bytes_max=1000)
 
     assert "max.message.bytes" in caplog.text
+    assert REGISTRY.get_sample_value("integration_dead_letters_total", counted) == before, "it is none yet"
 
 
 KEY = [*HEADERS, ("idempotency_key", b"k")]
