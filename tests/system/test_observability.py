@@ -99,7 +99,7 @@ def test_every_query_of_the_dashboard_and_of_the_alerts_is_of_metrics_that_are_t
 
 
 def at_last(faults):
-    """Return the faults once there are none, or those that stay: a scrape that is late makes a target's series stale."""
+    """Return the faults once there are none, or those that stay: a late scrape makes a target's series stale."""
     with contextlib.suppress(AssertionError):
         until(lambda: not faults(), "no fault", seconds=20)
     return faults()
