@@ -52,8 +52,8 @@ class Program(Child):
             httpx.TransportError: it does not answer.
         """
         metrics = httpx.get(f"{self.url}/metrics", timeout=ANSWER_SECONDS, trust_env=False).text
-        found = re.search(r"^integration_in_flight (\S+)$", metrics, re.M)
-        return int(float(found[1])) if found else 0  # not yet at reading
+        [found] = re.findall(r"^integration_in_flight_records (\S+)$", metrics, re.M)
+        return int(float(found))
 
 
 class Fleet:
