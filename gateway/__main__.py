@@ -3,7 +3,6 @@
 import gc
 import os
 import signal
-import sys
 
 # Before the imports, which take a while: a stop at any moment from the first is a clean one, and there is nothing to
 # clean up yet. uvicorn takes the signals over while it serves; when it has stopped it raises them again.
@@ -11,7 +10,7 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 from gateway.command_line import app as command_line
-from shared.command_line import ask
+from shared.command_line import ask, refuse
 
 if __name__ == "__main__":
     # Before the other imports, too: help, wrong arguments and settings need none of them.
@@ -86,7 +85,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
         )
     except OSError as error:
         address = f"{settings.gateway_host}:{settings.gateway_port}"
-        sys.exit(_wrong(f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}"))
+        refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}")
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
     app = create_app(settings, kafka)
@@ -134,11 +133,6 @@ class Server(uvicorn.Server):
         if self._traced is not None:  # here, as uvicorn's run does not return from a signal
             await asyncio.to_thread(self._traced.close)
         logger.info("stopped")
-
-
-def _wrong(problem: str) -> int:
-    print(f"gateway: {problem}", file=sys.stderr)  # noqa: T201 - before there is a log, for a person
-    return 2
 
 
 if __name__ == "__main__":

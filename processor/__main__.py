@@ -11,7 +11,7 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 from processor.command_line import app as command_line
-from shared.command_line import ask
+from shared.command_line import ask, refuse
 
 if __name__ == "__main__":
     # Before the other imports, too: help, wrong arguments and settings, and the commands need none of them.
@@ -114,7 +114,7 @@ def run(settings: ProcessorSettings) -> None:
                 providers=lambda: {name: gate.state for name, gate in gates.items()},
             )
         except OSError as error:
-            sys.exit(_wrong(f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}"))
+            refuse("processor", f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}")
     topics = Topics(settings.kafka_connection())
     topics.ensure(settings.kafka_topics(), settings.kafka_topic_partitions)
 
@@ -353,11 +353,6 @@ def _missing(running: list[ApplyAsync[FinishedRecords]], ledger: Ledger) -> list
     if not ledger.connected:
         missing.append("PostgreSQL")
     return missing + _stuck(running)
-
-
-def _wrong(problem: str) -> int:
-    print(f"processor: {problem}", file=sys.stderr)  # noqa: T201 - before there is a log, for a person
-    return 2
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import typer
 
@@ -32,15 +32,18 @@ def ask(app: typer.Typer, program: str) -> Any:
     try:
         answer = app(prog_name=f"python -m {program}", standalone_mode=False)
     except WrongSettings as error:
-        problem = str(error)
+        refuse(program, str(error))
     except typer.BadParameter as error:  # says itself what would be right
-        problem = error.format_message()
+        refuse(program, error.format_message())
     except typer.TyperException as error:
-        problem = f"{error.format_message().rstrip('.')}; see --help"
-    else:
-        if isinstance(answer, int):
-            sys.exit(answer)
-        return answer
+        refuse(program, f"{error.format_message().rstrip('.')}; see --help")
+    if isinstance(answer, int):
+        sys.exit(answer)
+    return answer
+
+
+def refuse(program: str, problem: str) -> NoReturn:
+    """End the program with 2 after one line that says what is wrong with an argument or a setting."""
     print(f"{program}: {problem}", file=sys.stderr)  # noqa: T201 - before there is a log, for a person
     sys.exit(2)
 
