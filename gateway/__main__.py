@@ -13,7 +13,7 @@ from gateway.command_line import app as command_line
 from shared.command_line import ask, refuse
 
 if __name__ == "__main__":
-    # Before the other imports, too: help, wrong arguments and settings need none of them.
+    # Before the other imports, too: help, tokens, wrong arguments and settings need none of them.
     SETTINGS = ask(command_line, "gateway")
 
 gc.disable()  # to look for garbage while modules are imported takes some 30 ms, and finds none

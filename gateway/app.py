@@ -14,12 +14,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import documents, health, pages, tasks
+from gateway.callers import CallerLimit
 from gateway.correlation import new_correlation_id
 from gateway.kafka import Kafka
 from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES, WAITING_REPLIES_MAX
 from gateway.problems import FRAMEWORK_ERROR_CODES, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
+from gateway.tokens import Tokens
 from shared.messages import REQUEST_ID_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,13 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
-    app.state.gateway = tasks.Gateway(settings, kafka, replies)
+    app.state.gateway = tasks.Gateway(
+        settings,
+        kafka,
+        replies,
+        Tokens(settings.secret_key) if settings.gateway_auth == "required" and settings.secret_key else None,
+        CallerLimit(settings.caller_requests_per_minute) if settings.caller_requests_per_minute else None,
+    )
     app.state.documents = documents.Documents(app.title, app.version, settings)
     app.include_router(tasks.router)
     app.include_router(health.router)
@@ -89,19 +97,21 @@ class EveryRequest:
             await self._app(scope, receive, send)
             return
         started_at = time.perf_counter()
-        correlation_id = new_correlation_id(time.time())
         request_id = _request_id(scope)
-        scope.setdefault("state", {}).update(correlation_id=correlation_id, request_id=request_id)
-        headers = [(b"x-correlation-id", correlation_id.encode())]
+        headers: list[tuple[bytes, bytes]] = []
         if request_id is not None:
             headers.append((REQUEST_ID_HEADER.lower().encode(), request_id))
+        state = scope.setdefault("state", {})
+        state.update(correlation_id=new_correlation_id(time.time()), request_id=request_id, headers=headers)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *headers]
+                # What the route has made of the id, which may have an owner's mark by now.
+                named = (b"x-correlation-id", state["correlation_id"].encode())
+                message["headers"] = [*message["headers"], named, *headers]
             await send(message)
 
         try:
@@ -109,9 +119,9 @@ class EveryRequest:
         except Exception as error:  # noqa: BLE001 - the boundary: a bug over one request is that request's 500
             # Where it happened and not what it says: that may repeat the task.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("unforeseen %s over request %s\n%s", type(error).__name__, correlation_id, frames)  # noqa: TRY400
+            logger.error("unforeseen %s over request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
             if not status:  # else the answer is cut short, and uvicorn closes the connection
-                answer = Problem(500, ErrorCode.INTERNAL_ERROR, "unforeseen error").response(correlation_id)
+                answer = Problem(500, ErrorCode.INTERNAL_ERROR, "unforeseen error").response(state["correlation_id"])
                 await answer(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started_at
@@ -126,7 +136,7 @@ class EveryRequest:
                     "route": route,
                     "status": status,
                     "seconds": round(seconds, 4),
-                    "correlation_id": correlation_id,
+                    "correlation_id": state["correlation_id"],
                 }
                 logger.log(level, "request", extra=fields | ({"request_id": request_id.decode()} if request_id else {}))
 

@@ -1,8 +1,11 @@
-"""What a person asks of `python -m gateway`: to run, as yet."""
+"""What a person asks of `python -m gateway`: to run, or a bearer token."""
+
+import time
+from typing import Annotated
 
 import typer
 
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, TokenSettings
 from shared.command_line import command_line
 from shared.settings import read_settings
 
@@ -15,7 +18,7 @@ app = command_line(
 
     \b
     Exit codes:
-      0    stopped by SIGTERM
+      0    stopped by SIGTERM, or the command is done
       2    an argument or a setting is missing or wrong
       130  stopped by Ctrl-C
 
@@ -23,6 +26,7 @@ app = command_line(
     Examples:
       python -m gateway
       GATEWAY_PORT=8080 LOG_FORMAT=console python -m gateway
+      python -m gateway token alice
     """
 )
 
@@ -30,3 +34,48 @@ app = command_line(
 @app.callback()
 def _run(context: typer.Context) -> GatewaySettings | None:
     return None if context.invoked_subcommand else read_settings(GatewaySettings)
+
+
+SUBJECT_CHARACTERS_MAX = 128
+DAYS_MAX = 3650
+
+
+def subject(text: str) -> str:
+    """Return the SUBJECT that was meant."""
+    if not (0 < len(text) <= SUBJECT_CHARACTERS_MAX and text.isprintable() and text == text.strip()):
+        raise typer.BadParameter(f"SUBJECT must be 1 to {SUBJECT_CHARACTERS_MAX} printable characters")
+    return text
+
+
+@app.command(
+    "token",
+    short_help="Print a bearer token.",
+    help="""Print a bearer token for SUBJECT, signed with SECRET_KEY.
+
+    With GATEWAY_AUTH=required every task request needs one, in the header
+    Authorization, and what became of a task is told to its sender only: callers
+    who must not see each other's tasks need SUBJECTs of their own.
+    Nothing keeps a list of tokens. One cannot be taken back before it expires but
+    by another SECRET_KEY, which ends them all.
+
+    \b
+    Exit codes:
+      0  the token is printed
+      2  an argument is wrong, or SECRET_KEY is missing or can be guessed
+
+    \b
+    Examples:
+      python -m gateway token alice
+      TOKEN=$(python -m gateway token reports --days 1)
+      curl -H "Authorization: Bearer $TOKEN" ...
+    """,
+)
+def _token(
+    subject: Annotated[str, typer.Argument(parser=subject, metavar="SUBJECT", help="Who the bearer is.")],
+    days: Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="After how many days it expires.")] = 30,
+) -> int:
+    secret_key = read_settings(TokenSettings).secret_key
+    from gateway.tokens import Tokens  # here, as help and what is wrong need none of it
+
+    typer.echo(Tokens(secret_key).make(subject, days, time.time()))
+    return 0

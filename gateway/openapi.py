@@ -79,6 +79,15 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                 "Problem": _problem_schema(),
             },
             "headers": _headers(),
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "Made with `python -m gateway token SUBJECT`. What became of a task is told to the "
+                    "subject that sent it, and to nobody else.",
+                }
+            },
             "responses": {
                 "no_such_path": _problem(404, "No such path.", {"not_found": HTTPStatus.NOT_FOUND.phrase}),
                 "no_such_method": _problem(
@@ -108,8 +117,8 @@ def _operations(settings: GatewaySettings) -> dict[str, Document]:
     """Return path -> its one operation: POST for /tasks, GET for the others."""
     page, document = _content("text/html", {"type": "string"}), _content("application/json", {"type": "object"})
     return {
-        "/tasks": _post_task(settings),
-        "/tasks/{correlation_id}": _get_task(),
+        "/tasks": _guarded(_post_task(settings), settings),
+        "/tasks/{correlation_id}": _guarded(_get_task(), settings),
         "/health/live": _health("getHealthLive", "Tell whether the gateway works at all", "What has ended."),
         "/health/ready": _health("getHealthReady", "Tell whether tasks can be taken", "What is missing before that."),
         "/metrics": _get("getMetrics", "health", "Answer Prometheus", _content("text/plain", {"type": "string"})),
@@ -119,6 +128,29 @@ def _operations(settings: GatewaySettings) -> dict[str, Document]:
         "/openapi.json": _get("getOpenapiJson", "pages", "This document", document),
         "/asyncapi.json": _get("getAsyncapiJson", "pages", "What travels over Kafka (AsyncAPI 3.0)", document),
     }
+
+
+def _guarded(operation: Document, settings: GatewaySettings) -> Document:
+    """Return the operation with what callers and their number of requests get it to answer."""
+    operation["responses"] |= {
+        "401": _problem(
+            401,
+            "There is no valid bearer token (only with GATEWAY_AUTH=required).",
+            _refusal("unauthorized"),
+            "WWW-Authenticate",
+        ),
+        "429": _problem(
+            429,
+            "The caller makes too many requests (only with CALLER_REQUESTS_PER_MINUTE). Try again after Retry-After.",
+            _refusal("too_many_requests"),
+            "Retry-After",
+        ),
+    }
+    for response in operation["responses"].values():
+        response["headers"] |= {name: _ref("headers", name) for name in ("RateLimit-Policy", "RateLimit")}
+    if settings.gateway_auth == "required":
+        operation["security"] = [{"bearer": []}]
+    return operation
 
 
 def _post_task(settings: GatewaySettings) -> Document:
@@ -139,7 +171,7 @@ def _post_task(settings: GatewaySettings) -> Document:
                 "Idempotency-Key",
                 "Makes the request repeatable, for 30 days: the same key again gets the first one's `id`, and no "
                 "provider is asked. With another task_type or data it is refused (`task_rejected`). The key of a task "
-                "that failed is free again.",
+                "that failed is free again. With bearer tokens each subject has keys of its own.",
                 {
                     "type": "string",
                     "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}$",
@@ -205,7 +237,8 @@ def _get_task() -> Document:
         "operationId": "getTask",
         "tags": ["tasks"],
         "summary": "Tell what became of a task",
-        "description": f"Any replica of the gateway knows, for {remembered}.",
+        "description": f"Any replica of the gateway knows, for {remembered}. With bearer tokens only the task's sender "
+        "is told.",
         "parameters": [
             {
                 "name": "correlation_id",
@@ -218,7 +251,11 @@ def _get_task() -> Document:
         "responses": {
             "200": _result(),
             "202": _accepted("It is not known yet. Ask again after Retry-After.", "Retry-After"),
-            "404": _problem(404, "No such request, or it is older than the gateway remembers.", _refusal("not_found")),
+            "404": _problem(
+                404,
+                "No such request, or it is older than the gateway remembers, or another caller's.",
+                _refusal("not_found"),
+            ),
             "422": _problem(
                 422,
                 "The task was none, or it is rejected.",
@@ -327,6 +364,17 @@ def _headers() -> Document:
         ),
         "Preference-Applied": header("RFC 7240.", {"type": "string", "const": "respond-async"}),
         "Retry-After": header("In seconds.", {"type": "integer", "examples": [RETRY_AFTER_SECONDS]}),
+        "WWW-Authenticate": header("RFC 6750.", {"type": "string", "examples": ["Bearer"]}),
+        "RateLimit-Policy": header(
+            "How many requests one caller may make in how many seconds (draft-ietf-httpapi-ratelimit-headers-10).",
+            {"type": "string", "examples": ['"caller";q=100;w=60']},
+            required=False,
+        ),
+        "RateLimit": header(
+            "How many are left, and in how many seconds all of them are there again.",
+            {"type": "string", "examples": ['"caller";r=99;t=60']},
+            required=False,
+        ),
         "Connection": header("The rest of the body is not read.", {"type": "string", "const": "close"}),
         "Allow": header("The methods that there are.", {"type": "string", "examples": ["GET"]}),
     }

@@ -2,9 +2,27 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from shared.settings import Settings
+from shared.settings import Settings, SettingsOfEnvironment
+
+SECRET_KEY_BYTES_MIN = 32
+"""RFC 7518, section 3.2: as many as the hash has that signs with it."""
+
+SECRET_KEY_EXAMPLE = "change-me-change-me-change-me-change-me"  # noqa: S105 - it is refused
+"""What .env.example has: whoever reads it could make tokens."""
+
+
+class TokenSettings(SettingsOfEnvironment):
+    """What making a token needs. Read once, by the command."""
+
+    secret_key: Annotated[SecretStr, Field(description="Signs the bearer tokens.")]
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_strong(cls, secret_key: SecretStr) -> SecretStr:
+        _check(secret_key)
+        return secret_key
 
 
 class GatewaySettings(Settings):
@@ -15,18 +33,37 @@ class GatewaySettings(Settings):
     gateway_auth: Annotated[
         Literal["none", "required"], Field(description="Whether a task request needs a bearer token.")
     ] = "none"
-    secret_key: Annotated[SecretStr | None, Field(description="Signs and checks the bearer tokens.")] = None
+    secret_key: Annotated[
+        SecretStr | None, Field(validate_default=True, description="Signs and checks the bearer tokens.")
+    ] = None
     reply_timeout_seconds: Annotated[
         float, Field(gt=0, le=3600, description="How long a POST waits for its reply.")
     ] = 60.0
     waiting_replies_max: Annotated[
         int, Field(ge=1, le=1_000_000, description="Requests waiting at once; beyond it 503.")
     ] = 10_000
+    caller_requests_per_minute: Annotated[
+        int, Field(ge=0, le=1_000_000, description="Most task requests of one caller at one gateway; 0 = any number.")
+    ] = 0
 
-    @field_validator("gateway_auth")
+    @field_validator("secret_key")
     @classmethod
-    def _not_yet(cls, gateway_auth: str) -> str:
-        # Refused and not ignored: a gateway that is told to check tokens must not run without checking them.
-        if gateway_auth == "required":
-            raise ValueError("bearer tokens are not checked by this version yet; only none can be chosen")
-        return gateway_auth
+    def _is_strong_where_it_counts(cls, secret_key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("gateway_auth") == "required":
+            if secret_key is None:
+                raise ValueError("is required with GATEWAY_AUTH=required")
+            _check(secret_key)
+        return secret_key
+
+
+def _check(secret_key: SecretStr) -> None:
+    """Find out whether tokens signed with the key can be trusted.
+
+    Raises:
+        ValueError: it can be guessed.
+    """
+    key = secret_key.get_secret_value()
+    if key == SECRET_KEY_EXAMPLE:
+        raise ValueError("is the example's, which everybody knows; make your own: openssl rand -hex 32")
+    if len(key.encode()) < SECRET_KEY_BYTES_MIN:
+        raise ValueError(f"has fewer than {SECRET_KEY_BYTES_MIN} bytes; make a longer one: openssl rand -hex 32")

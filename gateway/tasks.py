@@ -10,12 +10,14 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from gateway.callers import CallerLimit, caller_at
 from gateway.kafka import Kafka, NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
 from gateway.problems import Problem
 from gateway.replies import Replies, Reply, TooManyWaiting
 from gateway.settings import GatewaySettings
+from gateway.tokens import TokenRefused, Tokens, own_key
 from shared.messages import (
     CORRELATION_ID_HEADER,
     IDEMPOTENCY_KEY_HEADER,
@@ -50,6 +52,8 @@ FAILURES = {
 """What a dead letter's error_code is in REST: status and detail."""
 
 REFUSALS = {
+    "unauthorized": (401, "a bearer token is needed"),
+    "too_many_requests": (429, "more requests than one caller may make in a minute"),
     "invalid_idempotency_key": (
         422,
         f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters",
@@ -73,18 +77,25 @@ class Gateway:
     settings: GatewaySettings
     kafka: Kafka
     replies: Replies[asyncio.Future[Reply]]
+    tokens: Tokens | None
+    """None: whoever comes may send tasks and ask about any."""
+    caller_limit: CallerLimit | None
 
 
 @router.post("/tasks")
 async def post_task(request: Request) -> Response:
     """Take a task, and answer with its result."""
     gateway: Gateway = request.app.state.gateway
+    subject = _let_in(gateway, request)
+    if subject is not None:
+        assert gateway.tokens is not None
+        request.state.correlation_id = gateway.tokens.owned(request.state.correlation_id, subject)
     replies, reply_timeout_seconds = gateway.replies, gateway.settings.reply_timeout_seconds
     correlation_id: str = request.state.correlation_id
     location = f"/tasks/{correlation_id}"
     preferred_seconds = preferred_wait_seconds(request.headers.getlist("prefer"))
     wait_seconds = min(reply_timeout_seconds, reply_timeout_seconds if preferred_seconds is None else preferred_seconds)
-    headers = _record_headers(request, correlation_id)
+    headers = _record_headers(request, correlation_id, subject)
     try:
         body = await _read_body(request)
         decode_task(body)
@@ -129,6 +140,11 @@ async def post_task(request: Request) -> Response:
 async def get_task(correlation_id: str, request: Request) -> Response:
     """Tell what became of a task, by the correlation id that its POST was answered with. Any gateway knows."""
     gateway: Gateway = request.app.state.gateway
+    subject = _let_in(gateway, request)
+    if subject is not None:
+        assert gateway.tokens is not None
+        if not gateway.tokens.owns(correlation_id, subject):
+            raise _refusal("not_found")  # not 403: whether another's task is there is not told
     reply = gateway.replies.find(correlation_id)
     if reply is not None:
         return _answer(reply, request.state.correlation_id)
@@ -137,7 +153,42 @@ async def get_task(correlation_id: str, request: Request) -> Response:
     raise _refusal("not_found")
 
 
-def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, bytes]]:
+def _let_in(gateway: Gateway, request: Request) -> str | None:
+    """Return who sends the request, where that is asked for, and count it.
+
+    Raises:
+        Problem: the caller is unknown, or makes too many requests.
+    """
+    subject = None if gateway.tokens is None else _subject(gateway.tokens, request)
+    if gateway.caller_limit is not None:
+        _count(gateway.caller_limit, subject, request)
+    return subject
+
+
+def _subject(tokens: Tokens, request: Request) -> str:
+    scheme, _, token = ",".join(request.headers.getlist("authorization")).partition(" ")
+    if scheme.lower() != "bearer":
+        raise _refusal("unauthorized", headers={"WWW-Authenticate": "Bearer"})
+    try:
+        return tokens.subject(token.strip())
+    except TokenRefused as error:
+        raise _refusal("unauthorized", f": {error}", {"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
+
+
+def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> None:
+    """Count the request, and tell in the answer's headers what is left."""
+    assert request.client is not None  # over TCP there is an address
+    allowance = caller_limit.take(caller_at(request.client.host) if subject is None else subject)
+    left = f'"caller";r={allowance.remaining};t={allowance.reset_seconds}'
+    request.state.headers += [
+        (b"ratelimit-policy", caller_limit.policy.encode()),
+        (b"ratelimit", left.encode()),
+    ]
+    if not allowance.granted:
+        raise _refusal("too_many_requests", headers={"Retry-After": str(allowance.reset_seconds)})
+
+
+def _record_headers(request: Request, correlation_id: str, subject: str | None) -> list[tuple[str, bytes]]:
     headers = [(CORRELATION_ID_HEADER, correlation_id.encode())]
     if request.state.request_id is not None:
         headers.append((REQUEST_ID_HEADER, request.state.request_id))
@@ -145,7 +196,8 @@ def _record_headers(request: Request, correlation_id: str) -> list[tuple[str, by
     if keys:
         if not (len(keys) == 1 and re.fullmatch(rf"[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}", keys[0])):
             raise _refusal("invalid_idempotency_key")
-        headers.append((IDEMPOTENCY_KEY_HEADER, keys[0].encode()))
+        key = keys[0] if subject is None else own_key(keys[0], subject)
+        headers.append((IDEMPOTENCY_KEY_HEADER, key.encode()))
     for name, characters_max in TRACE_HEADERS.items():
         value = request.headers.get(name, "")
         if 0 < len(value) <= characters_max and value.isascii():

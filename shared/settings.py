@@ -13,12 +13,16 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LogFormat = Literal["json", "console"]
 
 
-class Settings(BaseSettings):
-    """A program's settings out of the environment. An empty value counts as not set, as in compose files."""
+class SettingsOfEnvironment(BaseSettings):
+    """Settings out of the environment. An empty value counts as not set, as in compose files."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, populate_by_name=False
     )
+
+
+class Settings(SettingsOfEnvironment):
+    """The settings of a program that runs."""
 
     kafka_bootstrap_servers: Annotated[str, Field(description="Kafka, as host:port,host:port.")] = "kafka:9094"
     kafka_import_topic: Annotated[str, Field(description="Topic that tasks come in by.")]
@@ -100,7 +104,7 @@ class WrongSettings(Exception):
     """A setting is missing or wrong. The message is one line that names it and never repeats its value."""
 
 
-SettingsType = TypeVar("SettingsType", bound=Settings)
+SettingsType = TypeVar("SettingsType", bound=SettingsOfEnvironment)
 
 
 def read_settings(settings_class: type[SettingsType]) -> SettingsType:

@@ -1,6 +1,15 @@
 /** What an answer means, and what became of a task, in words for a person. */
 
 const WORDS = {
+  unauthorized: [
+    "The gateway wants to know who you are",
+    "Nothing was sent. It takes tasks only with a bearer token: python -m gateway token makes one, and it goes into the " +
+      "field above the task.",
+  ],
+  too_many_requests: [
+    "Too many requests",
+    "Nothing was sent. One caller may make only so many in a minute.",
+  ],
   invalid_task: [
     "This is no task",
     "The gateway has refused it, and nothing was sent. Mend what it says and send it again.",

@@ -53,6 +53,16 @@ def test_the_document_is_valid_openapi_3_1(document):
     assert document["openapi"] == "3.1.0"
 
 
+def test_a_gateway_that_asks_for_tokens_says_so_for_the_operations_of_tasks_and_no_other(bench, document):
+    asked = guarded(bench).request("GET", "/openapi.json").json()
+
+    OpenAPIV31SpecValidator(asked).validate()
+    assert {(path, str(operation.get("security"))) for _, path, operation in operations(asked)} == {
+        (path, "[{'bearer': []}]" if path.startswith("/tasks") else "None") for path in asked["paths"]
+    }
+    assert all("security" not in operation for _, _, operation in operations(document))
+
+
 def test_every_example_fits_its_schema(document):
     count = 0
     for _, content in bodies(document):
@@ -119,6 +129,7 @@ def answers_to_posts(bench):
         return answer
 
     yield run.run(while_another_waits)
+    yield from guarded(bench).run(lambda client: refused(client, "POST", "/tasks"))
     run.kafka.taken = NotTaken("Kafka has not confirmed the task")
     yield run.post()
     run.kafka.absent = ["Kafka"]
@@ -139,6 +150,19 @@ def answers_to_gets(bench):
 
     run = bench()
     yield from run.run(ask)
+    yield from guarded(bench).run(lambda client: refused(client, "GET", "/tasks/mine"))
+
+
+def guarded(bench):
+    """Return an application that asks who its callers are, and takes one request of each."""
+    return bench(GATEWAY_AUTH="required", SECRET_KEY=test_gateway_rest.SECRET_KEY, CALLER_REQUESTS_PER_MINUTE=1)
+
+
+async def refused(client, method, path):
+    """Return the answers to a request without a token, and to one too many."""
+    unknown = await client.request(method, path)
+    await client.request(method, path, headers=test_gateway_rest.token("alice"))
+    return unknown, await client.request(method, path, headers=test_gateway_rest.token("alice"))
 
 
 def answers_of_others(bench, document):

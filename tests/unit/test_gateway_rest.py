@@ -3,11 +3,13 @@
 import asyncio
 import json
 import logging
+import time
 import uuid
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
 from gateway.app import create_app, stop_waiting
 from gateway.correlation import new_correlation_id
@@ -15,11 +17,18 @@ from gateway.kafka import NotTaken
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
 from gateway.tasks import BODY_BYTES_MAX, FAILURES
+from gateway.tokens import Tokens
 from shared.messages import ErrorCode
 from tests.documented import assert_documented
 
 TASK = {"task_id": 1, "task_type": "phone", "data": "canary-7d1f"}
 RESULT = Reply(b'{"task_id":1,"id":7}')
+SECRET_KEY = "a-key-of-at-least-32-bytes-for-tests"
+
+
+def token(subject, secret_key=SECRET_KEY):
+    """Return the header of a caller with a token."""
+    return {"Authorization": f"Bearer {Tokens(SecretStr(secret_key)).make(subject, 1, time.time())}"}
 
 
 class FakeKafka:
@@ -110,10 +119,9 @@ class Bench:
 
 @pytest.fixture
 def bench(monkeypatch):
-    for name in GatewaySettings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-
     def make(**settings):
+        for name in GatewaySettings.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
         for name, value in {
             "KAFKA_IMPORT_TOPIC": "import",
             "KAFKA_RESULT_TOPIC": "results",
@@ -549,3 +557,129 @@ def test_metrics_count_requests_by_route_and_never_by_what_a_caller_made_up(benc
     assert "integration_gateway_waiting_replies 0.0" in text
     assert "integration_gateway_ready 1.0" in text
     assert "canary" not in text.lower()
+
+
+@pytest.fixture
+def guarded(bench):
+    """A gateway that asks for tokens."""
+    return bench(GATEWAY_AUTH="required", SECRET_KEY=SECRET_KEY)
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenge"),
+    [
+        ({}, "Bearer"),
+        ({"Authorization": ""}, "Bearer"),
+        ({"Authorization": "Basic YWxpY2U6Y2FuYXJ5"}, "Bearer"),
+        ({"Authorization": token("alice")["Authorization"].removeprefix("Bearer ")}, "Bearer"),
+        ({"Authorization": "Bearer"}, 'Bearer error="invalid_token"'),
+        ({"Authorization": "Bearer canary-7d1f"}, 'Bearer error="invalid_token"'),
+        (token("alice", secret_key=SECRET_KEY + "2"), 'Bearer error="invalid_token"'),
+    ],
+    ids=range(7),
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/tasks"), ("GET", f"/tasks/{new_correlation_id(0)}")])
+def test_without_a_valid_token_nothing_is_taken_or_told(guarded, method, path, headers, challenge):
+    answer = guarded.request(method, path, json=TASK, headers=headers)
+
+    assert_problem(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"] == challenge
+    assert guarded.kafka.sent == []
+
+
+def test_of_two_authorization_headers_none_counts(guarded):
+    headers = [*token("alice").items(), *token("bob").items()]
+
+    answer = guarded.request("POST", "/tasks", json=TASK, headers=headers)
+
+    assert_problem(answer, 401, "unauthorized")
+
+
+def test_a_token_is_checked_before_the_body_is_read(guarded):
+    answer = guarded.request("POST", "/tasks", content=b"x" * (BODY_BYTES_MAX + 1))
+
+    assert_problem(answer, 401, "unauthorized")
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER   "])
+def test_with_a_token_a_task_is_taken_and_nothing_of_the_token_goes_to_kafka(guarded, scheme):
+    bearer = token("alice-canary-7d1f")["Authorization"].removeprefix("Bearer ")
+
+    answer = guarded.post(headers={"Authorization": scheme + bearer})
+
+    assert (answer.status_code, answer.content) == (200, b'{"task_id":1,"id":7}')
+    [(_, headers)] = guarded.kafka.sent
+    assert headers == {"kafka_correlationId": answer.headers["x-correlation-id"].encode()}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/openapi.json", "/asyncapi.json", "/metrics", "/health/live", "/nowhere"]
+)
+def test_what_is_no_task_needs_no_token(guarded, path):
+    assert guarded.request("GET", path).status_code in (200, 404)
+
+
+def test_what_became_of_a_task_is_told_to_its_owner_only(guarded):
+    guarded.kafka.reply = None
+
+    async def conversation(client):
+        sent = await client.post("/tasks", json=TASK, headers={**token("alice"), "Prefer": "respond-async"})
+        where = sent.headers["location"]
+        before = [await client.get(where, headers=token(subject)) for subject in ("alice", "bob")]
+        guarded.kafka.replied([(sent.headers["x-correlation-id"], RESULT)])
+        after = [await client.get(where, headers=token(subject)) for subject in ("alice", "bob")]
+        return [answer.status_code for answer in (*before, *after)], after[1]
+
+    statuses, refused = guarded.run(conversation)
+
+    assert statuses == [202, 404, 200, 404]
+    assert_problem(refused, 404, "not_found")
+
+
+def test_any_replica_with_the_same_key_knows_whose_a_task_is(bench):
+    settings = {"GATEWAY_AUTH": "required", "SECRET_KEY": SECRET_KEY}
+    location = bench(**settings).post(headers=token("alice")).headers["x-correlation-id"]
+    another = bench(**settings)
+
+    async def conversation(client):
+        return [
+            (await client.get(f"/tasks/{location}", headers=token(subject))).status_code for subject in ("alice", "bob")
+        ]
+
+    assert another.run(conversation) == [202, 404]
+
+
+def test_the_same_idempotency_key_of_two_callers_is_two_keys_and_of_one_caller_one(guarded):
+    for subject in ("alice", "bob", "alice"):
+        assert guarded.post(headers={**token(subject), "Idempotency-Key": "mine"}).status_code == 200
+
+    keys = [headers["idempotency_key"] for _, headers in guarded.kafka.sent]
+    assert keys[0] == keys[2] != keys[1]
+    assert all(len(key) == 64 for key in keys)
+
+
+def test_a_caller_is_told_how_many_requests_are_left_and_refused_after_them(bench):
+    run = bench(CALLER_REQUESTS_PER_MINUTE=2)
+
+    answers = [run.post(), run.request("GET", "/tasks/mine"), run.post()]
+
+    assert [answer.status_code for answer in answers] == [200, 404, 429]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"caller";q=2;w=60'}
+    left = [answer.headers["ratelimit"].rpartition(";t=") for answer in answers]
+    assert [remaining for remaining, _, _ in left] == ['"caller";r=1', '"caller";r=0', '"caller";r=0']
+    assert answers[2].json()["error_code"] == "too_many_requests"
+    assert answers[2].headers["retry-after"] == left[2][2]
+    assert len(run.kafka.sent) == 1
+    assert run.request("GET", "/health/live").status_code == 200
+
+
+def test_with_tokens_each_caller_has_requests_of_its_own_and_one_without_takes_none(bench):
+    run = bench(GATEWAY_AUTH="required", SECRET_KEY=SECRET_KEY, CALLER_REQUESTS_PER_MINUTE=1)
+
+    statuses = [run.post(headers=headers).status_code for headers in ({}, token("alice"), token("bob"), token("alice"))]
+
+    assert statuses == [401, 200, 200, 429]
+
+
+def test_without_a_limit_no_answer_speaks_of_one(bench):
+    assert "ratelimit" not in bench().post().headers

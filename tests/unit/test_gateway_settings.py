@@ -1,8 +1,10 @@
 """What a gateway is set to, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
-from gateway.settings import GatewaySettings
+from gateway.settings import SECRET_KEY_EXAMPLE, GatewaySettings
 from shared.settings import WrongSettings, read_settings
 
 
@@ -36,6 +38,7 @@ def test_a_gateway_needs_no_more_than_the_names_of_its_topics(settings):
         ("REPLY_TIMEOUT_SECONDS", "nan"),
         ("REPLY_TIMEOUT_SECONDS", "inf"),
         ("WAITING_REPLIES_MAX", "0"),
+        ("CALLER_REQUESTS_PER_MINUTE", "-1"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line_that_does_not_repeat_it(settings, name, value):
@@ -47,9 +50,37 @@ def test_a_wrong_setting_is_named_in_one_line_that_does_not_repeat_it(settings, 
     assert "canary-secret" not in str(wrong.value)
 
 
-def test_a_gateway_that_is_told_to_check_tokens_does_not_run_without_checking_them(settings):
-    with pytest.raises(WrongSettings, match="GATEWAY_AUTH"):
-        settings(GATEWAY_AUTH="required", SECRET_KEY="canary-secret")
+@pytest.mark.parametrize(
+    ("secret_key", "problem"),
+    [
+        ("", "SECRET_KEY: is required with GATEWAY_AUTH=required"),
+        ("canary-secret", "SECRET_KEY: has fewer than 32 bytes"),
+        ("canary-secret" + "x" * 18, "SECRET_KEY: has fewer than 32 bytes"),
+        (SECRET_KEY_EXAMPLE, "SECRET_KEY: is the example's"),
+    ],
+)
+def test_a_gateway_that_checks_tokens_takes_no_key_that_can_be_guessed(settings, secret_key, problem):
+    with pytest.raises(WrongSettings) as wrong:
+        settings(GATEWAY_AUTH="required", SECRET_KEY=secret_key)
+
+    assert str(wrong.value).startswith(problem)
+    assert "canary-secret" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("secret_key", ["x" * 32, "я" * 16])
+def test_a_key_of_32_bytes_is_long_enough(settings, secret_key):
+    assert settings(GATEWAY_AUTH="required", SECRET_KEY=secret_key).gateway_auth == "required"
+
+
+@pytest.mark.parametrize("secret_key", ["", "short", SECRET_KEY_EXAMPLE])
+def test_a_gateway_that_checks_no_tokens_takes_any_key(settings, secret_key):
+    assert settings(SECRET_KEY=secret_key).gateway_auth == "none"
+
+
+def test_the_example_environment_has_the_key_that_is_refused():
+    example = (Path(__file__).parents[2] / ".env.example").read_text()
+
+    assert f"\nSECRET_KEY={SECRET_KEY_EXAMPLE}\n" in example
 
 
 def test_the_secret_key_does_not_show_when_settings_are_printed(settings):

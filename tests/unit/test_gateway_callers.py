@@ -1,0 +1,34 @@
+"""How many requests a caller may make, and who counts as one."""
+
+import pytest
+
+from gateway import callers
+from gateway.callers import CallerLimit, caller_at
+
+
+def test_each_caller_has_requests_of_its_own():
+    limit = CallerLimit(2)
+
+    taken = [limit.take(caller) for caller in ("alice", "alice", "bob", "alice")]
+
+    assert [(allowance.granted, allowance.remaining) for allowance in taken] == [
+        (True, 1),
+        (True, 0),
+        (True, 1),
+        (False, 0),
+    ]
+    assert all(1 <= allowance.reset_seconds <= callers.WINDOW_SECONDS for allowance in taken)
+
+
+@pytest.mark.parametrize(
+    ("address", "caller"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff::", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_a_caller_without_a_token_is_an_address_or_a_network(address, caller):
+    assert caller_at(address) == caller
