@@ -27,7 +27,8 @@ _assets = StaticFiles(directory=ASSETS)
 def try_it(request: Request) -> Response:
     """Answer the page on which a person tries the service. It shows the record that a task becomes, with its topic."""
     gateway: Gateway = request.app.state.gateway
-    return page("try.html", STRICT_POLICY, import_topic=gateway.settings.kafka_import_topic)
+    settings = gateway.settings
+    return page("try.html", STRICT_POLICY, import_topic=settings.kafka_import_topic, auth=settings.gateway_auth)
 
 
 @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)

@@ -14,17 +14,19 @@ export function taskBody(taskId, taskType, data) {
   );
 }
 
-/** Return the request as a command for sh, bash or zsh. */
-export function curlLine(url, body, headers) {
+/** Return the request as a command for sh, bash or zsh. A token is not in it: the shell has it in TOKEN. */
+export function curlLine(url, body, headers, withToken) {
   const options = Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`);
+  if (withToken) options.unshift('-H "Authorization: Bearer $TOKEN"');
   const short = new TextEncoder().encode(quoted(body)).length <= ARGUMENT_BYTES_MAX;
   const line = [`curl -i --json ${short ? quoted(body) : "@-"}`, ...options, quoted(url)].join(" \\\n  ");
   return short ? line : `${line} <<'TASK'\n${body}\nTASK`; // the body is one line that begins with {
 }
 
 /** Return the headers of the task's record, one a line: what the gateway has made of the request. */
-export function recordHeaders(correlationId, idempotencyKey) {
-  const key = idempotencyKey ? `\nidempotency_key: ${idempotencyKey}` : "";
+export function recordHeaders(correlationId, idempotencyKey, withToken) {
+  const ownKey = withToken ? "(SHA-256 of the token's subject and the key)" : idempotencyKey;
+  const key = idempotencyKey ? `\nidempotency_key: ${ownKey}` : "";
   return `kafka_correlationId: ${correlationId}${key}`;
 }
 

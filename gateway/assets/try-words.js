@@ -3,8 +3,7 @@
 const WORDS = {
   unauthorized: [
     "The gateway wants to know who you are",
-    "Nothing was sent. It takes tasks only with a bearer token: python -m gateway token makes one, and it goes into the " +
-      "field above the task.",
+    "Nothing was sent. The token in the field above is not one of this gateway's, or has expired.",
   ],
   too_many_requests: [
     "Too many requests",
@@ -78,14 +77,6 @@ const WORDS = {
   ],
 };
 
-const BY_STATUS = {
-  401: [
-    "The gateway wants to know who you are",
-    "It takes tasks only with a bearer token, which this page does not have. Use curl with the header " +
-      "Authorization.",
-  ],
-};
-
 /** Return [title, advice] for a task. */
 export function told(task) {
   switch (task.state) {
@@ -93,24 +84,18 @@ export function told(task) {
       return ["Sent", "Waiting for the answer."];
     case "working":
       return task.code === "reply_timeout"
-        ? inWords(task.code, task.status)
+        ? inWords(task.code)
         : ["Kafka has the task", "It is at work. This page asks for its result until it is there."];
     case "done":
       return [`Stored as row ${task.id}`, "The provider's answer is in the table integration_service, under this id."];
     default:
-      return inWords(task.code, task.status);
+      return inWords(task.code);
   }
 }
 
-/**
- * Return [title, advice] for a failure.
- *
- * @param {string} code error_code of the answer, "unreachable", "foreign" or "left"
- * @param {number | null} status of HTTP, where there was an answer
- */
-export function inWords(code, status) {
+/** Return [title, advice] for a failure: error_code of the answer, "unreachable", "foreign" or "left". */
+export function inWords(code) {
   if (Object.hasOwn(WORDS, code)) return WORDS[code];
-  if (Object.hasOwn(BY_STATUS, status)) return BY_STATUS[status];
   return ["The gateway refuses this", "This page knows no more than what the gateway says about it."];
 }
 
@@ -123,7 +108,7 @@ export function inShort(task) {
   if (task.state === "sending") return "waiting for the answer";
   if (task.state === "working") return "in Kafka, its result is to come";
   if (task.state === "done") return `row ${task.id}${after}`;
-  return inWords(task.code, task.status)[0];
+  return inWords(task.code)[0];
 }
 
 export function inStatus(status) {

@@ -16,6 +16,8 @@ const IN_KAFKA = new Set([
 
 const byId = (id) => document.getElementById(id);
 const form = byId("form");
+const inHead = (name) => document.querySelector(`meta[name=${name}]`).content;
+const asksForToken = inHead("auth") === "required";
 const fields = form.elements;
 let shown = null; // the key of the task in the reply panel
 let sending = false;
@@ -51,7 +53,8 @@ function setUp() {
     say("The last tasks are forgotten.");
     byId("tasks-heading").focus(); // the button is gone
   });
-  byId("record-topic").textContent = document.querySelector("meta[name=import-topic]").content;
+  byId("record-topic").textContent = inHead("import-topic");
+  byId("token-field").hidden = !asksForToken;
   onChange(showTasks);
   fillExample();
   showLimit();
@@ -82,6 +85,9 @@ function nextTaskId(taskId) {
 /** Return the request's headers, or null where a field has to be mended first. */
 function requestHeaders() {
   const headers = {};
+  if (asksForToken && !/^[!-~]+$/.test(fields.token.value.trim())) {
+    showProblem("token", "This gateway takes tasks only with a token: visible ASCII characters, without spaces.");
+  }
   const key = fields.idempotency_key.value.trim();
   if (key && !/^[!-~]{1,255}$/.test(key)) {
     showProblem("idempotency_key", "1 to 255 visible ASCII characters, without spaces.");
@@ -92,6 +98,12 @@ function requestHeaders() {
     showProblem("seconds", "A whole number of seconds, at most 9999.");
   } else if (fields.answer.value === "bounded") headers.Prefer = `wait=${seconds}`;
   return form.querySelector("[aria-invalid]") ? null : headers;
+}
+
+/** Return the header with the token that was typed, which is in no other place than its field. */
+function bearer() {
+  const token = fields.token.value.trim();
+  return /^[!-~]+$/.test(token) ? { Authorization: `Bearer ${token}` } : {};
 }
 
 /** Show what is wrong with a field, or with "" that nothing is. */
@@ -134,12 +146,12 @@ async function send() {
   show(task);
   say("Sent.");
   showRecord(task, body, headers["Idempotency-Key"]);
-  byId("curl").textContent = curlLine(new URL("/tasks", location).href, body, headers);
+  byId("curl").textContent = curlLine(new URL("/tasks", location).href, body, headers, asksForToken);
   byId("reply-card").scrollIntoView({ block: "nearest" }); // on a phone it is below the form
   const sentAt = performance.now();
   const answer = await request("/tasks", {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...headers },
+    headers: { "Content-Type": "application/json", ...bearer(), ...headers },
     body,
   });
   task.ms = Math.round(performance.now() - sentAt);
@@ -159,6 +171,7 @@ async function follow(task) {
   while (task.state === "working") {
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
     const answer = await request(`/tasks/${encodeURIComponent(task.correlation_id)}`, {
+      headers: bearer(),
       cache: "no-store",
       signal: AbortSignal.timeout(ASK_TIMEOUT_MS),
     });
@@ -170,7 +183,7 @@ async function follow(task) {
       settle(task, isLastWord ? answer : { status: null, code: "not_found" });
       return;
     }
-    const news = answer.code === null ? null : inWords(answer.code, answer.status)[0];
+    const news = answer.code === null ? null : inWords(answer.code)[0];
     if (news !== trouble) show(task, (trouble = news));
   }
 }
@@ -215,7 +228,7 @@ function showRecord(task, body, idempotencyKey) {
   byId("no-record").textContent =
     { sending: "Shown when the answer is there.", unknown: "Whether Kafka has it is not known." }[task.state] ??
     (task.code === "kafka_unavailable" ? "Kafka has hardly taken it." : "Kafka has none of it.");
-  byId("record-headers").textContent = recordHeaders(task.correlation_id, idempotencyKey);
+  byId("record-headers").textContent = recordHeaders(task.correlation_id, idempotencyKey, asksForToken);
   byId("record-value").textContent = body;
 }
 

@@ -12,13 +12,16 @@ from urllib.parse import urlsplit
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from playwright.sync_api import expect
+from pydantic import SecretStr
 
 from gateway.correlation import new_correlation_id
+from gateway.tokens import Tokens
 from sandbox.child import free_port
 from tests.accessibility import violations
-from tests.conftest import ROOT, Database, Program, Topics
+from tests.conftest import ROOT, Database, Program, Topics, until
 
 REPLY_TIMEOUT_SECONDS = 2
+SECRET_KEY = "a-key-of-at-least-32-bytes-for-tests"
 SLOW_MS = 4_000
 """Longer than the gateway waits for a reply."""
 
@@ -56,6 +59,7 @@ class Service:
             PROVIDER_ATTEMPTS=1,
         )
         self.gateway = self.program("gateway", REPLY_TIMEOUT_SECONDS=REPLY_TIMEOUT_SECONDS)
+        self.guarded = self.program("gateway", GATEWAY_AUTH="required", SECRET_KEY=SECRET_KEY)
         self.url = self.gateway.url
 
     def program(self, package, **settings):
@@ -93,7 +97,7 @@ class Service:
         raise AssertionError(f"no record with the correlation id {correlation_id}")
 
     def close(self):
-        for program in (self.gateway, self.processor):
+        for program in (self.gateway, self.guarded, self.processor):
             program.kill()
             program.client.close()
         self.topics.close()
@@ -104,9 +108,10 @@ def running(kafka, postgres, simulators_process, tmp_path_factory):
     service = Service(kafka, postgres, simulators_process, tmp_path_factory.mktemp("page"))
     try:
         service.gateway.wait()
+        service.guarded.wait()
         service.processor.wait()
         yield service
-        for program in (service.gateway, service.processor):
+        for program in (service.gateway, service.guarded, service.processor):
             assert "unforeseen" not in program.log_text(), program.log_text()
     finally:
         service.close()
@@ -133,10 +138,10 @@ def visit(browser, service):
             complaints.append(f"{message.type}: {message.text} {message.location}")
 
     def note_request(request):
-        if not request.url.startswith((service.url + "/", "data:")):
+        if not request.url.startswith((service.url + "/", service.guarded.url + "/", "data:")):
             complaints.append(f"a request to {request.url}")
 
-    def visit(**options):
+    def visit(url=service.url, **options):
         permissions = ["clipboard-read", "clipboard-write"]
         context = browser.new_context(permissions=permissions, reduced_motion="reduce", **options)
         contexts.append(context)
@@ -145,7 +150,7 @@ def visit(browser, service):
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         page = context.new_page()
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
-        page.goto(service.url)
+        page.goto(url)
         expect(page.locator("#data")).not_to_have_value("")
         return page
 
@@ -319,19 +324,59 @@ def test_an_answer_of_something_in_between_is_not_taken_for_the_gateways(visit, 
     expect_reply(page, "Unknown", "An answer that is not the gateway's")
 
 
-@pytest.mark.parametrize(
-    ("status", "error_code", "title"),
-    [(401, "of_a_later_version", "who you are"), (418, "of_a_later_version", "The gateway refuses this")],
-)
-def test_a_refusal_that_the_page_does_not_know_is_told_as_the_gateway_tells_it(visit, status, error_code, title):
+def test_a_refusal_that_the_page_does_not_know_is_told_as_the_gateway_tells_it(visit):
     page = visit()
-    body = json.dumps({"status": status, "detail": "the detail", "error_code": error_code})
-    page.route("**/tasks", lambda route: route.fulfill(status=status, body=body))
+    body = json.dumps({"status": 418, "detail": "the detail", "error_code": "of_a_later_version"})
+    page.route("**/tasks", lambda route: route.fulfill(status=418, body=body))
 
     send(page)
 
-    expect_reply(page, "Failed", title)
+    expect_reply(page, "Failed", "The gateway refuses this")
     expect(page.locator("#reply-detail")).to_have_text("the detail")
+
+
+def test_a_gateway_that_asks_for_tokens_gets_the_one_that_is_typed_and_the_page_keeps_it_nowhere(visit, service):
+    service.simulators.control(latency_ms=SLOW_MS)
+    page = visit(url=service.guarded.url)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator("#token-problem")).to_contain_text("only with a token")
+    expect(page.get_by_label("Bearer token")).to_be_focused()
+
+    page.get_by_label("Bearer token").fill("canary-token")
+    send(page)
+    expect_reply(page, "Failed", "wants to know who you are")
+    expect(page.locator("#no-record")).to_have_text("Kafka has none of it.")
+
+    token = Tokens(SecretStr(SECRET_KEY)).make("alice", 1, time.time())
+    page.get_by_label("Bearer token").fill(token)
+    page.get_by_label("Idempotency key").fill("mine")
+    send(page, answer="At once")
+    expect_reply(page, "Done", r"Stored as row \d+")
+    expect(page.locator("#curl")).to_contain_text('"Authorization: Bearer $TOKEN"')
+    expect(page.locator("#record-headers")).to_contain_text("idempotency_key: (SHA-256 of")
+    row = page.locator("#reply-row").text_content()
+    by_hand = subprocess.run(
+        ["bash", "-c", page.locator("#curl").text_content()],
+        env={**os.environ, "TOKEN": token},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    location = re.search(r"location: (\S+)", by_hand.stdout)[1]
+    bearer = {"Authorization": f"Bearer {token}"}
+    until(lambda: service.guarded.client.get(location, headers=bearer).status_code == 200, "the same by hand")
+    assert service.guarded.client.get(location, headers=bearer).json()["id"] == int(row)
+
+    assert token not in page.content()
+    page.reload()
+    expect(page.get_by_label("Bearer token")).to_have_value("")
+    kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
+    assert token not in kept and "canary-token" not in kept
+
+
+def test_a_gateway_that_asks_for_no_tokens_has_no_field_for_one(visit):
+    expect(visit().get_by_label("Bearer token")).to_be_hidden()
 
 
 def test_the_last_tasks_survive_a_reload_hold_no_data_and_can_be_forgotten(visit):
@@ -525,6 +570,18 @@ def test_nothing_has_to_be_scrolled_sideways_and_the_reply_comes_into_view(visit
     send(page, "gpt", "")
     expect_reply(page, "Failed", "This is no task")
     assert page.evaluate(overflow) == 0
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_nothing_where_a_token_is_missing(visit, service, color_scheme):
+    page = visit(
+        url=service.guarded.url, color_scheme=color_scheme, bypass_csp=True, viewport={"width": 320, "height": 800}
+    )
+
+    page.get_by_role("button", name="Send", exact=True).click()
+
+    expect(page.locator("#token-problem")).to_be_visible()
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 1280])
