@@ -30,6 +30,9 @@ from shared.messages import (
 
 BODY_BYTES_MAX = 512 * 1024
 
+NOT_KEPT = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+"""Headers of every answer about a task: no browser or proxy keeps it, or takes it for anything else."""
+
 JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
@@ -159,6 +162,7 @@ def _let_in(gateway: Gateway, request: Request) -> str | None:
     Raises:
         Problem: the caller is unknown, or makes too many requests.
     """
+    request.state.headers += NOT_KEPT
     subject = None if gateway.tokens is None else _subject(gateway.tokens, request)
     if gateway.caller_limit is not None:
         _count(gateway.caller_limit, subject, request)

@@ -66,6 +66,9 @@ PAUSED_POLL_SECONDS = 0.005
 ARRIVED_MAX = 100
 """Messages that are taken from the consumer at once."""
 
+IN_FLIGHT_BYTES_MAX = 128 * 1024 * 1024
+"""Of records in flight, by default. 5000 as large as Kafka takes them would be 5 GB."""
+
 WAIT_SECONDS = 0.005
 """Between two looks of a rebalance at what is finished."""
 
@@ -86,6 +89,12 @@ class Record(NamedTuple):
     key: bytes | None
     timestamp: int
     headers: Headers
+
+    @property
+    def size_bytes(self) -> int:
+        """What its parts come to; what Kafka puts around them is not counted."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers or ())
+        return len(self.value or b"") + len(self.key or b"") + headers
 
 
 class Standing(NamedTuple):
@@ -203,6 +212,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         loop: asyncio.AbstractEventLoop,
         prepare: Callable[[str, int, int], Awaitable[Prepared]],
         in_flight_max: int,
+        in_flight_bytes_max: int,
         drain_seconds: float,
         shutdown_seconds: float,
         ownership: Ownership | None,
@@ -213,6 +223,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._prepare = prepare
         self._loop = loop
         self._in_flight_max = in_flight_max
+        self._in_flight_bytes_max = in_flight_bytes_max
         self._drain_seconds = drain_seconds
         self._shutdown_seconds = shutdown_seconds
         self._ownership = ownership
@@ -220,6 +231,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
         self._assignments: dict[Partition, _Assignment] = {}
         self._items: dict[tuple[str, int, int], _Item] = {}
+        self._in_flight_bytes = 0
         self._inbox: deque[_Item] = deque()
         self._outbox: deque[_Item] = deque()
         self.deliveries: deque[_Item] = deque()
@@ -300,7 +312,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._submit(_Item(self, record, context, assignment, elsewhere, self.polled_at))
 
     def _submit(self, item: _Item) -> None:
-        self._items[item.record.topic, item.record.partition, item.record.offset] = item
+        position = (item.record.topic, item.record.partition, item.record.offset)
+        self._forget(position)
+        self._items[position] = item
+        self._in_flight_bytes += item.record.size_bytes
         self._inbox.append(item)
         if not self._loop_woken:  # one wake-up of the loop for a burst of records
             self._loop_woken = True
@@ -318,14 +333,15 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
             return
-        if len(self._items) >= self._in_flight_max:
+        fullness = max(len(self._items) / self._in_flight_max, self._in_flight_bytes / self._in_flight_bytes_max)
+        if fullness >= 1:
             if self._full_since is None:
                 self._full_since = now
             elif now - self._full_since >= PAUSE_AFTER_SECONDS:
                 self._pause()
         elif not self._paused:
             self._full_since = None
-        elif len(self._items) <= self._in_flight_max // 2:
+        elif fullness <= 0.5:
             self._full_since = None
             self._resume()
 
@@ -449,7 +465,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         record = item.record
         position = (record.topic, record.partition, record.offset)
         if self._items.get(position) is item:
-            del self._items[position]
+            self._forget(position)
         if item.assignment.gone:
             return  # the partition's next owner emits it
         if item.handed_back:
@@ -461,6 +477,11 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             item.assignment.progress.finish(record.offset)
         else:
             item.assignment.progress.leave_in_hand(record.offset)
+
+    def _forget(self, position: tuple[str, int, int]) -> None:
+        item = self._items.pop(position, None)
+        if item is not None:
+            self._in_flight_bytes -= item.record.size_bytes
 
     def _commit(self, *seconds: float) -> bool:
         note = self._ownership.note() if self._ownership is not None else {}
@@ -602,6 +623,7 @@ def apply_async(
     loop: asyncio.AbstractEventLoop,
     prepare: Callable[[str, int, int], Awaitable[Prepared]],
     in_flight_max: int = 5000,
+    in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
     drain_seconds: float = 5.0,
     shutdown_seconds: float = 20.0,
     ownership: Ownership | None = None,
@@ -618,6 +640,7 @@ def apply_async(
         prepare: called with topic, partition and first offset, once for every partition before its first record, each
             time the partition is assigned. The records of the partition wait for it.
         in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
+        in_flight_bytes_max: the same in bytes; records that have arrived already are taken beyond it.
         drain_seconds: how long a rebalance waits for records whose turn has begun.
         shutdown_seconds: how long `stop` waits for them.
         ownership: is told which partitions are assigned.
@@ -632,6 +655,7 @@ def apply_async(
         loop=loop,
         prepare=prepare,
         in_flight_max=in_flight_max,
+        in_flight_bytes_max=in_flight_bytes_max,
         drain_seconds=drain_seconds,
         shutdown_seconds=shutdown_seconds,
         ownership=ownership,

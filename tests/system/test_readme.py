@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -98,6 +99,18 @@ def test_what_is_shown_by_rest_kafka_and_sql_comes_out_so(topics, start, start_p
     command, shown = block("curl -i --json")
     answer = run(command.replace("localhost:8000", gateway.url) + " -s")
     assert set(lines(without_ids(shown))) <= set(lines(without_ids(answer)))
+
+
+def test_a_token_lets_its_bearer_in_as_shown(start, start_processor):
+    start_processor()
+    secret_key = secrets.token_hex(32)
+    gateway = start("gateway", GATEWAY_AUTH="required", SECRET_KEY=secret_key)
+    make, rest = block("TOKEN=")
+    send, _, shown = rest.partition("\n")
+
+    both = f"{make}\n{send.replace('localhost:8000', gateway.url)} -s"
+
+    assert run(both, SECRET_KEY=secret_key) == shown
 
 
 def test_a_dry_run_of_redrive_comes_out_as_shown(topics, database):

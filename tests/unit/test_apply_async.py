@@ -106,7 +106,14 @@ class FakeProducer:
 class Bench:
     """The operator with everything around it, turned by hand."""
 
-    def __init__(self, in_flight_max=1000, drain_seconds=0.0, shutdown_seconds=60.0, begins_late=False):
+    def __init__(
+        self,
+        in_flight_max=1000,
+        drain_seconds=0.0,
+        shutdown_seconds=60.0,
+        begins_late=False,
+        in_flight_bytes_max=module.IN_FLIGHT_BYTES_MAX,
+    ):
         self.begins_late = begins_late  # and those of odd offsets not at all
         self.loop = asyncio.new_event_loop()
         self.consumer = FakeConsumer()
@@ -139,6 +146,7 @@ class Bench:
             loop=self.loop,
             prepare=self.prepare,
             in_flight_max=in_flight_max,
+            in_flight_bytes_max=in_flight_bytes_max,
             drain_seconds=drain_seconds,
             shutdown_seconds=shutdown_seconds,
             ownership=self,
@@ -480,6 +488,44 @@ def test_reading_pauses_at_the_limit_and_goes_on_at_half_of_it(bench):
     run.poll()
     run.poll()
     assert not run.consumer.paused
+
+
+def test_reading_pauses_at_the_limit_in_bytes_too_and_goes_on_at_half_of_it(bench):
+    run = bench(in_flight_bytes_max=4000)
+    for offset in range(4):
+        run.take(offset, value=b"x" * 990)
+        run.poll()
+    assert not run.consumer.paused, "a key and a header of 7 bytes are not 10"
+
+    run.take(4, value=None)
+    run.take(5, value=b"x" * 30)
+    run.fill()
+    assert run.consumer.paused
+
+    for offset in range(2):
+        run.finish(offset)
+        run.poll()
+    assert run.consumer.paused
+
+    run.finish(2)
+    run.poll()
+    run.poll()
+    assert not run.consumer.paused
+    for offset in (3, 4, 5):
+        run.finish(offset)
+    run.poll()
+    assert run.operator._in_flight_bytes == 0
+
+
+def test_a_record_that_comes_twice_at_once_is_counted_once_in_bytes(bench):
+    run = bench()
+    run.take(0, value=b"x" * 990)
+    run.assign(0)
+    run.take(0, value=b"y" * 90)
+
+    run.poll()
+
+    assert run.operator._in_flight_bytes == len(b"y" * 90 + b"key 0" + b"h" + b"0")
 
 
 def test_results_that_are_not_delivered_count_as_work(bench):

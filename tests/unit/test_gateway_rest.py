@@ -681,5 +681,13 @@ def test_with_tokens_each_caller_has_requests_of_its_own_and_one_without_takes_n
     assert statuses == [401, 200, 200, 429]
 
 
+def test_no_answer_about_a_task_is_kept_on_its_way(guarded):
+    answers = [guarded.post(), guarded.post(headers=token("alice")), guarded.request("GET", "/tasks/mine")]
+
+    assert [answer.status_code for answer in answers] == [401, 200, 401]
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+    assert {answer.headers["x-content-type-options"] for answer in answers} == {"nosniff"}
+
+
 def test_without_a_limit_no_answer_speaks_of_one(bench):
     assert "ratelimit" not in bench().post().headers
