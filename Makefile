@@ -5,11 +5,11 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo test chaos bench up down dump check fix system
+.PHONY: help demo scale-demo test test-compose chaos bench up down dump check fix system
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-11s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/run.txt system ## start everything locally, send tasks, show what comes, stop it all
 	@$(VENV)/bin/python -m sandbox demo
@@ -20,6 +20,9 @@ scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 rep
 test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
 	@sandbox/install.sh tests
 	@$(VENV)/bin/python -m pytest
+
+test-compose: $(VENV)/dev.txt ## run the tests of the containers; they need Docker
+	@$(VENV)/bin/python -m pytest tests/compose
 
 chaos: $(VENV)/dev.txt system ## play faults, drawn from SEED= for TASKS=, and judge every promise
 	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \

@@ -1,6 +1,8 @@
 """The settings that both programs read, and how a program reads its settings: once, whole, or not at all."""
 
-from typing import Annotated, Literal, TypeVar
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -108,18 +110,45 @@ SettingsType = TypeVar("SettingsType", bound=SettingsOfEnvironment)
 
 
 def read_settings(settings_class: type[SettingsType]) -> SettingsType:
-    """Read a program's settings out of the environment.
+    """Read a program's settings out of the environment; a secret `NAME` may lie in the file that `NAME_FILE` names.
 
     Raises:
         WrongSettings: one or more of them is missing or wrong.
     """
+    secrets = _secrets_in_files(settings_class)
+    given: dict[str, Any] = {name: secret for name, secret in secrets.items() if secret}
     try:
-        return settings_class()
+        return settings_class(**given)
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
-        raise WrongSettings("; ".join(_in_words(problem["loc"], problem["msg"]) for problem in problems)) from None
+        lines = [_in_words(problem["loc"], problem["msg"], secrets) for problem in problems]
+        raise WrongSettings("; ".join(lines)) from None
 
 
-def _in_words(location: tuple[int | str, ...], message: str) -> str:
-    message = "is required" if message == "Field required" else message.removeprefix("Value error, ")
-    return f"{str(location[0]).upper()}: {message}" if location else message
+def _secrets_in_files(settings_class: type[SettingsType]) -> dict[str, str]:
+    """Return field -> what its file holds, for each secret whose file is named."""
+    secrets = {}
+    for name, field in settings_class.model_fields.items():
+        variable = name.upper()
+        path = os.environ.get(f"{variable}_FILE")
+        if not path or SecretStr not in (field.annotation, *get_args(field.annotation)):
+            continue
+        if os.environ.get(variable):
+            raise WrongSettings(f"{variable} and {variable}_FILE: only one of them can be set")
+        try:
+            secrets[name] = Path(path).read_text("utf-8").removesuffix("\n")
+        except OSError as error:
+            raise WrongSettings(f"{variable}_FILE: {error.strerror}") from None
+        except UnicodeDecodeError:  # which holds the content
+            raise WrongSettings(f"{variable}_FILE: the file is not UTF-8") from None
+    return secrets
+
+
+def _in_words(location: tuple[int | str, ...], message: str, secrets: dict[str, str]) -> str:
+    if not location:
+        return message.removeprefix("Value error, ")
+    name = str(location[0])
+    variable = f"{name}_FILE".upper() if name in secrets else name.upper()
+    if message == "Field required":
+        return f"{variable}: the file is empty" if name in secrets else f"{variable}: is required"
+    return f"{variable}: {message.removeprefix('Value error, ')}"

@@ -13,6 +13,13 @@ BEGIN
 END
 $$;
 
+-- PUBLIC has it by default; where that was revoked, the tables could not be reached.
+DO $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO integration_service', current_schema());
+END
+$$;
+
 GRANT SELECT, INSERT, DELETE ON integration_service, ledger, idempotency_keys, redriven TO integration_service;
 
 COMMIT;

@@ -139,16 +139,25 @@ def test_the_role_may_select_insert_and_delete(database, as_processor):
                 "TRUNCATE {table}",
                 "DROP TABLE {table}",
                 "ALTER TABLE {table} ADD COLUMN more TEXT",
+                "ALTER TABLE {table} OWNER TO processor",
                 "CREATE INDEX ON {table} ({column})",
             )
         ),
         "CREATE TABLE more (id BIGINT)",
         "CREATE SCHEMA more",
+        "CREATE FUNCTION more() RETURNS INT LANGUAGE sql AS 'SELECT 1'",
         "CREATE ROLE more",
+        "ALTER ROLE processor CREATEROLE",
+        "SET ROLE postgres",
+        "GRANT integration_service TO postgres",
+        "ALTER SYSTEM SET log_statement = 'all'",
         "DROP TYPE task_type",
         "ALTER TYPE task_type ADD VALUE 'sms'",
         "SELECT setval('ledger_id_seq', 1)",
         "SELECT * FROM of_another_service",
+        "SELECT * FROM pg_authid",
+        "SELECT pg_read_file('PG_VERSION')",
+        "COPY (SELECT 1) TO PROGRAM 'cat'",
     ],
 )
 def test_the_role_may_do_nothing_else(database, as_processor, statement):
@@ -167,6 +176,23 @@ def test_the_role_cannot_pass_its_privileges_on(database, as_processor):
         as_processor.execute(f"GRANT SELECT ON {table} TO PUBLIC")
 
     assert database.query(EVERYTHING) == before
+
+
+def test_the_owner_of_the_schema_is_another_role(database):
+    owned = database.query(
+        "SELECT relname FROM pg_class WHERE pg_has_role('processor', relowner, 'MEMBER')"
+        " UNION SELECT typname FROM pg_type WHERE pg_has_role('processor', typowner, 'MEMBER')"
+        " UNION SELECT nspname FROM pg_namespace WHERE pg_has_role('processor', nspowner, 'MEMBER')"
+    )
+
+    assert owned == []
+
+
+def test_the_role_reaches_its_tables_where_others_may_not_enter_the_schema(database, as_processor):
+    database.query("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    database.postgres.apply_schema(database.name)
+
+    assert as_processor.execute("SELECT count(*) FROM integration_service").fetchone() == (0,)
 
 
 def test_the_role_has_three_privileges_on_four_tables_and_no_others(database):

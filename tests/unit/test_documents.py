@@ -110,6 +110,7 @@ def test_what_a_document_names_exists(document):
     rules = {f"{name}_{end}" for name in exposed() for end in ("sum", "count", "bucket")} | exposed().keys()
     for metric in re.findall(r"(?<![\w:/-])integration_\w+", text):
         assert metric in rules or metric.startswith("integration_service"), metric
-    known = {*FIELDS, "POSTGRES_NAME", "COMPOSE_PROFILES", *re.findall(r"OTEL_[A-Z_]+", text)}
+    files = {f"{name}_FILE" for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)}
+    known = {*FIELDS, *files, "POSTGRES_NAME", "COMPOSE_PROFILES", *re.findall(r"OTEL_[A-Z_]+", text)}
     for name in re.findall(r"\b(?:KAFKA|POSTGRES|DADATA|YANDEXGPT|GATEWAY|OTEL|LOG)_[A-Z_]+\b", text):
         assert name in known, name

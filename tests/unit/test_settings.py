@@ -1,7 +1,9 @@
 """A program reads its settings once, whole, or says in one line which one is wrong."""
 
 import pytest
+from pydantic import SecretStr
 
+from gateway.settings import GatewaySettings
 from processor.settings import ProcessorSettings
 from shared.settings import WrongSettings, read_settings
 
@@ -12,6 +14,7 @@ REQUIRED = {"KAFKA_IMPORT_TOPIC": "import", "KAFKA_RESULT_TOPIC": "results", "PO
 def settings(monkeypatch):
     for name in ProcessorSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"{name}_FILE".upper(), raising=False)
     monkeypatch.delenv("POSTGRES_NAME", raising=False)
 
     def read(**environment):
@@ -107,3 +110,78 @@ def test_no_secret_shows_when_settings_are_printed(settings):
     )
 
     assert "canary-secret" not in repr(read)
+
+
+SECRETS = {
+    name: settings_class
+    for settings_class in (GatewaySettings, ProcessorSettings)
+    for name, field in settings_class.model_fields.items()
+    if "SecretStr" in str(field.annotation)
+}
+
+
+def test_the_secrets_are_these():
+    assert sorted(name.upper() for name in SECRETS) == [
+        "DADATA_API_KEY",
+        "DADATA_SECRET_KEY",
+        "KAFKA_SASL_PASSWORD",
+        "POSTGRES_PASSWORD",
+        "SECRET_KEY",
+        "YANDEXGPT_API_KEY",
+    ]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("line_break", ["", "\n", "\r\n"])
+def test_every_secret_may_lie_in_a_file_whose_last_line_break_does_not_count(monkeypatch, tmp_path, name, line_break):
+    file = tmp_path / "secret"
+    file.write_bytes(f"canary-secret{line_break}".encode())
+    for other, value in REQUIRED.items():
+        monkeypatch.setenv(other, value)
+    monkeypatch.setenv(name.upper(), "")
+    monkeypatch.setenv(f"{name}_FILE".upper(), str(file))
+
+    assert getattr(read_settings(SECRETS[name]), name) == SecretStr("canary-secret")
+
+
+@pytest.mark.parametrize(
+    ("environment", "content", "said"),
+    [
+        ({"POSTGRES_PASSWORD": "other"}, b"canary-secret", "POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE: only one .*"),
+        ({}, b"", "POSTGRES_PASSWORD_FILE: the file is empty"),
+        ({}, b"\n", "POSTGRES_PASSWORD_FILE: the file is empty"),
+        ({}, b"canary-secret \xff", "POSTGRES_PASSWORD_FILE: the file is not UTF-8"),
+        ({}, None, "POSTGRES_PASSWORD_FILE: No such file or directory"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_from_its_file_is_named_in_one_line(settings, tmp_path, environment, content, said):
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(WrongSettings, match=f"^{said}$") as wrong:
+        settings(**{"POSTGRES_PASSWORD": "", "POSTGRES_PASSWORD_FILE": str(file), **environment})
+
+    assert "canary-secret" not in str(wrong.value)
+
+
+def test_a_wrong_secret_in_a_file_is_named_as_it_was_set(settings, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("canary-secret\nX-Injected: 1\n")
+
+    with pytest.raises(WrongSettings, match="DADATA_API_KEY_FILE: must be visible ASCII") as wrong:
+        settings(DADATA_API_KEY_FILE=str(file))
+
+    assert "canary-secret" not in str(wrong.value)
+
+
+def test_an_empty_file_of_a_secret_that_may_be_missing_counts_as_not_set(settings, tmp_path):
+    (tmp_path / "secret").touch()
+
+    assert settings(DADATA_API_KEY_FILE=str(tmp_path / "secret")).dadata_api_key is None
+
+
+def test_what_is_no_secret_is_read_out_of_no_file(settings, tmp_path):
+    (tmp_path / "host").write_text("elsewhere")
+
+    assert settings(POSTGRES_HOST_FILE=str(tmp_path / "host")).postgres_host == "db"

@@ -1,0 +1,331 @@
+"""The containers while they run: what they may do, see and reach, and that the service works so. Needs Docker."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.settings import GatewaySettings
+from processor.settings import ProcessorSettings
+from sandbox.child import free_port
+from tests.conftest import PATIENCE_SECONDS, ROOT
+
+pytestmark = pytest.mark.timeout(1200)  # images are built
+
+SERVICES = ("gateway", "processor", "simulators", "kafka", "db")
+SECRETS = {
+    name.upper(): settings_class
+    for settings_class in (GatewaySettings, ProcessorSettings)
+    for name, field in settings_class.model_fields.items()
+    if "SecretStr" in str(field.annotation)
+}
+CANARY = "canary-secret-of-more-than-32-bytes"
+TASKS = {"phone": "8 916 823 34 54", "email": "serega@yandex/ru", "gpt": "Hi"}
+
+INSUFFICIENT_PRIVILEGE = "42501"  # SQLSTATE
+
+NO_PORT_OF_KAFKA = "services: {kafka: {ports: !reset []}}\n"  # 9092 may be taken here, and nothing needs it
+
+
+@dataclass
+class Project:
+    """A copy of the project's files in a folder of its own, run as a compose project of its own."""
+
+    folder: Path
+    name: str
+    gateway_port: int
+
+    def compose(self, *arguments, stdin=None):
+        """Run docker compose and return what it prints; its own news goes to the test's output."""
+        command = ["docker", "compose", "--project-name", self.name, *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, check=True, text=True, input=stdin, stdout=subprocess.PIPE
+        ).stdout
+
+    def up(self, *options):
+        """Start what is not running and wait until all of it is healthy."""
+        self.compose("up", "--build", "--detach", "--wait", *options)
+
+    def run(self, service, *command, stdin=None):
+        """Run a command in the service's container and return its exit code and all that it prints."""
+        done = subprocess.run(
+            ["docker", "compose", "--project-name", self.name, "exec", "-T", service, *command],
+            cwd=self.folder,
+            text=True,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def python(self, service, program):
+        """Run a Python program in the service's container and return what it prints."""
+        returncode, printed = self.run(service, "python", "-", stdin=program)
+        assert returncode == 0, printed
+        return printed
+
+    def containers(self, *services):
+        """Return what Docker tells of the services' containers, also of those that have ended."""
+        ids = self.compose("ps", "--all", "--quiet", *services).split()
+        return json.loads(subprocess.run(["docker", "inspect", *ids], check=True, stdout=subprocess.PIPE).stdout)
+
+    def post(self, task_type, task_id=1):
+        """Send a task by REST and return the answer."""
+        task = {"task_id": task_id, "task_type": task_type, "data": TASKS[task_type]}
+        return httpx.post(f"http://127.0.0.1:{self.gateway_port}/tasks", json=task, timeout=PATIENCE_SECONDS)
+
+    def sql(self, *statements):
+        """Run statements as the processor's user, over the network, and return the first row or SQLSTATE of each."""
+        program = f"""
+import json, psycopg
+from processor.settings import ProcessorSettings
+from shared.settings import read_settings
+told = []
+with psycopg.connect(**read_settings(ProcessorSettings).postgres_connection(), autocommit=True) as connection:
+    for statement in {statements!r}:
+        try:
+            cursor = connection.execute(statement)
+            told.append(cursor.fetchone() if cursor.description else None)
+        except psycopg.Error as error:
+            told.append(error.sqlstate)
+print(json.dumps(told))
+"""
+        return json.loads(self.python("processor", program))
+
+
+@contextlib.contextmanager
+def running(folder, environment, override=NO_PORT_OF_KAFKA):
+    """Run the project with the user's environment; nothing of it is left, however the block ends."""
+    for name in ("gateway", "processor", "shared", "sandbox", "sql", "observability"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [
+        *ROOT.glob("Dockerfile.*"),
+        *map(ROOT.joinpath, (".dockerignore", "docker-compose.yaml", "requirements.txt")),
+    ]:
+        shutil.copy2(path, folder)
+    project = Project(folder, f"test-{uuid.uuid4().hex[:8]}", free_port())
+    (folder / ".env").write_text(f"{environment}\nGATEWAY_PORT={project.gateway_port}\n")
+    (folder / "docker-compose.override.yaml").write_text(override)
+    try:
+        project.up()
+        yield project
+    finally:
+        project.compose("down", "--volumes", "--rmi", "local", "--timeout", "1")
+
+
+def example(**settings):
+    """Return the example environment with some settings replaced, or taken out where they are None."""
+    text = re.sub(rf"^(?:{'|'.join(settings)})=.*\n", "", (ROOT / ".env.example").read_text(), flags=re.M)
+    return text + "".join(f"{name}={value}\n" for name, value in settings.items() if value is not None)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project with the example environment and every secret set."""
+    secrets = dict.fromkeys(SECRETS, CANARY) | {"GATEWAY_AUTH": "none"}
+    with running(tmp_path_factory.mktemp("compose"), example(**secrets)) as project:
+        yield project
+
+
+@pytest.mark.parametrize("task_type", TASKS)
+def test_a_task_of_each_type_is_answered(project, task_type):
+    answer = project.post(task_type, task_id=42)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["task_id"] == 42
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_process_is_root_or_has_or_can_gain_what_only_root_may(project, service):
+    _, printed = project.run(service, "sh", "-c", "cat /proc/[0-9]*/status")
+
+    assert {uid for uids in re.findall(r"^Uid:(.*)$", printed, re.M) for uid in uids.split()}.isdisjoint({"0"})
+    assert set(re.findall(r"^Cap\w+:\s*(\w+)$", printed, re.M)) == {"0" * 16}
+    assert set(re.findall(r"^NoNewPrivs:\s*(\d)$", printed, re.M)) == {"1"}
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "kafka"])
+def test_the_image_cannot_be_written_and_what_can_be_cannot_be_run(project, service):
+    assert project.run(service, "touch", "/new") == (1, "touch: cannot touch '/new': Read-only file system\n")
+    assert project.run(service, "cp", "/bin/true", "/tmp/true") == (0, "")
+    returncode, printed = project.run(service, "/tmp/true")
+
+    assert (returncode, "permission denied" in printed.lower()) == (126, True)
+
+
+def test_kafka_cannot_write_to_its_image_but_where_its_user_may(project):
+    assert project.run("kafka", "touch", "/new") == (1, "touch: cannot touch '/new': Permission denied\n")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_kernel_limits_memory_and_processes(project, service):
+    # Version 2 of the kernel's control groups, or version 1.
+    for limit in ("memory.max memory/memory.limit_in_bytes", "pids.max pids/pids.max"):
+        returncode, printed = project.run(service, "sh", "-c", f"cd /sys/fs/cgroup && cat {limit} 2>/dev/null")
+        assert int(printed) <= 8 * 1024**3, (returncode, printed)
+
+
+def test_the_gateway_may_have_as_many_connections_as_requests_may_wait(project):
+    _, printed = project.run("gateway", "sh", "-c", "ulimit -n")
+
+    assert int(printed) > GatewaySettings.model_fields["waiting_replies_max"].default
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_sees_its_own_secrets_only(project, service):
+    own = {name for name, settings_class in SECRETS.items() if settings_class.__module__.startswith(f"{service}.")}
+    own |= {"gateway": {"KAFKA_SASL_PASSWORD"}, "db": {"POSTGRES_PASSWORD"}}.get(service, set())
+
+    _, printed = project.run(service, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ; env")
+
+    assert set(re.findall(rf"^(\w+)={CANARY}$", printed, re.M)) == own
+
+
+def test_nothing_is_published_to_other_machines(project):
+    bindings = [
+        binding["HostIp"]
+        for container in project.containers()
+        for published in container["NetworkSettings"]["Ports"].values()
+        for binding in published or ()
+    ]
+
+    assert set(bindings) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "port", "reached"),
+    [
+        ("gateway", "kafka", 9094, True),
+        ("gateway", "db", 5432, False),
+        ("gateway", "simulators", 8090, False),
+        ("processor", "kafka", 9094, True),
+        ("processor", "db", 5432, True),
+        ("processor", "simulators", 8090, True),
+        ("simulators", "kafka", 9094, False),
+        ("simulators", "db", 5432, False),
+    ],
+)
+def test_a_container_reaches_only_whom_it_talks_to(project, service, host, port, reached):
+    program = """
+import socket, sys
+try:
+    socket.create_connection((%r, %d), timeout=2).close()
+except OSError:
+    print(False)
+else:
+    print(True)
+"""
+    assert project.python(service, program % (host, port)) == f"{reached}\n"
+
+    # Not by its address either.
+    [container] = project.containers(host)
+    addresses = [network["IPAddress"] for network in container["NetworkSettings"]["Networks"].values()]
+    assert [project.python(service, program % (address, port)) for address in addresses].count("True\n") == reached
+
+
+def test_the_processors_user_may_do_no_more_than_its_role(project):
+    role = "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls FROM pg_roles"
+    refused = (
+        "UPDATE integration_service SET id = 0",
+        "TRUNCATE ledger",
+        "DROP TABLE ledger",
+        "ALTER TABLE integration_service ADD COLUMN more TEXT",
+        "CREATE TABLE more (id BIGINT)",
+        "CREATE TEMPORARY TABLE more (id BIGINT)",
+        "CREATE SCHEMA more",
+        "CREATE FUNCTION more() RETURNS INT LANGUAGE sql AS 'SELECT 1'",
+        "CREATE ROLE more",
+        "SET ROLE schema_owner",
+        "SELECT * FROM pg_authid",
+        "COPY (SELECT 1) TO PROGRAM 'cat'",
+    )
+
+    assert project.sql(f"{role} WHERE rolname = current_user", "SELECT count(*) >= 0 FROM ledger") == [[False], [True]]
+    assert project.sql(*refused) == [INSUFFICIENT_PRIVILEGE] * len(refused)
+
+
+def test_no_password_opens_the_superuser(project):
+    _, printed = project.run(
+        "db",
+        "psql",
+        "-U",
+        "schema_owner",
+        "-d",
+        "postgres",
+        "-Atc",
+        "SELECT rolname, rolsuper, rolpassword IS NULL FROM pg_authid WHERE rolsuper OR rolcanlogin ORDER BY rolsuper",
+    )
+
+    assert printed.split() == ["postgres|f|f", "schema_owner|t|t"]
+
+
+def test_three_processors_share_the_work_and_sigterm_ends_each_program_with_0(project):
+    project.up("--scale", "processor=3")
+    processors = project.containers("processor")
+
+    assert [container["State"]["Health"]["Status"] for container in processors] == ["healthy"] * 3
+    assert Counter(project.post("phone", n).status_code for n in range(30)) == {200: 30}
+
+    project.compose("stop", "gateway", "processor")
+
+    stopped = project.containers("gateway", "processor")
+    assert [container["State"]["ExitCode"] for container in stopped] == [0] * 4
+    project.up()
+
+
+NASTY = """a'b"c\\d $HOME ${HOME} %s;--\\n{}"""
+
+
+def test_secrets_may_be_files_and_then_docker_shows_none(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    contents = dict.fromkeys(SECRETS, CANARY) | {"POSTGRES_PASSWORD": f"{CANARY}{NASTY}"}
+    names = {name: name.lower() for name in SECRETS}
+    for name, content in contents.items():
+        (tmp_path / names[name]).write_text(f"{content}\n")
+        (tmp_path / names[name]).chmod(0o644)
+    services = {service: {"secrets": list(names.values())} for service in ("gateway", "processor", "db")}
+    services["kafka"] = {"ports": []}
+    override = json.dumps(
+        {"services": services, "secrets": {name: {"file": str(tmp_path / name)} for name in names.values()}}
+    ).replace('"ports": []', '"ports": !reset []')
+    environment = example(
+        **dict.fromkeys(SECRETS), **{f"{name}_FILE": f"/run/secrets/{file}" for name, file in names.items()}
+    )
+
+    with running(folder, environment, override) as project:
+        answers = [project.post(task_type).status_code for task_type in TASKS]
+        shown = json.dumps(project.containers()) + project.compose("logs")
+
+    assert answers == [200, 200, 200]
+    assert CANARY not in shown
+
+
+def test_an_environment_of_the_old_names_comes_up_against_the_real_providers(tmp_path):
+    environment = """
+SECRET_KEY=short
+DADATA_API_KEY=key
+DADATA_SECRET_KEY=secret
+POSTGRES_HOST=db
+POSTGRES_PORT=5432
+POSTGRES_USER=Some-User
+POSTGRES_PASSWORD='pass $word "and" more'
+POSTGRES_NAME=Some-Database
+KAFKA_BOOTSTRAP_SERVERS=kafka:9094
+KAFKA_IMPORT_TOPIC=import
+KAFKA_RESULT_TOPIC=result
+"""
+    with running(tmp_path, environment) as project:
+        connected = project.sql("SELECT current_user, current_database()", "DROP TABLE ledger")
+        assert connected == [["Some-User", "Some-Database"], INSUFFICIENT_PRIVILEGE]
+        ready = httpx.get(f"http://127.0.0.1:{project.gateway_port}/health/ready", timeout=PATIENCE_SECONDS)
+        assert ready.status_code == 200
