@@ -49,7 +49,7 @@ check: $(VENV)/dev.txt ## check formatting, lint, types and the forge's workflow
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "make fix mends the formatting"; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy --no-error-summary
-	@$(VENV)/bin/zizmor --offline --no-progress --quiet --persona pedantic .github
+	@found=$$($(VENV)/bin/zizmor --offline --no-progress --quiet --persona pedantic .github) || { echo "$$found"; exit 1; }
 
 fix: $(VENV)/dev.txt ## mend what can be mended
 	@$(VENV)/bin/ruff check --fix --quiet .
