@@ -2,10 +2,18 @@
 
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+# The locks hold for both architectures and for every Python from 3.11 on. Wheels only: a source distribution would be
+# built with packages that have no hash.
+TOOLS := $(VENV)/tools
+IMAGES := gateway processor sandbox
+IMAGES_PYTHON := 3.13
+LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--only-binary :all: --emit-build-options --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo test test-compose chaos bench up down dump check fix system
+.PHONY: help demo scale-demo test test-compose chaos bench up down dump check fix lock sbom audit system
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -40,28 +48,55 @@ down: $(VENV)/run.txt ## stop what `make up` left running
 dump: $(VENV)/run.txt system ## write dump.sql out of a real run
 	@$(VENV)/bin/python -m sandbox dump
 
-check: $(VENV)/dev.txt ## check formatting, lint and types
+check: $(VENV)/dev.txt ## check formatting, lint, types and the forge's workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "make fix mends the formatting"; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy --no-error-summary
+	@found=$$($(VENV)/bin/zizmor --offline --no-progress --quiet --persona pedantic .github) || { echo "$$found"; exit 1; }
 
 fix: $(VENV)/dev.txt ## mend what can be mended
 	@$(VENV)/bin/ruff check --fix --quiet .
 	@$(VENV)/bin/ruff format --quiet .
 
+lock: $(VENV)/tools.txt ## pin all that is installed, by hash, after a change of a requirements file; newer ones: UPGRADE=1
+	@$(LOCK) requirements-dev.txt -o locks/dev.txt
+	@$(LOCK) -c locks/dev.txt requirements.txt -o locks/run.txt
+	@for image in $(IMAGES); do \
+		grep -E "# [a-z, ]*$$image" requirements.txt | $(LOCK) -c locks/dev.txt - -o locks/$$image.txt || exit 1; done
+	@$(LOCK) requirements-tools.txt -o locks/tools.txt
+
+sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse a licence that is not on the list
+	@rm -rf sbom && mkdir sbom
+	@for image in $(IMAGES); do \
+		$(TOOLS)/bin/uv venv --quiet --clear --no-project --python $(TOOLS)/bin/python $(TOOLS)/$$image && \
+		$(TOOLS)/bin/uv pip install --quiet --python $(TOOLS)/$$image --require-hashes -r locks/$$image.txt \
+			--python-version $(IMAGES_PYTHON) --python-platform x86_64-manylinux_2_28 && \
+		$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-format JSON \
+			--output-file sbom/$$image.cdx.json $(TOOLS)/$$image || exit 1; done
+	@$(TOOLS)/bin/python -m locks.sbom
+
+audit: $(VENV)/tools.txt ## ask whether a package that is installed is known to be vulnerable
+	@$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r locks/dev.txt -r locks/tools.txt
+
 system:
 	@sandbox/install.sh
 
 # A stamp is written last: an installation that was interrupted is not taken for a whole one.
-$(VENV)/run.txt: requirements.txt | $(VENV)/bin/pip
+$(VENV)/run.txt: locks/run.txt | $(VENV)/bin/pip
 	@echo "Installing Python packages (the first time only)"
-	@$(PIP) -r requirements.txt
-	@cp requirements.txt $@
+	@$(PIP) -r locks/run.txt
+	@cp locks/run.txt $@
 
-$(VENV)/dev.txt: requirements-dev.txt requirements.txt | $(VENV)/bin/pip
+$(VENV)/dev.txt: locks/dev.txt | $(VENV)/bin/pip
 	@echo "Installing Python packages for the tests (the first time only)"
-	@$(PIP) -r requirements-dev.txt
-	@cp requirements-dev.txt $@
+	@$(PIP) -r locks/dev.txt
+	@cp locks/dev.txt $@
+
+$(VENV)/tools.txt: locks/tools.txt | $(VENV)/bin/pip
+	@echo "Installing what looks at packages, beside the tests' own (the first time only)"
+	@$(VENV)/bin/python -m venv $(TOOLS)
+	@$(PIP:$(VENV)%=$(TOOLS)%) -r locks/tools.txt
+	@cp locks/tools.txt $@
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -149,10 +149,9 @@ def test_a_make_command_exists(command):
 
 
 def test_the_first_command_works_from_the_command_line(tmp_path):
-    for name in ("gateway", "processor", "shared", "sandbox", "sql"):
+    for name in ("gateway", "processor", "shared", "sandbox", "sql", "locks"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("Makefile", "requirements.txt"):
-        shutil.copy2(ROOT / name, tmp_path)
+    shutil.copy2(ROOT / "Makefile", tmp_path)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
 
     shown = run(f"make -C {tmp_path} demo", HOME=os.environ["HOME"])
