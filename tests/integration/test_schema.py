@@ -1,5 +1,7 @@
 """sql/ in a real PostgreSQL: what it makes, that it can run again, and what its role may do."""
 
+import contextlib
+
 import psycopg
 import pytest
 
@@ -128,44 +130,47 @@ def test_the_role_may_select_insert_and_delete(database, as_processor):
         assert database.query(f"SELECT * FROM {table}") == []
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        *(
-            statement.format(table=table, column=column)
-            for table, column in TABLES.items()
-            for statement in (
-                "UPDATE {table} SET {column} = DEFAULT",
-                "TRUNCATE {table}",
-                "DROP TABLE {table}",
-                "ALTER TABLE {table} ADD COLUMN more TEXT",
-                "ALTER TABLE {table} OWNER TO processor",
-                "CREATE INDEX ON {table} ({column})",
-            )
-        ),
-        "CREATE TABLE more (id BIGINT)",
-        "CREATE SCHEMA more",
-        "CREATE FUNCTION more() RETURNS INT LANGUAGE sql AS 'SELECT 1'",
-        "CREATE ROLE more",
-        "ALTER ROLE processor CREATEROLE",
-        "SET ROLE postgres",
-        "GRANT integration_service TO postgres",
-        "ALTER SYSTEM SET log_statement = 'all'",
-        "DROP TYPE task_type",
-        "ALTER TYPE task_type ADD VALUE 'sms'",
-        "SELECT setval('ledger_id_seq', 1)",
-        "SELECT * FROM of_another_service",
-        "SELECT * FROM pg_authid",
-        "SELECT pg_read_file('PG_VERSION')",
-        "COPY (SELECT 1) TO PROGRAM 'cat'",
-    ],
-)
-def test_the_role_may_do_nothing_else(database, as_processor, statement):
+REFUSED = [
+    *(
+        statement.format(table=table, column=column)
+        for table, column in TABLES.items()
+        for statement in (
+            "UPDATE {table} SET {column} = DEFAULT",
+            "TRUNCATE {table}",
+            "DROP TABLE {table}",
+            "ALTER TABLE {table} ADD COLUMN more TEXT",
+            "ALTER TABLE {table} OWNER TO processor",
+            "CREATE INDEX ON {table} ({column})",
+        )
+    ),
+    "CREATE TABLE more (id BIGINT)",
+    "CREATE SCHEMA more",
+    "CREATE FUNCTION more() RETURNS INT LANGUAGE sql AS 'SELECT 1'",
+    "CREATE ROLE more",
+    "ALTER ROLE processor CREATEROLE",
+    "SET ROLE postgres",
+    "GRANT integration_service TO postgres",
+    "ALTER SYSTEM SET log_statement = 'all'",
+    "DROP TYPE task_type",
+    "ALTER TYPE task_type ADD VALUE 'sms'",
+    "SELECT setval('ledger_id_seq', 1)",
+    "SELECT * FROM of_another_service",
+    "SELECT * FROM pg_authid",
+    "SELECT pg_read_file('PG_VERSION')",
+    "COPY (SELECT 1) TO PROGRAM 'cat'",
+]
+
+
+def test_the_role_may_do_nothing_else(database, as_processor):
     before = database.query(EVERYTHING)
 
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        as_processor.execute(statement)
+    done = []
+    for statement in REFUSED:
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+            as_processor.execute(statement)
+            done.append(statement)
 
+    assert done == []
     assert database.query(EVERYTHING) == before
 
 
