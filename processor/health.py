@@ -66,5 +66,9 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Handler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse in the status's own words: the base class repeats the request."""
+        super().send_error(code)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the standard library's
         """Log nothing: a probe every few seconds is no news."""

@@ -41,7 +41,8 @@ KEYS_DAYS = 30
 """How long an idempotency key is remembered. A task with a key that is older is a new task."""
 
 CLAIMS_DAYS = 7
-"""How long a record that never finishes keeps its idempotency key. Kafka by default has deleted it by then."""
+"""How long a record that never finishes keeps its idempotency key. Kafka has deleted it by then, where the service has
+made the topic (shared.settings.TASKS_DAYS)."""
 
 # PostgreSQL's error classes (Appendix A of its manual) that speak about the row, not about the server's state.
 _ROW_ERROR_CLASSES = ("21", "22", "23", "54")

@@ -1,6 +1,7 @@
 """The processor's settings."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
@@ -94,6 +95,19 @@ class ProcessorSettings(Settings):
         if key is not None and not all("!" <= character <= "~" for character in key.get_secret_value()):
             raise ValueError("must be visible ASCII characters, without spaces or line breaks")
         return key
+
+    @field_validator("dadata_url", "yandexgpt_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - raises where it is no number
+            host = (parts.hostname or "").encode("idna")
+        except ValueError:
+            host = b""
+        if not (host and all("!" <= character <= "~" for character in url)) or set("@?#") & set(url):
+            raise ValueError("must be http:// or https://, a host, a port where it is another, and a path")
+        return url
 
     def consumer_group(self) -> str:
         """Return the group's name: groups of processors that share the task types out read the topic independently."""

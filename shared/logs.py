@@ -4,7 +4,10 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
+import traceback
+from types import TracebackType
 
 import structlog
 
@@ -14,6 +17,9 @@ CLIENT_LINE_SECONDS = 30.0
 """Between two lines of the same kind by a client of Kafka or of a collector of traces: in an outage each says the same
 again and again."""
 
+
+CAUSES_MAX = 10
+"""Exceptions of one chain that are told, the last one first."""
 
 FIELDS = (
     "correlation_id",
@@ -32,7 +38,9 @@ FIELDS = (
 
 
 def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
-    """Send every record of the standard library's loggers to stderr in one format.
+    """Send every record of the standard library's loggers to stderr in one format, and what ends threads too.
+
+    Of an exception a line tells its type and where it was, never its text: that may repeat a task, an answer or a key.
 
     Args:
         level: the least level that is logged, for this service and for Quix Streams, librdkafka and the others.
@@ -43,12 +51,11 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
         [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-                # By itself it shows local variables where rich is installed: tasks, keys, tokens.
-                exception_formatter=structlog.dev.plain_traceback,
+                exception_formatter=structlog.dev.plain_traceback,  # others show variables; here it gets text only
             )
         ]
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
     processors: list[structlog.types.Processor] = [
         structlog.stdlib.add_logger_name,
@@ -60,9 +67,14 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=processors,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.ExceptionRenderer(_where_it_was),
+                *renderer,
+            ],
         )
     )
+    handler.addFilter(_without_objects)
     handler.addFilter(_ClientLines())
     root = logging.getLogger()
     root.handlers = [handler]
@@ -70,6 +82,35 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     # These say what the service's own lines say already, and httpx and aiohttp put addresses into theirs.
     for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.raiseExceptions = False  # a line that cannot be written would be told with its arguments
+    sys.excepthook = lambda _, error, __: _tell("unforeseen %s ends the program", error)
+    threading.excepthook = lambda ended: _tell("unforeseen %s ends a thread", ended.exc_value)
+    sys.unraisablehook = lambda ignored: _tell("unforeseen %s, and Python goes on", ignored.exc_value)
+
+
+def _where_it_was(exc_info: "tuple[type[BaseException], BaseException, TracebackType | None]") -> str:
+    """Return the exception's type and frames, and before them those of what led to it."""
+    told: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None and len(told) < CAUSES_MAX:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        told.append(f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\n".join(reversed(told))
+
+
+def _without_objects(record: logging.LogRecord) -> bool:
+    # asyncio tells tasks, callbacks and exceptions by their repr, arguments and texts included: not beyond its words.
+    if record.name == "asyncio":
+        record.msg, record.args = re.split(r"[\n(<{\[]", record.getMessage(), maxsplit=1)[0].rstrip(), ()
+    return True
+
+
+def _tell(event: str, error: BaseException | None) -> None:
+    if isinstance(error, SystemExit):  # a thread's way to end
+        return
+    exc_info = None if error is None else (type(error), error, error.__traceback__)
+    logging.getLogger("python").critical(event, type(error).__name__, exc_info=exc_info)
 
 
 class _ClientLines(logging.Filter):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
+import requests
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -46,12 +47,15 @@ class Traces:
         Args:
             service_name: where the environment names none.
         """
-        # These repeat addresses and headers; that spans are lost is told by ERRORs and by the queue's own lines.
-        for name in ("opentelemetry.exporter", "opentelemetry.trace"):
+        # These repeat addresses and headers, the collector's token among them; that spans are lost is told by ERRORs
+        # and by the queue's own lines.
+        for name in ("opentelemetry.exporter", "opentelemetry.trace", "opentelemetry.util"):
             logging.getLogger(name).setLevel(logging.ERROR)
         resource = Resource.create({"service.name": service_name, **OTELResourceDetector().detect().attributes})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        session = requests.Session()
+        session.trust_env = False  # no proxy and no password but those of OTEL_*
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=session)))
         self._tracer = self._provider.get_tracer("integration-service", schema_url=Schemas.V1_44_0.value)
 
     def close(self) -> None:

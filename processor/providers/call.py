@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
 from processor.providers.wire import Response, Send
@@ -25,9 +25,18 @@ async def call(send: Send, body: bytes) -> Any:
     if response.status_code != 200:
         _refuse(response)
     try:
-        return from_json(response.content, allow_inf_nan=False)
+        answer = from_json(response.content, allow_inf_nan=False)
     except ValueError:
         raise ProviderUnavailable("the answer is no JSON") from None
+    if _has_infinity(answer):
+        raise ProviderUnavailable("the answer has a number that is too large")
+    return answer
+
+
+def _has_infinity(answer: Any) -> bool:
+    # 1e400 is JSON and becomes one all the same, which is none: PostgreSQL would refuse the row.
+    text = to_json(answer)
+    return b"Infinity" in text and text != to_json(answer, inf_nan_mode="null")
 
 
 def _refuse(response: Response) -> NoReturn:
@@ -52,7 +61,7 @@ def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return float(value[:9])
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a zone that is years away
         return None
     if until.tzinfo is None:
         return None

@@ -41,9 +41,24 @@ def dadata(
     async def clean(data: str) -> Answer:
         body = to_json([data])
         match await call(send, body):
-            case [dict(answer)] if answer:
-                return answer
+            case [dict(answer)]:
+                return _checked(kind, answer)
             case _:
                 raise ProviderUnavailable("the answer is not an array of one object")
 
     return clean
+
+
+def _checked(kind: str, answer: Answer) -> Answer:
+    # What the contract says of the fields that tell one from junk: all of them may be null, and a code is an int32 in
+    # DaData's specification, a string in its client for C#. All other fields are kept as they come.
+    if not answer.keys() & {kind, "qc"}:
+        raise ProviderUnavailable(f"the answer has neither {kind} nor qc")
+    for name in (kind, "source"):
+        if not isinstance(answer.get(name), str | None):
+            raise ProviderUnavailable(f"the answer's {name} is no text")
+    for name in ("qc", "qc_conflict"):
+        code = answer.get(name)
+        if isinstance(code, bool) or not (isinstance(code, int | None) or (isinstance(code, str) and code.isdecimal())):
+            raise ProviderUnavailable(f"the answer's {name} is no number")
+    return answer

@@ -18,6 +18,9 @@ from processor.providers import ProviderUnavailable
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """A larger answer is none: nothing of the kind is documented, and memory is bounded."""
 
+HEADERS_MAX = 200
+"""An answer with more is none: each that is kept takes many times the bytes that it was sent in."""
+
 KEEP_ALIVE_SECONDS = 30.0
 """How long an idle connection is kept. DaData allows 60 new connections a minute."""
 
@@ -189,6 +192,9 @@ class _Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header."""
+        if len(self._headers) == HEADERS_MAX:
+            self._fail(f"it has more than {HEADERS_MAX} headers")
+            return
         self._headers[name.decode("ascii").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:

@@ -64,8 +64,11 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
 
 def _checked(result: Answer) -> Answer:
     match result.get("alternatives"):
-        case [{"status": "ALTERNATIVE_STATUS_FINAL" | "ALTERNATIVE_STATUS_TRUNCATED_FINAL"}, *_]:
-            return result
+        case [{"status": "ALTERNATIVE_STATUS_FINAL" | "ALTERNATIVE_STATUS_TRUNCATED_FINAL", "message": message}, *_]:
+            match message:
+                case {"text": str()}:
+                    return result
+            raise ProviderUnavailable("the answer's message has no text")
         case [{"status": "ALTERNATIVE_STATUS_CONTENT_FILTER"}, *_]:
             raise TaskRejected("the content filter stopped the answer")
         case _:

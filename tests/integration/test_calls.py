@@ -230,15 +230,49 @@ def test_a_server_that_speaks_no_tls_can_be_tried_again(simulators, kind):
     refused(ProviderUnavailable, kind, simulators.url.replace("http:", "https:"))
 
 
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
-def test_proxies_of_the_environment_are_ignored(simulators, kind, monkeypatch, name):
-    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
+def heard(kind, scheme="http"):
+    """Return the head of the request as it comes over the wire, to a server that hangs up."""
+    heads = []
 
-    ask(kind, simulators.url)
+    async def listen(reader, writer):
+        with contextlib.closing(writer):
+            heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
 
+    async def main():
+        async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+            async with opened(kind, f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}") as provider:
+                with pytest.raises(ProviderUnavailable):
+                    await provider(CANARY)
+
+    asyncio.run(main())
+    [head] = heads
+    return head
+
+
+def test_yandexgpt_is_told_on_the_wire_to_keep_nothing():
+    assert "\r\nx-data-logging-enabled: false\r\n" in heard("gpt")
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("written", [str.upper, str.lower])
+def test_proxies_and_passwords_of_the_environment_are_ignored(simulators, kind, monkeypatch, tmp_path, name, written):
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("default login canary password canary\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    for no_proxy in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(no_proxy, raising=False)
+    with Relay(simulators.url) as proxy:
+        monkeypatch.setenv(written(name), proxy.url)
+
+        ask(kind, simulators.url)
+        refused(ProviderUnavailable, kind, simulators.url.replace("http:", "https:"))
+        authorization = [line for line in heard(kind).split("\r\n") if line.startswith("authorization:")]
+
+    assert proxy.connections == 0
     assert simulators.calls(kind) == 1
+    assert authorization == [f"authorization: {'api-key' if kind == 'gpt' else 'token'} {KEYS[0]}"]
 
 
 class Relay:

@@ -174,12 +174,14 @@ def test_a_batch_with_a_refused_row_writes_nothing(database, data):
     assert entries(database) == database.rows() == {}
 
 
-def test_of_rows_that_wait_together_only_the_refused_one_fails(database):
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+def test_of_rows_that_wait_together_only_the_refused_one_fails(database, caplog, refused):
+    caplog.set_level(logging.DEBUG)
     bad = (0, 13, 77)
 
     async def work(ledger):
         sink = Sink(ledger)
-        rows = [row(offset, NUL if offset in bad else None) for offset in range(100)]
+        rows = [row(offset, refused if offset in bad else None) for offset in range(100)]
         return await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
 
     answers = run(database, work)
@@ -188,6 +190,22 @@ def test_of_rows_that_wait_together_only_the_refused_one_fails(database):
     written = {position(offset): answer for offset, answer in enumerate(answers) if offset not in bad}
     assert written == entries(database)
     assert sorted(database.rows()) == sorted(written.values())
+    assert "offset" not in caplog.text, "neither do the rows beside it appear in the log"
+
+
+def test_postgresql_does_not_log_a_row_itself_that_has_a_nul_in_it(database, session_folder):
+    async def work(ledger):
+        with pytest.raises(RowRefused):
+            await Sink(ledger).write(row(1, f'{{"{CANARY}":"{CANARY}\\u0000"}}'))
+        await Sink(ledger).write(row(2, f'["{CANARY}"]'))
+        with pytest.raises(RowRefused):  # a log line that is certain to come after what there would be of the first
+            await ledger.write([row(3, '{"here": "\\u0000"}')])
+
+    run(database, work)
+
+    log = "".join(path.read_text(errors="replace") for path in (session_folder / "logs").glob("*postgres*"))
+    assert "here" in log
+    assert CANARY not in log
 
 
 def test_a_refused_position_can_be_written_later(database):

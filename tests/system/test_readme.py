@@ -95,6 +95,13 @@ def test_what_is_shown_by_rest_kafka_and_sql_comes_out_so(topics, start, start_p
     table = lines(postgres.psql(database.name, "-c", command))
     assert table[: len(lines(shown))] == lines(shown)
 
+    # What is deleted.
+    by_id, by_answer = block("DELETE")
+    postgres.psql(database.name, "-c", by_answer)
+    assert [task_type for _, task_type in database.rows().values()] == ["email"]
+    postgres.psql(database.name, "-c", by_id)
+    assert database.rows() == {}
+
     # Without waiting.
     command, shown = block("curl -i --json")
     answer = run(command.replace("localhost:8000", gateway.url) + " -s")

@@ -16,7 +16,7 @@ HEADERS = [("kafka_correlationId", b"01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11")]
 @pytest.fixture
 def exporter(monkeypatch):
     exporter = InMemorySpanExporter()
-    monkeypatch.setattr("shared.traces.OTLPSpanExporter", lambda: exporter)
+    monkeypatch.setattr("shared.traces.OTLPSpanExporter", lambda **_: exporter)
     return exporter
 
 

@@ -19,6 +19,7 @@ BELONGS = {
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
     "rich": {"processor/redrive_command.py"},
     # These are imported only where traces are turned on: test_traces.py.
+    "requests": {"shared/traces.py"},
     "opentelemetry": {"shared/traces.py", "gateway/traces.py", "processor/traces.py"},
 }
 
@@ -46,7 +47,7 @@ def test_a_file_imports_only_what_it_may(path):
         if imported in ("gateway", "processor"):
             assert imported == package, f"{name} imports {imported}"
         if package == "shared":
-            allowed = ("shared", "pydantic", "pydantic_settings", "structlog", "typer", "opentelemetry")
+            allowed = ("shared", "pydantic", "pydantic_settings", "structlog", "typer", "opentelemetry", "requests")
             assert imported in allowed, f"{name} imports {imported}"
         if imported in BELONGS:
             assert any(name.startswith(place) for place in BELONGS[imported]), f"{name} imports {imported}"

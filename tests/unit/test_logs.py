@@ -1,15 +1,26 @@
 """What both programs log."""
 
+import asyncio
+import gc
 import logging
+import sys
+import threading
+from functools import partial
 
 import pytest
+import uvloop
 
 from shared.logs import configure_logs
 
+CANARY = "canary-7d1f"
+
 
 @pytest.fixture
-def root():
-    """The root logger, put back as it was afterwards."""
+def root(monkeypatch):
+    """The root logger, put back with all else as it was."""
+    for owner, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    monkeypatch.setattr(logging, "raiseExceptions", True)
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield root
@@ -17,16 +28,125 @@ def root():
     root.setLevel(level)
 
 
-@pytest.mark.parametrize("log_format", ["json", "console"])
-def test_a_traceback_shows_no_values_of_variables(root, capsys, log_format):
-    configure_logs("INFO", log_format)
+@pytest.fixture(params=["json", "console"])
+def log_format(request):
+    return request.param
 
-    data = "canary".upper()
+
+@pytest.fixture
+def told(root, capsys):
+    """Return a function that returns what was told, which is nothing of the canary."""
+
+    def told():
+        text = capsys.readouterr().err
+        assert CANARY not in text
+        return text
+
+    return told
+
+
+def fail(data):
+    raise RuntimeError(f"over {data}")
+
+
+def fail_because(data):
     try:
-        raise RuntimeError("a reason of its own")
+        fail(data)
     except RuntimeError as error:
+        raise KeyError(data) from error
+
+
+def test_an_exception_is_told_by_its_type_and_place_and_never_by_its_text(root, told, log_format):
+    configure_logs("DEBUG", log_format)
+
+    try:
+        fail_because(CANARY)
+    except KeyError:
+        root.exception("unforeseen")
+
+    text = told()
+    assert "RuntimeError" in text and "KeyError" in text
+    assert text.index("RuntimeError") < text.index("KeyError")
+    assert "unforeseen" in text and "test_logs.py" in text
+
+
+def test_an_exception_that_hides_its_cause_is_told_alone(root, told, log_format):
+    configure_logs("DEBUG", log_format)
+
+    try:
+        try:
+            fail(CANARY)
+        except RuntimeError:
+            raise KeyError(CANARY) from None
+    except KeyError as error:
+        error.__notes__ = [CANARY]
         root.error("unforeseen", exc_info=error)
 
-    told = capsys.readouterr().err
-    assert "RuntimeError: a reason of its own" in told
-    assert data not in told
+    assert "RuntimeError" not in told()
+
+
+def test_what_ends_a_thread_or_the_program_is_told_likewise(told, log_format):
+    configure_logs("DEBUG", log_format)
+
+    thread = threading.Thread(target=fail_because, args=(CANARY,))
+    thread.start()
+    thread.join()
+    assert "unforeseen KeyError ends a thread" in told()
+
+    try:
+        fail(CANARY)
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert "unforeseen RuntimeError ends the program" in told()
+
+
+def test_what_a_finalizer_raises_is_told_likewise(told, log_format):
+    configure_logs("DEBUG", log_format)
+
+    class Failing:
+        def __del__(self):
+            fail(CANARY)
+
+    failing = Failing()
+    del failing
+
+    assert "unforeseen RuntimeError, and Python goes on" in told()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_event_loop_tells_no_arguments_and_no_results(told, run, debug, log_format):
+    configure_logs("DEBUG", log_format)
+
+    async def failing(data):
+        fail(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_soon(fail, CANARY)
+        loop.call_soon(partial(fail, CANARY))
+        task = asyncio.ensure_future(failing(CANARY))
+        task.set_name(CANARY)
+        await asyncio.wait([task])
+        del task
+        future = loop.create_future()
+        future.set_exception(RuntimeError(CANARY))
+        del future
+        gc.collect()
+        await asyncio.sleep(0)
+
+    run(main(), debug=debug)
+
+    text = told()
+    assert text.count("Exception in callback") == 2
+    assert "Task exception was never retrieved" in text
+    assert "Future exception was never retrieved" in text
+
+
+def test_a_line_that_cannot_be_written_is_not_told_with_its_arguments(root, told, log_format):
+    configure_logs("DEBUG", log_format)
+
+    root.info("%d", CANARY)
+    root.info("%s %s", CANARY)
+
+    told()

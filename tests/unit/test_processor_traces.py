@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, monkeypatch):
         self.exporter = InMemorySpanExporter()
-        monkeypatch.setattr("shared.traces.OTLPSpanExporter", lambda: self.exporter)
+        monkeypatch.setattr("shared.traces.OTLPSpanExporter", lambda **_: self.exporter)
         names = ("KAFKA_IMPORT_TOPIC", "KAFKA_RESULT_TOPIC", "POSTGRES_PASSWORD")
         for name in names:
             monkeypatch.setenv(name, name.lower())

@@ -1,10 +1,13 @@
 """One suite over all providers: what they ask, and what becomes of every kind of answer."""
 
 import asyncio
+import contextlib
 import json
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from processor.providers import (
@@ -25,6 +28,7 @@ FINAL = {
     "modelVersion": "09.02.2025",
 }
 CANARY = "canary-7d1f"
+STATUS = "ALTERNATIVE_STATUS_FINAL"
 
 PROVIDERS = {
     "phone": lambda prepare: dadata(
@@ -101,6 +105,23 @@ def test_yandexgpt_is_asked_as_its_contract_says_and_told_to_keep_nothing():
     assert request.headers["x-data-logging-enabled"] == "false"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"source": "8 916", "phone": None, "email": None, "qc": 2},
+        {"phone": "+7 916", "email": "a@b.ru"},
+        {"qc": 7},
+        {"qc": "0", "qc_conflict": "3"},
+        {"qc": None, "qc_conflict": None, "source": None},
+        {"qc": 0, "type": 5, "unknown": [{"kept": ["as", 1, "is", 0.5, True]}], "source": "Infinity" * 10_000},
+    ],
+    ids=lambda answer: ",".join(answer),
+)
+@pytest.mark.parametrize("kind", ["phone", "email"])
+def test_what_may_be_an_answer_of_dadatas_is_kept_as_it_comes(kind, answer):
+    assert ask(kind, httpx.Response(200, json=[answer])) == answer
+
+
 def test_yandexgpt_may_answer_without_the_wrapper():
     assert ask("gpt", httpx.Response(200, json=FINAL)) == FINAL
 
@@ -168,11 +189,28 @@ def test_a_request_that_is_wrong_in_itself_is_a_bug_and_a_redirect_is_not_follow
         b"[1]",
         b"[NaN]",
         b'[{"qc":Infinity}]',
+        b'[{"qc":0,"phone":null,"email":null,"more":[-1e400]}]',
+        b'[{"qc":0,"more":"\\ud800"}]',
+        b'[{"source":"8 916"}]',
+        b'[{"qc":true}]',
+        b'[{"qc":0.5}]',
+        b'[{"qc":"good"}]',
+        b'[{"qc":0,"qc_conflict":[]}]',
+        b'[{"qc":0,"phone":7,"email":7}]',
+        b'[{"qc":0,"phone":{"number":"7"},"email":[]}]',
+        b'[{"qc":0,"source":["8 916"]}]',
         b'[{"qc":0},{"qc":0}]',
         b'{"result":null}',
         b'{"result":{"alternatives":[]}}',
         b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_UNSPECIFIED"}]}}',
         b'{"result":{"alternatives":[{"status":7}]}}',
+        b'{"alternatives":{"status":"ALTERNATIVE_STATUS_FINAL","message":{"text":""}}}',
+        b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_FINAL"}]}}',
+        b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_FINAL","message":"a text"}]}}',
+        b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_FINAL","message":{"text":null}}]}}',
+        b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_FINAL","message":{"text":["x"]}}]}}',
+        b'{"result":{"alternatives":[{"message":{"text":"x"}}]}}',
+        b'{"result":[{"alternatives":[]}]}',
         b'{"error":{"grpcCode":8}}',
     ],
     ids=lambda body: repr(body)[:40],
@@ -184,9 +222,48 @@ def test_an_answer_that_makes_no_sense_is_retryable(kind, body):
     assert failure.value.retryable
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+NEARLY = st.fixed_dictionaries({}, optional=dict.fromkeys(("source", "phone", "email", "qc", "other"), JSON))
+COMPLETION = st.fixed_dictionaries(
+    {
+        "alternatives": JSON
+        | st.lists(
+            st.fixed_dictionaries(
+                {"status": st.just(STATUS) | JSON}, optional={"message": JSON | st.fixed_dictionaries({"text": JSON})}
+            )
+        )
+    },
+    optional={"usage": JSON},
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(list(PROVIDERS)),
+    body=st.binary()
+    | (JSON | NEARLY.map(lambda one: [one]) | COMPLETION).map(lambda value: json.dumps(value).encode()),
+)
+def test_whatever_comes_is_an_answer_that_can_be_stored_or_may_be_asked_for_again(kind, body):
+    with contextlib.suppress(ProviderUnavailable):
+        answer = ask(kind, httpx.Response(200, content=body))
+        json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()  # no infinity, no half of a surrogate pair
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), ("-1", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
+    ],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(kind, value, seconds):
     with pytest.raises(ProviderUnavailable) as failure:

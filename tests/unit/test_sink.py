@@ -75,6 +75,15 @@ def test_a_row_that_is_refused_fails_alone(bad):
         assert isinstance(outcome, RowRefused) == (offset in bad)
 
 
+@pytest.mark.parametrize("nul", [r'{"a":"\u0000"}', r'{"\\\u0000":1}', r'["x\u0000"]'])
+def test_a_row_that_no_postgresql_stores_is_not_sent_to_it(nul):
+    ledger, [refused, stored, *_] = write_all([row(1, nul), row(2, r'{"a":"\\u0000"}')])
+
+    assert isinstance(refused, RowRefused)
+    assert stored == 1
+    assert ledger.batches == [1]
+
+
 def test_rows_that_come_after_a_refused_one_are_written():
     async def run():
         sink = Sink(FakeLedger())

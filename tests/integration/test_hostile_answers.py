@@ -1,0 +1,239 @@
+"""A provider that answers with anything at all, over real connections: each answer is refused, and nothing breaks."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import ssl
+import subprocess
+import tracemalloc
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processor.providers import ProviderError, ProviderUnavailable, UnexpectedAnswer
+from processor.providers.wire import ANSWER_BYTES_MAX, Wire
+from tests.conftest import PATIENCE_SECONDS
+from tests.integration.test_calls import CANARY, provider_of
+
+PHONE = json.dumps([{"source": "8 916", "phone": "+7 916", "qc": 0}]).encode()
+
+
+def whole(body, *headers, status=b"200 OK"):
+    """Return an answer with this body."""
+    lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+@contextlib.asynccontextmanager
+async def served(pieces, *, ask_first=True, tls=None):
+    """Serve pieces of bytes, or an endless iterator of them, to whoever connects, then hang up."""
+    connections = []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        with contextlib.closing(writer), contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+            if ask_first:
+                await reader.readuntil(b"\r\n\r\n")
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        scheme = "https" if tls else "http"
+        yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+        for writer in connections:
+            writer.close()
+
+
+def ask(pieces, kind="phone", timeout_seconds=PATIENCE_SECONDS, wire=None, **options):
+    """Return what the provider answers, or its error, which tells nothing of task and answer."""
+    loud = []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: loud.append(context))
+        async with served(pieces, **options) as (url, _), asyncio.timeout(PATIENCE_SECONDS):
+            with contextlib.closing(wire or Wire()) as connections:
+                prepare = partial(connections.prepare, timeout_seconds=timeout_seconds)
+                try:
+                    return await provider_of(kind, url, prepare)(CANARY)
+                except ProviderError as error:
+                    return error
+
+    answer = asyncio.run(main())
+    assert loud == []
+    assert isinstance(answer, dict) or not ("canary" in str(answer) or answer.__cause__)
+    return answer
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+RUBBISH = {
+    "nothing": [],
+    "a lone line break": [b"\r\n"],
+    "the preface of HTTP/2": [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    "frames of HTTP/2": [b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d"],
+    "HTTP/0.9": [PHONE],
+    "HTTP/9.9": [whole(PHONE).replace(b"HTTP/1.1", b"HTTP/9.9")],
+    "a status of letters": [whole(PHONE, status=b"OK")],
+    "a status of six digits": [whole(PHONE, status=b"200200 OK")],
+    "a length below zero": [HEAD + b"Content-Length: -1\r\n\r\n" + PHONE],
+    "a length beyond 64 bits": [HEAD + b"Content-Length: 99999999999999999999\r\n\r\n" + PHONE],
+    "a length that is none": [HEAD + b"Content-Length: 0x10\r\n\r\n" + PHONE],
+    "a length too long": [HEAD + b"Content-Length: %d\r\n\r\n" % (len(PHONE) + 1) + PHONE],
+    "a length too short": [HEAD + b"Content-Length: %d\r\n\r\n" % (len(PHONE) - 1) + PHONE],
+    "two lengths": [whole(PHONE, b"Content-Length: 1")],
+    "a length and chunks": [whole(b"0\r\n\r\n", b"Transfer-Encoding: chunked")],
+    "chunks of an absurd size": [CHUNKED + b"FFFFFFFFFFFFFFFFF\r\n" + PHONE],
+    "a chunk that is cut": [CHUNKED + b"FFFF\r\n" + PHONE],
+    "a chunk of a size below zero": [CHUNKED + b"-1\r\n" + PHONE],
+    "a chunk without its end": [CHUNKED + b"%x\r\n%sxx" % (len(PHONE), PHONE)],
+    "an encoding that does not end": [HEAD + b"Transfer-Encoding: gzip\r\n\r\n" + PHONE],
+    "headers folded": [HEAD + b"X-A: 1\r\n 2\r\nContent-Length\t: 2\r\n\r\n[]"],
+    "a header without a name": [HEAD + b": x\r\n\r\n" + PHONE],
+    "a NUL in a header": [HEAD + b"X-A: \0\r\n\r\n" + PHONE],
+    "too many headers": [HEAD + b"".join(b"x%d:\r\n" % number for number in range(1000)) + b"\r\n" + PHONE],
+    "compressed without being asked": [whole(gzip.compress(PHONE), b"Content-Encoding: gzip")],
+    "no body by its status": [b"HTTP/1.1 204 No Content\r\n\r\n", PHONE],
+    "100,000 brackets": [whole(b"[" * 100_000 + b"]" * 100_000)],
+    "10**5000": [whole(b'[{"qc":1' + b"0" * 5000 + b"}]")],
+    "1e400": [whole(b'[{"qc":0,"more":1e400}]')],
+    "NaN": [whole(b'[{"qc":NaN}]')],
+    "half a surrogate pair": [whole(b'[{"qc":0,"phone":"\\ud83d"}]')],
+    "no UTF-8": [whole(b'[{"qc":0,"phone":"\xff"}]')],
+    "a byte order mark": [whole(b"\xef\xbb\xbf" + PHONE)],
+    "two values": [whole(PHONE + PHONE)],
+    "HTML": [whole(b"<html><body>canary</body></html>", b"Content-Type: text/html")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pieces", RUBBISH.values(), ids=RUBBISH)
+@pytest.mark.parametrize("kind", ["phone", "gpt"])
+def test_rubbish_is_no_answer_and_may_be_asked_for_again(kind, pieces):
+    error = ask(pieces, kind)
+
+    assert isinstance(error, UnexpectedAnswer) if b" 204 " in b"".join(pieces) else error.retryable
+
+
+def test_a_header_that_is_nobodys_business_changes_nothing():
+    [answer] = json.loads(PHONE)
+
+    assert ask([whole(PHONE, b"Set-Cookie: canary=1; Domain=*", b"X-A: " + b"x" * 60_000)]) == answer
+    assert ask([whole(b'[{"qc":1,"qc":0,"phone":"\\u0000"}]')]) == {"qc": 0, "phone": "\0"}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, b"X-A: 1\r\n" * 1000, b"x: " + b"y" * 60_000],
+    ids=["announcements", "headers", "one header"],
+)
+def test_an_answer_without_an_end_is_left_at_the_limit(piece):
+    def endless():
+        yield HEAD if piece[:1] in b"Xx" else b""
+        while True:
+            yield piece
+
+    assert isinstance(ask(endless()), ProviderUnavailable)
+
+
+def test_a_slow_drip_is_left_when_the_time_is_over_however_it_goes_on():
+    async def main():
+        async def drip(_, writer):
+            with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.CancelledError):
+                for byte in whole(PHONE, b"X-A: " + b"a" * 1000):
+                    writer.write(bytes([byte]))
+                    await asyncio.sleep(0.02)
+
+        async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+            wire = Wire()
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            provider = provider_of("phone", url, partial(wire.prepare, timeout_seconds=0.3))
+            with pytest.raises(ProviderUnavailable, match="no answer within"):
+                await provider(CANARY)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [b"301", b"302", b"307", b"308"])
+def test_where_a_redirect_leads_nobody_is_asked(status):
+    async def main():
+        async with served([whole(PHONE)]) as (inner, reached):
+            answer = whole(b"", b"Location: " + inner.encode(), status=status + b" Elsewhere")
+            return await asyncio.to_thread(ask, [answer]), reached
+
+    error, reached = asyncio.run(main())
+
+    assert isinstance(error, UnexpectedAnswer)
+    assert reached == []
+
+
+def test_an_answer_before_the_request_breaks_nothing():
+    assert isinstance(ask([whole(PHONE)], ask_first=False), dict | ProviderError)
+
+
+def certificate(folder, name):
+    """Return the file of a certificate for this name, and a server's side of it."""
+    key, file = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=provider", "-addext", f"subjectAltName={name}"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", file, *subject],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file, key)
+    return str(file), tls
+
+
+def test_a_trusted_certificate_for_another_name_is_told_nothing(tmp_path, monkeypatch):
+    file, tls = certificate(tmp_path, "DNS:elsewhere.test")
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+
+    error = ask([whole(PHONE)], tls=tls)
+
+    assert isinstance(error, ProviderUnavailable) and "SSLCertVerificationError" in str(error)
+
+
+def test_over_tls_too_an_answer_before_the_request_breaks_nothing(tmp_path, monkeypatch):
+    file, tls = certificate(tmp_path, "IP:127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+
+    assert isinstance(ask([whole(PHONE)], tls=tls, ask_first=False), dict | ProviderError)
+
+
+WIRE = Wire()  # to set TLS up takes longer than all else
+PIECES = st.sampled_from(
+    [
+        *(HEAD, CHUNKED, b"\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", PHONE, whole(PHONE)),
+        *(b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"\0", b"\xff"),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(answer=st.lists(PIECES | st.binary(max_size=40), max_size=8))
+def test_whatever_bytes_come_they_are_an_answer_or_a_failure_that_may_pass(answer):
+    asked = ask(answer, timeout_seconds=0.5, wire=WIRE)
+
+    assert isinstance(asked, dict | ProviderError)
+
+
+def test_what_is_thrown_away_does_not_stay_in_memory():
+    bombs = [
+        HEAD + b"".join(b"x%d:\r\n" % number for number in range(400_000)),
+        whole(b"[" * ANSWER_BYTES_MAX),
+        CHUNKED + b"1\r\nx\r\n" * (ANSWER_BYTES_MAX // 6 + 1),
+    ]
+    tracemalloc.start()
+    try:
+        for bomb in bombs:
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            assert isinstance(ask([bomb], wire=WIRE), ProviderUnavailable)
+            _, peak = tracemalloc.get_traced_memory()
+            assert peak - before < 5 * ANSWER_BYTES_MAX
+    finally:
+        tracemalloc.stop()

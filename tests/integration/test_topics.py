@@ -1,0 +1,60 @@
+"""The topics that the service makes itself, in a real Kafka."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+from confluent_kafka.admin import ConfigResource, ResourceType
+
+from processor.topics import Topics
+from sandbox.kafka import jar_folder
+from shared.settings import DEAD_LETTERS_DAYS, TASKS_DAYS, Settings
+from tests.conftest import ROOT
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+def made_by_the_processor(start, connection, topics):
+    settings = Settings(**topics)
+    Topics({"bootstrap.servers": connection}).ensure(settings.kafka_topics(), 1)
+
+
+def made_by_the_gateway(start, connection, topics):
+    start("gateway", topics)
+
+
+@pytest.mark.parametrize("made_by", [made_by_the_processor, made_by_the_gateway])
+def test_personal_data_stays_for_days_in_topics_that_the_service_makes(start, topics, made_by):
+    names = {
+        "KAFKA_IMPORT_TOPIC": f"{topics.name}-made",
+        "KAFKA_RESULT_TOPIC": f"{topics.name}-made-results",
+        "KAFKA_DEAD_LETTER_TOPIC": f"{topics.name}-made-dlt",
+    }
+
+    made_by(start, topics.kafka.bootstrap_servers, names)
+
+    days = [TASKS_DAYS, TASKS_DAYS, DEAD_LETTERS_DAYS]
+    assert kept(topics, names.values()) == {
+        name: {"retention.ms": of * DAY_MS, "segment.ms": DAY_MS} for name, of in zip(names.values(), days, strict=True)
+    }
+
+
+def test_topics_that_are_there_get_the_same_days_by_the_readmes_command(topics):
+    [command] = re.findall(r"kafka-configs\.sh (.* --add-config .*)", (ROOT / "README.md").read_text())
+    arguments = shlex.split(command.replace("localhost:9092", topics.kafka.bootstrap_servers))
+    arguments[arguments.index("--topic") + 1] = topics.name
+
+    tool = ["java", "-cp", f"{jar_folder()}/*", "kafka.admin.ConfigCommand", *arguments]
+    subprocess.run(tool, check=True, timeout=120)
+
+    assert kept(topics, [topics.name]) == {topics.name: {"retention.ms": TASKS_DAYS * DAY_MS, "segment.ms": DAY_MS}}
+
+
+def kept(topics, names):
+    """Return name -> how long records are kept, and how long a file is written to."""
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    return {
+        resource.name: {name: int(answer.result(30)[name].value) for name in ("retention.ms", "segment.ms")}
+        for resource, answer in topics.admin.describe_configs(asked).items()
+    }
