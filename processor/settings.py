@@ -88,7 +88,7 @@ class ProcessorSettings(Settings):
 
     @field_validator("postgres_sslrootcert")
     @classmethod
-    def _has_a_certificate(cls, file: str | None) -> str | None:
+    def _has_a_ca(cls, file: str | None) -> str | None:
         if file is not None:
             check_ca_file(file)
         return file
