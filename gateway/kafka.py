@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import (
@@ -27,9 +28,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
+from shared.kafka_trouble import KafkaTrouble, missing_rights
 from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
+
+UNHEARD = logging.Logger("librdkafka", logging.CRITICAL + 1)
+"""What librdkafka logs comes to error_cb, too, or out of poll where a client has failed for good, and is told there."""
 
 SEND_SECONDS_MAX = 10.0
 """How long Kafka may take to acknowledge a task. After that it is not sent any more, and the caller gets a 503.
@@ -68,6 +73,13 @@ Replied = Callable[[list[tuple[str, Reply]]], None]
 _Partition = tuple[str, int]
 
 
+DENIALS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+"""What Kafka answers for want of a right. Without WRITE on a topic a producer may not be idempotent in its cluster."""
+
+DENIED = SimpleNamespace(authorized_operations=[])
+"""In the place of a topic that may not be described: nothing is allowed on it, and whether it is there is not told."""
+
+
 class NotTaken(Exception):
     """Kafka has not taken the task. The message says why."""
 
@@ -104,7 +116,7 @@ class Kafka:
         self._connection = {
             **connection,
             "client.id": "integration-service-gateway",
-            "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
+            "logger": UNHEARD,
             "socket.nagle.disable": True,
             "socket.timeout.ms": 10_000,  # a connection that went silent is given up after that
             "reconnect.backoff.max.ms": 1000,
@@ -121,7 +133,8 @@ class Kafka:
         self._closing = threading.Event()
         self._look_now = threading.Event()
         self._absent = ["Kafka"]
-        self._told: set[str] = set()
+        self._trouble = KafkaTrouble(logger, "Kafka")
+        self._denied: KafkaError | None = None
         self._delivered: deque[tuple[asyncio.Future[None], KafkaError | None]] = deque()
         self._producer_is_broken = False
         self._threads: list[threading.Thread] = []
@@ -146,8 +159,7 @@ class Kafka:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 100,
-            },
-            logger=logger,
+            }
         )
         for name, work in (
             ("deliveries", self._poll_deliveries),
@@ -215,8 +227,12 @@ class Kafka:
 
     def _poll_deliveries(self) -> None:
         while not self._closing.is_set():
-            self._producer.poll(POLL_SECONDS)
-            if self._producer_is_broken:
+            try:
+                self._producer.poll(POLL_SECONDS)
+            except KafkaException as error:  # in the place of error_cb, where the producer has failed for good
+                self._note_error(error.args[0])
+            # Without a right a new one would fail as well, at once and again and again.
+            if self._producer_is_broken and not self._absent:
                 broken, self._producer = self._producer, self._new_producer()
                 self._producer_is_broken = False
                 broken.purge()
@@ -231,8 +247,7 @@ class Kafka:
                 "linger.ms": 0,
                 "message.timeout.ms": int(SEND_SECONDS_MAX * 1000),
                 "queue.buffering.max.kbytes": SEND_BYTES_MAX // 1024,
-            },
-            logger=logger,
+            }
         )
 
     # In the thread of replies ----------------------------------------------------------------------------------------
@@ -293,7 +308,7 @@ class Kafka:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._behind.discard(partition)
                 self._positioned = self._positioned or not self._behind
-            else:
+            elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # on the group that is never joined
                 self._tell(error)
             return None
         self._next_offsets[partition] = message.offset() + 1
@@ -314,7 +329,7 @@ class Kafka:
     # In the thread of topics -----------------------------------------------------------------------------------------
 
     def _watch_topics(self) -> None:
-        admin = AdminClient(self._connection, logger=logger)
+        admin = AdminClient(self._connection)
         while not self._closing.is_set():
             try:
                 self._look(admin)
@@ -331,8 +346,10 @@ class Kafka:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        asked = admin.describe_topics(TopicCollection(list(self._topics)), request_timeout=ASK_SECONDS)
-        found = {name: described for name, answer in asked.items() if (described := _found(answer)) is not None}
+        asked = admin.describe_topics(
+            TopicCollection(list(self._topics)), request_timeout=ASK_SECONDS, include_authorized_operations=True
+        )
+        found = {name: topic for name, answer in asked.items() if (topic := _found(answer)) is not None}
         self._absent = [f"the topic {name}" for name in self._topics if name not in found]
         if self._absent:
             new = [
@@ -340,8 +357,15 @@ class Kafka:
                 for name, configuration in self._topics.items()
                 if name not in found
             ]
-            for name, made in admin.create_topics(new, operation_timeout=ASK_SECONDS).items():
-                self._note_made(name, made)
+            made = admin.create_topics(new, operation_timeout=ASK_SECONDS)
+            if not_made := [reason for name, answer in made.items() if (reason := _why_not_made(name, answer))]:
+                self._trouble.tell_missing(not_made)
+            return
+        rights = {name: ["WRITE" if name == self._import_topic else "READ"] for name in self._topics}
+        self._absent = missing_rights("topic", rights, {name: _granted(topic) for name, topic in found.items()})
+        denied, self._denied = self._denied, None
+        if self._absent:
+            self._trouble.tell_missing(self._absent)
             return
         self._wanted = {
             (name, partition.id): str(topic.topic_id)
@@ -349,18 +373,10 @@ class Kafka:
             if name != self._import_topic
             for partition in topic.partitions
         }
-        if self._told:
-            self._told.clear()
+        if denied is not None:  # and not for want of one of these rights
+            self._trouble.tell(denied.name(), denied.str())
+        elif self._trouble.end():
             logger.info("Kafka answers")
-
-    def _note_made(self, name: str, made: "Future[None]") -> None:
-        try:
-            made.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
-                self._tell(error.args[0])
-        else:
-            logger.info("made the topic %s", name)
 
     # In any thread ---------------------------------------------------------------------------------------------------
 
@@ -373,20 +389,40 @@ class Kafka:
         self._tell(error)
 
     def _tell(self, error: KafkaError) -> None:
-        """Log each kind of trouble once, until Kafka has been well again."""
-        if error.name() not in self._told:
-            self._told.add(error.name())
-            logger.warning("Kafka: %s: %s", error.name(), error.str())
+        if error.code() in DENIALS:  # the next look says which right is missing
+            self._denied = error
+            self._look_now.set()
+            return
+        self._trouble.tell(error.name(), error.str())
 
 
 def _found(answer: "Future[Any]") -> Any | None:
-    """Return the described topic, or None where there is none."""
+    """Return the described topic, DENIED where it may not be described, or None where there is none."""
     try:
         return answer.result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
+        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return DENIED
         raise
+
+
+def _why_not_made(name: str, made: "Future[None]") -> str:
+    try:
+        made.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
+            return ""
+        return f"the topic {name}, which cannot be made: {error.args[0].str()}"
+    logger.info("made the topic %s", name)
+    return ""
+
+
+def _granted(topic: Any) -> list[str] | None:
+    """Return the names of the operations that are allowed on a described topic, None where Kafka does not tell."""
+    operations = topic.authorized_operations
+    return None if operations is None else [operation.name for operation in operations]
 
 
 def _loudly(work: Callable[[], None]) -> None:

@@ -105,18 +105,27 @@ def run(settings: ProcessorSettings) -> None:
     traced = traced_steps(settings)
     ledger = Ledger(settings.postgres_connection()) if traced is None else traced.ledger()
     gates = provider_gates(settings)
+    topics = Topics(settings.kafka_connection())
     if settings.processor_http_port:
         try:
             serve_health(
                 settings.processor_http_port,
                 live=lambda: _stuck(running),
-                ready=lambda: _missing(running, ledger),
+                ready=lambda: _missing(running, topics, ledger),
                 providers=lambda: {name: gate.state for name, gate in gates.items()},
             )
         except OSError as error:
             refuse("processor", f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}")
-    topics = Topics(settings.kafka_connection())
-    topics.ensure(settings.kafka_topics(), settings.kafka_topic_partitions)
+    topics.ensure(
+        settings.kafka_topics(),
+        settings.kafka_topic_partitions,
+        topic_rights={
+            settings.kafka_import_topic: ("READ", "DESCRIBE_CONFIGS"),
+            settings.kafka_result_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+            settings.kafka_dead_letter_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+        },
+        group_rights={settings.consumer_group(): ("READ",)},
+    )
 
     with contextlib.closing(traced) if traced is not None else contextlib.nullcontext(), event_loop() as loop:
         wire = Wire() if traced is None else traced.wire()
@@ -348,8 +357,8 @@ def _stuck(running: list[ApplyAsync[FinishedRecords]]) -> list[str]:
     return ["the run loop does not turn"] if running and time.monotonic() - running[0].polled_at > STUCK_SECONDS else []
 
 
-def _missing(running: list[ApplyAsync[FinishedRecords]], ledger: Ledger) -> list[str]:
-    missing = [] if running else ["Kafka or its topics"]
+def _missing(running: list[ApplyAsync[FinishedRecords]], topics: Topics, ledger: Ledger) -> list[str]:
+    missing = [] if running else topics.missing or ["the pipeline"]
     if not ledger.connected:
         missing.append("PostgreSQL")
     return missing + _stuck(running)

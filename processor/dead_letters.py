@@ -14,6 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from processor.ledger import Position
 from processor.outcome import Original, original
+from processor.topics import operations
+from shared.kafka_trouble import REASONS, explained, missing_rights
 
 ASK_SECONDS = 10.0
 """How long one question may take."""
@@ -35,7 +37,7 @@ QUEUED_KILOBYTES = 16 * 1024
 
 
 class KafkaSilent(Exception):
-    """Kafka does not answer, or not in time, or has no such topic. The message is one line for a person."""
+    """Kafka does not answer in time, has no such topic or denies a right. The message is one line for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +96,21 @@ class DeadLetters:
         self._connection = connection
         self._group = group
         self._logger = logging.getLogger("librdkafka")
-        self._admin = AdminClient(connection, logger=self._logger)
+        self._reason: KafkaError | None = None
+        self._admin = AdminClient({**connection, "error_cb": self._note_reason}, logger=self._logger)
 
-    def topic(self, name: str) -> TopicNow:
-        """Return the topic as it is now."""
+    def topic(self, name: str, *rights: str) -> TopicNow:
+        """Return the topic as it is now, where these rights on it are granted."""
         try:
-            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)[name].result()
+            described = self._admin.describe_topics(
+                TopicCollection([name]), request_timeout=ASK_SECONDS, include_authorized_operations=True
+            )[name].result()
+            if missing := missing_rights("topic", {name: rights}, {name: operations(described)}):
+                raise KafkaSilent(f"Kafka: missing: {', '.join(missing)}")
             with self._consumer() as consumer:
                 bounds = {partition.id: consumer.bounds(name, partition.id) for partition in described.partitions}
         except KafkaException as error:
-            raise _silent(error, f" about the topic {name}") from None
+            raise self._silent(error, f" about the topic {name}") from None
         return TopicNow(name, str(described.topic_id), bounds)
 
     def topic_ids(self) -> set[str]:
@@ -113,7 +120,7 @@ class DeadLetters:
             described = self._admin.describe_topics(TopicCollection(names), request_timeout=ASK_SECONDS)
             return {str(answer.result().topic_id) for answer in described.values()}
         except KafkaException as error:
-            raise _silent(error) from None
+            raise self._silent(error) from None
 
     def read(self, topic: TopicNow) -> Iterator[Message | None]:
         """Yield the topic's records up to the end that it had, and None now and then while nothing comes."""
@@ -147,6 +154,15 @@ class DeadLetters:
                     if message is not None and message.offset() == offset:
                         found[number, offset] = message
         return found
+
+    def _note_reason(self, error: KafkaError) -> None:
+        if self._reason is None or error.name() in REASONS:
+            self._reason = error
+
+    def _silent(self, error: KafkaException, about: str = "") -> KafkaSilent:
+        self._admin.poll(0)  # now librdkafka tells the reason, where it has one
+        reason = self._reason or error.args[0]
+        return KafkaSilent(f"Kafka does not answer{about}: {explained(reason.name(), reason.str())}")
 
     def _consumer(self) -> "_Consumer":
         configuration = {
@@ -205,7 +221,3 @@ class _Consumer:
         while number is None:
             number, message = self.next()
         return message
-
-
-def _silent(error: KafkaException, about: str = "") -> KafkaSilent:
-    return KafkaSilent(f"Kafka does not answer{about}: {error.args[0].str()}")

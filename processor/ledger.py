@@ -47,6 +47,15 @@ made the topic (shared.settings.TASKS_DAYS)."""
 # PostgreSQL's error classes (Appendix A of its manual) that speak about the row, not about the server's state.
 _ROW_ERROR_CLASSES = ("21", "22", "23", "54")
 
+# What libpq and PostgreSQL say of a connection -> settings. In another language they say it without this hint.
+_LOOK_AT = {
+    "host name": "POSTGRES_HOST and whom the server's certificate is for",
+    "certificate": "POSTGRES_SSLROOTCERT",
+    "not support SSL": "POSTGRES_SSLMODE",
+    "no encryption": "POSTGRES_SSLMODE",
+    "password": "POSTGRES_USER and POSTGRES_PASSWORD",
+}
+
 # One statement, one round trip, one transaction for many rows. The ledger draws the id, so that RETURNING answers it
 # together with the position; an entry that was there before returns nothing and its row is not written again. DO
 # NOTHING instead of DO UPDATE: it needs no UPDATE privilege. %b, as in text psycopg takes 100 us to escape an answer.
@@ -198,6 +207,18 @@ def bounded(connection_parameters: dict[str, Any], application_name: str) -> dic
     }
 
 
+def reason(error: psycopg.Error) -> str:
+    """Return why PostgreSQL cannot be used, in one line.
+
+    A statement's error is told by its code, as DETAIL and CONTEXT repeat rows. A connection that could not be made has
+    no code; its text is libpq's, which repeats no password.
+    """
+    if error.sqlstate is not None or type(error) is not psycopg.OperationalError:
+        return f"{type(error).__name__} {error.sqlstate or ''}".rstrip()
+    text = " ".join(str(error).partition("\n")[0].split())
+    return text + next((f"; look at {settings}" for word, settings in _LOOK_AT.items() if word in text), "")
+
+
 class Ledger:
     """The ledger and the rows, over one connection that is opened again whenever it breaks."""
 
@@ -205,7 +226,7 @@ class Ledger:
         """Only notes where PostgreSQL is; nothing is opened.
 
         Args:
-            connection_parameters: libpq's host, port, user, password, dbname, sslmode.
+            connection_parameters: libpq's host, port, user, password, dbname, sslmode, sslrootcert.
         """
         self._connection_parameters = bounded(connection_parameters, "integration-service processor")
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
@@ -337,11 +358,9 @@ class Ledger:
 
     def _note_failure(self, error: psycopg.Error) -> None:
         self.connected = False
-        if not self._outage_noted:  # once an outage, and not the error's text: DETAIL and CONTEXT repeat rows
+        if not self._outage_noted:  # once an outage
             self._outage_noted = True
-            logger.warning(
-                "PostgreSQL cannot be used, work waits for it: %s %s", type(error).__name__, error.sqlstate or ""
-            )
+            logger.warning("PostgreSQL cannot be used, work waits for it: %s", reason(error))
 
 
 def _hang_up(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:

@@ -148,8 +148,9 @@ class Redrive:
         """
         if not self._remembered.lock(self._settings.kafka_dead_letter_topic):
             raise NotPutBack("another redrive is at work")
-        self._import = self._kafka.topic(self._settings.kafka_import_topic)
-        letters = self._kafka.topic(self._settings.kafka_dead_letter_topic)
+        rights = ["READ"] if self._wanted.dry_run else ["READ", "WRITE"]
+        self._import = self._kafka.topic(self._settings.kafka_import_topic, *rights)
+        letters = self._kafka.topic(self._settings.kafka_dead_letter_topic, "READ")
         if not self._wanted.dry_run:
             self._prune(letters)
         self._read(letters)

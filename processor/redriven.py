@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from processor.ledger import Position, bounded
+from processor.ledger import Position, bounded, reason
 
 # By the session, so that it ends with the program, however that ends.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"
@@ -48,7 +48,7 @@ class Redriven:
         """Connect.
 
         Args:
-            connection_parameters: libpq's host, port, user, password, dbname, sslmode.
+            connection_parameters: libpq's host, port, user, password, dbname, sslmode, sslrootcert.
         """
         try:
             self._connection = psycopg.connect(
@@ -101,4 +101,4 @@ def _columns(positions: Sequence[Position]) -> list[list[Any]]:
 def _not_remembered(error: psycopg.Error) -> NotRemembered:
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InsufficientPrivilege):
         return NotRemembered("PostgreSQL has no table `redriven` for this user: run sql/ again")
-    return NotRemembered(f"PostgreSQL cannot be used: {type(error).__name__} {error.sqlstate or ''}".rstrip())
+    return NotRemembered(f"PostgreSQL cannot be used: {reason(error)}")

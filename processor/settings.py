@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from shared.messages import TASK_TYPES, TaskType
-from shared.settings import Settings
+from shared.settings import Settings, check_ca_file
 
 
 class ProcessorSettings(Settings):
@@ -34,6 +34,9 @@ class ProcessorSettings(Settings):
     postgres_sslmode: Annotated[
         Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"], Field(description="As in libpq.")
     ] = "prefer"
+    postgres_sslrootcert: Annotated[
+        str | None, Field(description="File with the certificate of the database's CA, as libpq's sslrootcert.")
+    ] = None
 
     dadata_api_key: Annotated[SecretStr | None, Field(description="DaData's API key, for phone and email.")] = None
     dadata_secret_key: Annotated[SecretStr | None, Field(description="DaData's secret key.")] = None
@@ -84,6 +87,13 @@ class ProcessorSettings(Settings):
         int, Field(ge=0, le=65535, description="Port of health and metrics; 0 turns them off.")
     ] = 8001
 
+    @field_validator("postgres_sslrootcert")
+    @classmethod
+    def _has_a_ca(cls, file: str | None) -> str | None:
+        if file is not None:
+            check_ca_file(file)
+        return file
+
     @field_validator("task_types", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -125,4 +135,5 @@ class ProcessorSettings(Settings):
             "password": self.postgres_password.get_secret_value(),
             "dbname": self.postgres_db,
             "sslmode": self.postgres_sslmode,
+            "sslrootcert": self.postgres_sslrootcert,
         }

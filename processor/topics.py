@@ -4,11 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from processor.commits import Partition
+from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights
 
 logger = logging.getLogger(__name__)
 
@@ -34,31 +36,92 @@ class Topics:
             connection: librdkafka's connection properties.
         """
         self._partitions: dict[str, int] = {}
-        self._admin = AdminClient(connection, logger=logging.getLogger("librdkafka"))
+        self._trouble = KafkaTrouble(logger, "waiting for Kafka")
+        self._admin = AdminClient(
+            {
+                **connection,
+                "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
+                "error_cb": lambda error: self._trouble.tell(error.name(), error.str()),
+            },
+            logger=logging.getLogger("librdkafka"),
+        )
+        self.missing = ["Kafka"]
+        """What `ensure` still waits for, in words."""
 
-    def ensure(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
-        """Wait until all topics are there, making those that are missing. Blocks; a signal handler may raise out of it.
+    def ensure(
+        self, topics: dict[str, dict[str, str]], partitions: int, *, topic_rights: Rights, group_rights: Rights
+    ) -> None:
+        """Wait until all topics are there, making those that are missing, and until all rights are granted.
+
+        Blocks; a signal handler may raise out of it.
 
         Args:
             topics: name -> configuration of a topic that is made here.
             partitions: of a topic that is made here.
+            topic_rights: what is done with the topics.
+            group_rights: what is done with consumer groups.
         """
-        told = False
         while True:
             try:
-                known = self._admin.list_topics(timeout=ASK_SECONDS).topics
-                missing = [NewTopic(name, partitions, config=topics[name]) for name in topics if name not in known]
-                if not missing:
-                    return
-                for name, made in self._admin.create_topics(missing, operation_timeout=ASK_SECONDS).items():
-                    made.result(ASK_SECONDS)
-                    logger.info("made the topic %s with %d partitions", name, partitions)
+                absent, denied = self._look(topics, topic_rights)
+                self.missing = [f"the topic {name}" for name in absent]
+                if absent:
+                    self._make({name: topics[name] for name in absent}, partitions)
+                else:
+                    self.missing = denied + self._look_at_groups(group_rights)
+                    if not self.missing:
+                        return
+                    self._trouble.tell_missing(self.missing)
             except KafkaException as error:
-                # Where another program was faster, the next look finds the topic.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS and not told:
-                    logger.warning("waiting for Kafka: %s", error.args[0].str())
-                    told = True
+                self.missing = ["Kafka"]
+                self._admin.poll(0)  # the reason, where librdkafka has one, comes before what follows from it
+                self._trouble.tell(error.args[0].name(), error.args[0].str())
             time.sleep(RETRY_SECONDS / 10)
+
+    def _look(self, topics: Collection[str], rights: Rights) -> tuple[list[str], list[str]]:
+        """Return which topics are absent, and which rights on the others are missing."""
+        asked = self._admin.describe_topics(
+            TopicCollection(list(topics)), request_timeout=ASK_SECONDS, include_authorized_operations=True
+        )
+        granted: dict[str, Collection[str] | None] = {}
+        for name, answer in asked.items():
+            try:
+                granted[name] = operations(answer.result())
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    granted[name] = ()
+                elif error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+        absent = [name for name in topics if name not in granted]
+        return absent, missing_rights("topic", {name: rights[name] for name in granted}, granted)
+
+    def _look_at_groups(self, rights: Rights) -> list[str]:
+        """Return which rights on groups are missing. What else may be in the way of a group its consumer waits for."""
+        asked = self._admin.describe_consumer_groups(
+            list(rights), request_timeout=ASK_SECONDS, include_authorized_operations=True
+        )
+        granted: dict[str, Collection[str] | None] = {}
+        for name, answer in asked.items():
+            try:
+                granted[name] = operations(answer.result())
+            except KafkaException as error:
+                denied = error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+                granted[name] = () if denied else None
+        return missing_rights("group", rights, granted)
+
+    def _make(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
+        new = [NewTopic(name, partitions, config=configuration) for name, configuration in topics.items()]
+        not_made = []
+        for name, made in self._admin.create_topics(new, operation_timeout=ASK_SECONDS).items():
+            try:
+                made.result(ASK_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
+                    not_made.append(f"the topic {name}, which cannot be made: {error.args[0].str()}")
+            else:
+                logger.info("made the topic %s with %d partitions", name, partitions)
+        if not_made:
+            self._trouble.tell_missing(not_made)
 
     def partitions(self, name: str) -> int:
         """Return how many partitions the topic has, by the last answer where Kafka does not answer now. Blocks."""
@@ -118,3 +181,9 @@ class Topics:
             (where.topic, where.partition): (await asyncio.wrap_future(answer)).offset
             for where, answer in asked.items()
         }
+
+
+def operations(described: Any) -> list[str] | None:
+    """Return the names of the operations that are allowed on a topic or group, None where Kafka does not tell."""
+    operations = described.authorized_operations
+    return None if operations is None else [operation.name for operation in operations]

@@ -19,6 +19,7 @@ command -v mvn >/dev/null || missing="$missing maven"
 if [ "${1:-}" = tests ]; then
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v curl >/dev/null || missing="$missing curl"
+    command -v openssl >/dev/null || missing="$missing openssl"
 fi
 [ -z "$missing" ] && exit 0
 

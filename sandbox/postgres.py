@@ -24,8 +24,18 @@ class Postgres(Child):
     host = "127.0.0.1"
     user = _ADMIN
 
-    def __init__(self, folder: Path, log_folder: Path, *, outlive: bool = False) -> None:
-        """Choose its port and password; nothing is started."""
+    def __init__(
+        self, folder: Path, log_folder: Path, *, outlive: bool = False, certificate: Path | None = None
+    ) -> None:
+        """Choose its port and password; nothing is started.
+
+        Args:
+            folder: where its data lies.
+            log_folder: where its log lies.
+            outlive: whether it goes on when this process ends.
+            certificate: PEM file with its key and certificate; with it nobody is taken without TLS.
+        """
+        self._certificate = certificate
         self._data = folder / "postgres"
         self.port = free_port()
         self.password = secrets.token_urlsafe(16)
@@ -146,8 +156,20 @@ class Postgres(Child):
             cwd="/",
         )
         password_file.unlink()
+        if self._certificate is not None:
+            self._require_tls(self._certificate, user)
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 100\n")
+
+    def _require_tls(self, certificate: Path, user: str | None) -> None:
+        own = self._data / "server.pem"  # PostgreSQL takes no key that others may read
+        own.touch(mode=0o600)
+        own.write_text(certificate.read_text())
+        if user is not None:
+            shutil.chown(own, user)
+        (self._data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+        with (self._data / "postgresql.conf").open("a") as settings:
+            settings.write("ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.pem'\n")
 
 
 def program(name: str) -> Path:

@@ -1,6 +1,7 @@
 """The settings that both programs read, and how a program reads its settings: once, whole, or not at all."""
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -71,6 +72,13 @@ class Settings(SettingsOfEnvironment):
             raise ValueError("is no name for a Kafka topic: at most 249 of a-z, A-Z, 0-9, '.', '_', '-'")
         return name
 
+    @field_validator("kafka_ssl_ca_location")
+    @classmethod
+    def _has_a_certificate(cls, location: str | None) -> str | None:
+        if location is not None and not Path(location).is_dir():  # librdkafka takes a folder, too
+            check_ca_file(location)
+        return location
+
     @model_validator(mode="after")
     def _topics_differ(self) -> "Settings":
         if not self.kafka_dead_letter_topic:
@@ -118,6 +126,20 @@ def _kept_for(days: int) -> dict[str, str]:
     # Kafka deletes whole files, once the last record of one is old enough: a file a day, or records of a quiet topic
     # would stay for a week longer.
     return {"retention.ms": str(days * DAY_MS), "segment.ms": str(DAY_MS)}
+
+
+def check_ca_file(file: str) -> None:
+    """Check that a file has certificates in it: Kafka's and PostgreSQL's clients would tell so much later, or not.
+
+    Raises:
+        ValueError: it has none, or cannot be read.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise ValueError("there is no certificate in this file, which must be PEM") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
 class WrongSettings(Exception):

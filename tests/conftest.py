@@ -252,7 +252,7 @@ class Topics:
 
     def __post_init__(self):
         self.results, self.dead_letters = f"{self.name}-results", f"{self.name}-dlt"
-        self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        self.admin = AdminClient(self.kafka.connection)
         new = [
             NewTopic(self.name, self.partitions),
             NewTopic(self.results, self.partitions),
@@ -262,14 +262,14 @@ class Topics:
             made.result(30)
         self.producer = Producer(
             {
-                "bootstrap.servers": self.kafka.bootstrap_servers,
+                **self.kafka.connection,
                 "message.max.bytes": 2_000_000,
                 "enable.idempotence": True,  # else what is sent again comes out of order
             }
         )
         self.consumer = Consumer(
             {
-                "bootstrap.servers": self.kafka.bootstrap_servers,
+                **self.kafka.connection,
                 "group.id": f"{self.name}-test",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -360,9 +360,7 @@ class Topics:
 
     def lag(self, group=None):
         """Return how many records of the import topic the group has not committed, or None while Kafka cannot tell."""
-        consumer = Consumer(
-            {"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": group or f"{self.name}-group"}
-        )
+        consumer = Consumer({**self.kafka.connection, "group.id": group or f"{self.name}-group"})
         try:
             committed = consumer.committed([TopicPartition(self.name, n) for n in range(self.partitions)], timeout=30)
             ends = [consumer.get_watermark_offsets(partition, timeout=30)[1] for partition in committed]

@@ -122,14 +122,17 @@ def test_the_headers_of_a_dead_letter_are_those_that_the_processor_writes(make):
     assert_fits(written, schema, document)
 
 
-def test_the_document_tells_how_to_log_in_and_neither_where_nor_as_whom(make):
+def test_the_document_tells_how_to_log_in_and_neither_where_nor_as_whom(make, tmp_path):
+    ca_folder = tmp_path / "canary"
+    ca_folder.mkdir()
+
     document = make(
         KAFKA_BOOTSTRAP_SERVERS="canary-host:1",
         KAFKA_SECURITY_PROTOCOL="SASL_SSL",
         KAFKA_SASL_MECHANISM="SCRAM-SHA-512",
         KAFKA_SASL_USERNAME="canary-user",
         KAFKA_SASL_PASSWORD="canary-password",
-        KAFKA_SSL_CA_LOCATION="/canary",
+        KAFKA_SSL_CA_LOCATION=str(ca_folder),
         SECRET_KEY="canary-key",
     )
 

@@ -1,0 +1,71 @@
+"""What keeps a program from using Kafka: said once, in an operator's words, with the setting or right to look at."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+
+REASONS = {
+    "_AUTHENTICATION": "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+    "_SSL": "KAFKA_SSL_CA_LOCATION, and whether the broker's certificate has the host name of KAFKA_BOOTSTRAP_SERVERS",
+    "_RESOLVE": "KAFKA_BOOTSTRAP_SERVERS",
+}
+"""Name of a librdkafka error that is a reason -> what to look at. Its other errors may only follow from these: where a
+broker refuses the login, all brokers are "down", and questions time out."""
+
+LOOK_AT = {**REASONS, "_ALL_BROKERS_DOWN": "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"}
+
+Rights = Mapping[str, Collection[str]]
+"""Topic or group -> names of Kafka's operations."""
+
+
+class KafkaTrouble:
+    """Logs what keeps the program from Kafka: once, until it is over. Called on any thread."""
+
+    def __init__(self, logger: logging.Logger, opening: str) -> None:
+        """Note where to log, and how each line begins."""
+        self._logger = logger
+        self._opening = opening
+        self._errors: set[str] = set()
+        self._missing = ""
+
+    def tell(self, name: str, text: str) -> None:
+        """Tell of an error of librdkafka's: of a reason, or of the first that is none."""
+        if name in self._errors or (self._errors and name not in REASONS):
+            return
+        self._errors.add(name)
+        self._logger.warning("%s: %s", self._opening, explained(name, text))
+
+    def tell_missing(self, what: Sequence[str]) -> None:
+        """Tell what is missing, where it is not what was told last."""
+        missing = ", ".join(what)
+        if missing != self._missing:
+            self._missing = missing
+            self._logger.warning("%s: missing: %s", self._opening, missing)
+
+    def end(self) -> bool:
+        """Note that all is well, and return whether it was not."""
+        was_told = bool(self._errors or self._missing)
+        self._errors.clear()
+        self._missing = ""
+        return was_told
+
+
+def explained(name: str, text: str) -> str:
+    """Return an error of librdkafka's with what to look at."""
+    return f"{text}; look at {LOOK_AT[name]}" if name in LOOK_AT else text
+
+
+def missing_rights(kind: str, needed: Rights, granted: Mapping[str, Collection[str] | None]) -> list[str]:
+    """Return which rights are missing, in words.
+
+    Args:
+        kind: "topic" or "group".
+        needed: by what the program does.
+        granted: by Kafka's answer; None where it does not tell.
+    """
+    return [
+        f"the right {operation} on the {kind} {name}"
+        for name, operations in needed.items()
+        if (allowed := granted[name]) is not None
+        for operation in operations
+        if operation not in allowed
+    ]

@@ -1,0 +1,56 @@
+"""What keeps a program from Kafka is said once, in an operator's words."""
+
+import logging
+
+import pytest
+
+from shared.kafka_trouble import KafkaTrouble, missing_rights
+
+
+@pytest.fixture
+def trouble():
+    return KafkaTrouble(logging.getLogger("test"), "Kafka")
+
+
+def test_a_reason_is_told_with_what_to_look_at_and_nothing_that_follows_from_it(trouble, caplog):
+    for _ in range(3):
+        trouble.tell("_AUTHENTICATION", "login refused")
+        trouble.tell("_ALL_BROKERS_DOWN", "1/1 brokers are down")
+        trouble.tell("_TIMED_OUT", "timed out")
+
+    assert caplog.messages == [
+        "Kafka: login refused; look at KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+    ]
+
+
+def test_a_reason_is_told_also_where_it_comes_late(trouble, caplog):
+    trouble.tell("_TIMED_OUT", "timed out")
+    trouble.tell("_ALL_BROKERS_DOWN", "1/1 brokers are down")
+    trouble.tell("_RESOLVE", "no such host")
+
+    assert caplog.messages == ["Kafka: timed out", "Kafka: no such host; look at KAFKA_BOOTSTRAP_SERVERS"]
+
+
+def test_what_is_missing_is_told_again_only_when_it_is_something_else(trouble, caplog):
+    for missing in (["a", "b"], ["a", "b"], ["b"], ["b"]):
+        trouble.tell_missing(missing)
+
+    assert caplog.messages == ["Kafka: missing: a, b", "Kafka: missing: b"]
+
+
+def test_after_its_end_the_same_trouble_is_told_again(trouble, caplog):
+    assert not trouble.end()
+    for _ in range(2):
+        trouble.tell("_TIMED_OUT", "timed out")
+        trouble.tell_missing(["a"])
+        assert trouble.end()
+
+    assert caplog.messages == ["Kafka: timed out", "Kafka: missing: a"] * 2
+
+
+def test_rights_are_missing_that_kafka_does_not_list_where_it_lists_any():
+    needed = {"tasks": ["READ", "WRITE"], "results": ["WRITE"], "dead": ["READ"]}
+
+    missing = missing_rights("topic", needed, {"tasks": ["READ", "DESCRIBE"], "results": None, "dead": ()})
+
+    assert missing == ["the right WRITE on the topic tasks", "the right READ on the topic dead"]
