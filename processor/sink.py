@@ -4,9 +4,10 @@ What gathers while a batch is being written makes the next batch: no waiting for
 """
 
 import asyncio
+import re
 import time
 
-from processor.ledger import Ledger, Position, Row
+from processor.ledger import Ledger, Position, Row, RowRefused
 from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
 
 BATCH_ROWS_MAX = 1000
@@ -14,6 +15,9 @@ BATCH_ROWS_MAX = 1000
 
 BATCH_CHARACTERS_MAX = 8 * 1024 * 1024
 """Characters of answers in one statement; one answer may be larger and then goes alone."""
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 as JSON text has it, and not a backslash with u0000 after it."""
 
 
 class Sink:
@@ -31,6 +35,8 @@ class Sink:
         Raises:
             processor.ledger.RowRefused: PostgreSQL refuses this very row.
         """
+        if "\\u0000" in row.data and _NUL.search(row.data):  # jsonb holds none, and PostgreSQL's log repeats the row
+            raise RowRefused("PostgreSQL stores no U+0000")
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(row.position, (row, []))[1].append(written)
         if self._writer is None:
