@@ -13,7 +13,7 @@ LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--only-binary :all: --emit-build-options --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo test test-compose chaos bench up down dump check fix lock sbom audit system
+.PHONY: help demo scale-demo test test-compose chaos fuzz bench up down dump check fix lock sbom audit system
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -35,6 +35,10 @@ test-compose: $(VENV)/dev.txt ## run the tests of the containers; they need Dock
 chaos: $(VENV)/dev.txt system ## play faults, drawn from SEED= for TASKS=, and judge every promise
 	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
+
+fuzz: $(VENV)/dev.txt system ## make CALLS= and send RECORDS= of every kind, drawn from SEED=, and judge every answer
+	@$(VENV)/bin/python -m tests.system.fuzz \
+		$(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) $(if $(RECORDS),--records $(RECORDS))
 
 bench: $(VENV)/dev.txt system ## measure it beside what a user would pick instead (half an hour)
 	@$(VENV)/bin/python -m bench

@@ -32,18 +32,13 @@ ERRORS: dict[str, tuple[int, str]] = {
 
 _CORRELATION_ID = {"type": "string", "format": "uuid", "examples": [examples.CORRELATION_ID]}
 
-_REQUEST_ID = {
-    "type": "string",
-    "pattern": f"^[!-~]{{1,{REQUEST_ID_CHARACTERS_MAX}}}$",
-    "examples": [examples.REQUEST_ID],
-}
-
 _REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID_HEADER,
     "in": "header",
-    "description": "The caller's own name for the request: echoed, logged, and carried with the task. One of another "
-    "shape is ignored.",
-    "schema": _REQUEST_ID,
+    "description": f"The caller's own name for the request, 1 to {REQUEST_ID_CHARACTERS_MAX} visible ASCII characters: "
+    "echoed, logged, and carried with the task. One of another shape is ignored.",
+    # Without a pattern: a request that breaks it is not refused.
+    "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
 }
 """Written out at every path: Swagger UI loses one that is only referred to."""
 
@@ -182,7 +177,7 @@ def _post_task(settings: GatewaySettings) -> Document:
                 _header_parameter(
                     name,
                     f"W3C Trace Context, carried with the task. One of more than {characters_max} characters is not.",
-                    {"type": "string", "maxLength": characters_max},
+                    {"type": "string"},
                 )
                 for name, characters_max in TRACE_HEADERS.items()
             ),
@@ -357,7 +352,15 @@ def _headers() -> Document:
 
     return {
         "X-Correlation-ID": header("Made by the gateway for this one request.", _CORRELATION_ID),
-        REQUEST_ID_HEADER: header("As the request had it.", _REQUEST_ID, required=False),
+        REQUEST_ID_HEADER: header(
+            "As the request had it.",
+            {
+                "type": "string",
+                "pattern": f"^[!-~]{{1,{REQUEST_ID_CHARACTERS_MAX}}}$",
+                "examples": [examples.REQUEST_ID],
+            },
+            required=False,
+        ),
         "Location": header(
             "Where the result will be.",
             {"type": "string", "format": "uri-reference", "examples": [f"/tasks/{examples.CORRELATION_ID}"]},

@@ -131,12 +131,12 @@ def run(settings: ProcessorSettings) -> None:
         wire = Wire() if traced is None else traced.wire()
         asked = lanes(settings, wire, gates)
         enrich = Enrich(asked if traced is None else traced.lanes(asked), settings.provider_attempts)
-        store = Sink(ledger).write
+        store, find = Sink(ledger).write, Grouped(ledger.find)
         process = Process(
             enrich=enrich if traced is None else traced.enrich(enrich),
             store=store if traced is None else traced.store(store),
-            find=Grouped(ledger.find),
-            claim=Claims(Grouped(ledger.claim)),
+            find=find,
+            claim=Claims(Grouped(ledger.claim), find),
             release=Grouped(ledger.release),
             task_types=settings.task_types,
             result_bytes_max=topics.message_bytes_max(settings.kafka_result_topic),

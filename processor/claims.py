@@ -7,7 +7,7 @@ and finds its own claim.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from processor.ledger import Claim, Owner
+from processor.ledger import Claim, Owner, Position
 from shared.messages import ErrorCode
 
 PAUSE_SECONDS_FIRST = 0.02
@@ -39,14 +39,18 @@ class StillClaimed(KeyRefused):
 class Claims:
     """Settles which record a key belongs to. Waiting holds no provider's slot, and may be cancelled at any moment."""
 
-    def __init__(self, claim: Callable[[Claim], Awaitable[Owner | None]]) -> None:
+    def __init__(
+        self, claim: Callable[[Claim], Awaitable[Owner | None]], find: Callable[[Position], Awaitable[int | None]]
+    ) -> None:
         """Note how to claim.
 
         Args:
             claim: enters the claim where the key is free, and answers whose the key is then, or None where it was given
-                up in that very moment.
+                up in that very moment, or where the position holds another key.
+            find: answers the id of the row at a position.
         """
         self._claim = claim
+        self._find = find
 
     async def __call__(self, claim: Claim) -> int | None:
         """Return the id of the key's row, or None where the key is this record's and its provider is to be asked.
@@ -62,6 +66,8 @@ class Claims:
                     raise OtherTask("the idempotency key belongs to a task of another type or with other data")
                 if owner.row_id is not None or owner.claim.position == claim.position:
                     return owner.row_id
+            elif (row_id := await self._find(claim.position)) is not None:
+                return row_id  # of a record that says it is from the same position, with another key
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, PAUSE_SECONDS_MAX)
         raise StillClaimed("the first record with the idempotency key is not finished yet")

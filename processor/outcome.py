@@ -8,9 +8,8 @@ from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorC
 if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
     from processor.apply_async import Record
 
-# Lengths as varints, and the head of a batch of one record (Kafka's protocol guide, "Record Batch").
-_HEADER_FRAMING_BYTES = 10
-_RECORD_FRAMING_BYTES = 100
+# The head of a batch of one record, the record's own length, and one byte each for its attributes and two deltas.
+_RECORD_FRAMING_BYTES = 61 + 5 + 3
 
 HeaderList = list[tuple[str, bytes | None]]
 
@@ -33,9 +32,22 @@ class Outcome(NamedTuple):
     is_result: bool
 
     def size_bytes(self, key: bytes | None) -> int:
-        """Return at least what the broker counts against a topic's max.message.bytes."""
-        headers = sum(len(name.encode()) + len(value or b"") + _HEADER_FRAMING_BYTES for name, value in self.headers)
-        return len(key or b"") + len(self.value or b"") + headers + _RECORD_FRAMING_BYTES
+        """Return what the broker counts against a topic's max.message.bytes, or a few bytes more.
+
+        Many small headers are mostly framing: what is counted too much of each would hold records that fit.
+        """
+        headers = sum(_size_bytes(name.encode()) + _size_bytes(value) for name, value in self.headers)
+        count = _varint_bytes(len(self.headers))
+        return _RECORD_FRAMING_BYTES + _size_bytes(key) + _size_bytes(self.value) + count + headers
+
+
+def _size_bytes(part: bytes | None) -> int:
+    """Return what a part of a record takes with its length before it (Kafka's protocol guide, "Record")."""
+    return 1 if part is None else _varint_bytes(len(part)) + len(part)
+
+
+def _varint_bytes(number: int) -> int:
+    return max(1, ((2 * number).bit_length() + 6) // 7)  # seven bits a byte, doubled as it has a sign
 
 
 def result(record: "Record", task_id: int, row_id: int) -> Outcome:

@@ -17,7 +17,7 @@ BATCH_CHARACTERS_MAX = 8 * 1024 * 1024
 """Characters of answers in one statement; one answer may be larger and then goes alone."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""U+0000 as JSON writes it, and not a backslash with letters behind it."""
+"""U+0000 as JSON text has it, and not a backslash with u0000 after it."""
 
 
 class Sink:
@@ -35,8 +35,8 @@ class Sink:
         Raises:
             processor.ledger.RowRefused: PostgreSQL refuses this very row.
         """
-        if _NUL.search(row.data):  # known before: PostgreSQL would repeat the row in its own log
-            raise RowRefused("PostgreSQL stores no text with U+0000 in it")
+        if "\\u0000" in row.data and _NUL.search(row.data):  # jsonb holds none, and PostgreSQL's log repeats the row
+            raise RowRefused("PostgreSQL stores no U+0000")
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(row.position, (row, []))[1].append(written)
         if self._writer is None:

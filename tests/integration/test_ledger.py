@@ -345,7 +345,7 @@ def test_of_many_records_with_a_key_at_two_replicas_one_works_and_the_others_get
 
     async def work(ledger):
         async with ledger_of(database) as other:
-            replicas = [(replica, Claims(Grouped(replica.claim))) for replica in (ledger, other)]
+            replicas = [(replica, Claims(Grouped(replica.claim), Grouped(replica.find))) for replica in (ledger, other)]
 
             async def one(number):
                 replica, settle = replicas[number % 2]

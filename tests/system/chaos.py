@@ -8,15 +8,12 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from sandbox.child import NotReady
 from tests.system.faults import FAULTS
-from tests.system.garbage import garbage
 from tests.system.judge import judge
 from tests.system.memory import memory
 from tests.system.report import show
@@ -39,12 +36,7 @@ def main() -> int:
     well = False
     try:
         with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
-            if arguments.garbage is not None:
-                well = _garbage(services, arguments)
-            elif arguments.memory is not None:
-                well = _memory(services, arguments)
-            else:
-                well = _faults(services, arguments)
+            well = (_faults if arguments.memory is None else _memory)(services, arguments)
     except KeyboardInterrupt:
         console.print("Interrupted; nothing is left running.")
         return 130
@@ -89,14 +81,6 @@ def _faults(services: Services, arguments: argparse.Namespace) -> bool:
     return not verdict.violations
 
 
-def _garbage(services: Services, arguments: argparse.Namespace) -> bool:
-    with _told(f"{arguments.garbage:,} records of garbage among {arguments.garbage // 10:,} tasks"):
-        broken = garbage(services, bad=arguments.garbage, good=arguments.garbage // 10, seed=arguments.seed)
-    for text in broken:
-        console.print(f"[bold red]broken:[/bold red] {text}", highlight=False)
-    return not broken
-
-
 def _memory(services: Services, arguments: argparse.Namespace) -> bool:
     def progress(done: int, resident_bytes: int) -> None:
         console.print(f"{done:>9,} done, {resident_bytes / 2**20:6.1f} MiB resident", highlight=False)
@@ -107,14 +91,6 @@ def _memory(services: Services, arguments: argparse.Namespace) -> bool:
         f"{growth.last_done:,}: {growth.per_cent:+.1f}%; {growth.last_done / growth.seconds:,.0f} tasks a second"
     )
     return growth.last_done >= arguments.memory
-
-
-@contextlib.contextmanager
-def _told(title: str) -> Iterator[None]:
-    started_at = time.monotonic()
-    with console.status(title):
-        yield
-    console.print(f"{title}: {time.monotonic() - started_at:.1f} s", highlight=False)
 
 
 def _arguments() -> argparse.Namespace:
@@ -131,7 +107,6 @@ def _arguments() -> argparse.Namespace:
     add("--joined", type=float, default=0.2, help="share of rounds with a second fault on top (default: %(default)s)")
     add("--faults", nargs="+", default=[""], metavar="PART", help="only faults whose names hold one of these")
     add("--settle-seconds-max", type=float, help="how long a round may take to settle after its fault")
-    add("--garbage", type=int, nargs="?", const=20_000, metavar="N", help="instead: N records of garbage (%(const)s)")
     add("--memory", type=int, nargs="?", const=1_000_000, metavar="N", help="instead: N tasks, and memory (%(const)s)")
     add("--list", action="store_true", help="name all faults, and do nothing")
     arguments = parser.parse_args()

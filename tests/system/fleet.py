@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.child import STOP_SECONDS, Child, free_port
 from sandbox.stack import answers
+from shared.settings import DEAD_LETTER_BYTES_MAX
 from tests.system.judge import Cut, Exit
 from tests.system.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, wait_for
 
@@ -81,9 +82,10 @@ class Fleet:
         self._settings = settings
         self._numbers = Counter[str]()
         self._admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers, "log_level": 0})
-        for made in self._admin.create_topics(
-            [NewTopic(topic, PARTITIONS) for topic in (self.imports, self.results, self.dead_letters)]
-        ).values():
+        new = [NewTopic(topic, PARTITIONS) for topic in (self.imports, self.results)]
+        larger = {"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)}
+        new.append(NewTopic(self.dead_letters, PARTITIONS, config=larger))
+        for made in self._admin.create_topics(new).values():
             made.result(30)
         services.postgres.create_database(name, template="postgres")
         services.simulators_client.delete("/_requests").raise_for_status()

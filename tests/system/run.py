@@ -24,10 +24,11 @@ SETTLE_PATIENCE_SECONDS = 90.0
 TOLD_SECONDS = 30.0
 LATENCY_MS = [20, 150]
 
-_INPUTS = """
+INPUTS = """
 SELECT id, coalesce(data->>'source', substr(data #>> '{alternatives,0,message,text}', length('Вы спросили: ') + 1))
 FROM integration_service
 """
+"""(id, what the simulated provider was asked) of all rows."""
 
 
 class Run:
@@ -96,7 +97,7 @@ class Run:
         self._watch.check()
         self.fleet.stop(*self.fleet.replicas, *self.fleet.gateways)
         with psycopg.connect(self.fleet.conninfo) as connection:
-            self.history.rows = connection.execute(_INPUTS).fetchall()
+            self.history.rows = connection.execute(INPUTS).fetchall()
         self.history.paid = self.fleet.services.paid()
         self.history.cuts = self.fleet.cuts
         self.history.exits = self.fleet.exits

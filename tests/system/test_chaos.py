@@ -10,7 +10,6 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from tests.conftest import until
 from tests.system.faults import FAULTS
 from tests.system.fleet import Fleet
-from tests.system.garbage import garbage
 from tests.system.judge import History, judge
 from tests.system.memory import memory
 from tests.system.report import plain
@@ -99,10 +98,6 @@ def test_a_result_without_its_row_and_a_commit_that_goes_back_are_seen(services)
 
     assert history.ids_without_row == [7]
     assert "partition 0: the committed offset went back from 5 to 3" in judge(history).violations
-
-
-def test_garbage_among_tasks_is_dead_lettered_byte_for_byte_and_told_nowhere_else(services):
-    assert garbage(services, bad=2000, good=200, seed=SEED) == [], f"seed {SEED}"
 
 
 def test_memory_is_looked_at_while_tasks_go_through(services):

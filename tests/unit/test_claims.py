@@ -18,15 +18,19 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(claims_module, "PAUSE_SECONDS_FIRST", 0)
 
 
-def settle(*owners):
-    """Return what a record with the claim MINE gets, where it finds these owners one after the other."""
-    looks = iter(owners)
+def settle(*owners, rows=()):
+    """Return what a record with the claim MINE gets, where it finds these owners and rows one after the other."""
+    looks, found = iter(owners), iter(rows)
 
     async def claim(claim):
         assert claim == MINE
         return next(looks)
 
-    settled = asyncio.run(Claims(claim)(MINE))
+    async def find(position):
+        assert position == MINE.position
+        return next(found, None)
+
+    settled = asyncio.run(Claims(claim, find)(MINE))
     assert list(looks) == [], "not all looks were needed"
     return settled
 
@@ -46,6 +50,10 @@ def test_a_claim_of_another_that_has_no_id_is_waited_for():
 
 def test_a_claim_that_its_owner_gives_up_is_free_for_the_next():
     assert settle(Owner(THEIRS, None), None, Owner(MINE, None)) is None
+
+
+def test_a_position_that_holds_another_key_is_waited_for_until_it_has_its_row():
+    assert settle(None, None, None, rows=[None, None, 6]) == 6
 
 
 @pytest.mark.parametrize("row_id", [None, 6])

@@ -1,0 +1,108 @@
+"""`python -m tests.system.fuzz`: REST calls and records of every kind, drawn from a seed, and whether any did harm."""
+
+import argparse
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox.child import NotReady
+from tests.system.fuzzed_calls import fuzz_calls
+from tests.system.fuzzed_records import fuzz_records
+from tests.system.services import ROOT, Services, running
+
+KEPT = ROOT / ".sandbox" / "fuzz"
+"""Where the logs of a run go that found something."""
+
+console = Console()
+
+
+def main() -> int:
+    """Run both kinds, or one, and return the exit code: 0 where nothing was found."""
+    arguments = _arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix="integration-service-fuzz-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    well = False
+    try:
+        with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
+            well = _fuzz(services, arguments)
+    except KeyboardInterrupt:
+        console.print("Interrupted; nothing is left running.")
+        return 130
+    except NotReady as error:
+        console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
+        return 1
+    finally:
+        if not well:
+            shutil.rmtree(KEPT, ignore_errors=True)
+            shutil.copytree(folder / "logs", KEPT, dirs_exist_ok=True)
+            console.print(f"Logs: {KEPT}", highlight=False, soft_wrap=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if well else 1
+
+
+def _fuzz(services: Services, arguments: argparse.Namespace) -> bool:
+    seed, calls, records = arguments.seed, arguments.calls, arguments.records
+    console.print(f"seed {seed}: {calls:,} REST calls, {records:,} records")
+    found: list[str] = []
+    for name, auth, share in (("without tokens", False, calls // 2), ("with tokens", True, calls - calls // 2)):
+        if share:
+            found += _timed(
+                f"REST calls {name}",
+                share,
+                lambda tell, auth=auth, share=share: fuzz_calls(
+                    services, calls=share, seed=seed, auth=auth, progress=tell
+                ),
+            )
+    if records:
+        found += _timed(
+            "records", records, lambda tell: fuzz_records(services, records=records, seed=seed, progress=tell)
+        )
+    for text in found:
+        console.print(f"found: {text}", highlight=False, markup=False, soft_wrap=True)
+    if found:
+        console.print(f"[bold red]{len(found)} found[/bold red]; again: --seed {seed}", highlight=False)
+    else:
+        console.print(f"[bold green]Nothing found[/bold green], seed {seed}.", highlight=False)
+    return not found
+
+
+def _timed(what: str, wanted: int, work: Callable[[Callable[[int], object]], list[str]]) -> list[str]:
+    """Do the work while a line shows how far it is, and say how much of it was done."""
+    started_at, done = time.monotonic(), 0
+    with console.status(what) as status:
+
+        def tell(number: int) -> None:
+            nonlocal done
+            done = number
+            status.update(f"{number:,} of {wanted:,} {what}")
+
+        found = work(tell)
+    console.print(f"{done:,} {what}: {len(found)} found, {time.monotonic() - started_at:.0f} s", highlight=False)
+    return found
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.system.fuzz",
+        description="Sends requests and records of every kind to a whole system of its own, and judges what comes.",
+    )
+    add = parser.add_argument
+    add("--seed", type=int, default=secrets.randbelow(1_000_000), help="of all that is left to chance (default: any)")
+    add(
+        "--calls", type=int, default=10_000, help="REST calls at least, half of them with tokens (default: %(default)s)"
+    )
+    add("--records", type=int, default=100_000, help="records on the import topic (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""What schemathesis loads (SCHEMATHESIS_HOOKS): the canary in what it sends, and checks of our own."""
+
+import os
+
+import httpx
+import schemathesis
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from shared.messages import DATA_CHARACTERS_MAX
+from tests.documented import assert_documented
+
+CANARY = os.environ.get("FUZZ_CANARY", "")
+"""Is put before every task's data that leaves room for it."""
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Put the canary into the task. What is too long or empty stays so."""
+    data = case.body.get("data") if isinstance(case.body, dict) else None
+    if isinstance(data, str) and 0 < len(data) <= min(DATA_CHARACTERS_MAX.values()) - len(CANARY):
+        case.body["data"] = CANARY + data
+
+
+@schemathesis.check
+def is_documented(ctx, response, case):
+    """Hold each answer against the document by our own reading, which also knows paths and methods that are not in it.
+
+    Raises:
+        AssertionError: it is not documented, or repeats what was sent.
+    """
+    headers = [(name, value) for name, values in response.headers.items() for value in values]
+    request = httpx.Request(response.request.method, response.request.url)
+    answer = httpx.Response(response.status_code, headers=headers, content=response.content, request=request)
+    assert_documented(case.operation.schema.raw_schema, answer)
+    assert not CANARY or CANARY not in f"{answer.text} {answer.headers}", "the answer repeats the task"
+
+
+@schemathesis.check
+def valid_data_is_accepted(ctx, response, case):
+    """positive_data_acceptance, but for what no schema can say.
+
+    That is a key that another task had before, and a task_id of 1.0, which JSON Schema takes for an integer.
+    """
+    error_code = response.json()["error_code"] if response.status_code == 422 else ""
+    task_id = case.body.get("task_id") if isinstance(case.body, dict) else None
+    if error_code != "task_rejected" and not (error_code == "invalid_task" and isinstance(task_id, float)):
+        positive_data_acceptance(ctx, response, case)
