@@ -22,12 +22,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
 from gateway.app import create_app, stop_waiting
+from gateway.connections import Connections, Limits, connections_max
 from gateway.kafka import SEND_SECONDS_MAX, Kafka
+from gateway.metrics import CONNECTIONS
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
@@ -89,11 +91,12 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
     app = create_app(settings, kafka)
+    connections = Connections(Limits(connections_max(settings.waiting_replies_max)))
     server = Server(
         uvicorn.Config(
             app if traced is None else traced.app(app),
             loop="uvloop",
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", connections.protocol),  # uvicorn only calls it
             ws="none",
             log_config=None,
             log_level="warning",
@@ -106,6 +109,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
         stop_waiting=lambda: stop_waiting(app),
         traced=traced,
     )
+    CONNECTIONS.set_function(lambda: len(server.server_state.connections))
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
     # What is there now stays: to go through it again and again stops all requests for 50 ms each time (measured).
     gc.collect()
