@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 
 from gateway.app import create_app, stop_waiting
-from gateway.connections import Connections, Limits, connections_max
+from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits, connections_max
 from gateway.kafka import SEND_SECONDS_MAX, Kafka
 from gateway.metrics import CONNECTIONS
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
@@ -85,6 +85,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
             family=socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET,
             backlog=2048,
         )
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of what it accepts as well
     except OSError as error:
         address = f"{settings.gateway_host}:{settings.gateway_port}"
         refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}")

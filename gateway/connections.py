@@ -50,6 +50,9 @@ SPARE_CONNECTIONS = 1_000
 SPARE_FILES = 256
 """What the process opens besides: Kafka's connections above all."""
 
+SEND_BUFFER_BYTES = 128 * 1024
+"""Of a connection, in the kernel, which would else take megabytes for each caller who does not read."""
+
 REFUSALS = {
     "bad_request": (400, "this is not HTTP/1.1"),
     "request_timeout": (
@@ -103,7 +106,7 @@ class Connections:
             _Awaited.READER: limits.reader_seconds,
         }
         self._unfinished: OrderedDict[Connection, int] = OrderedDict()
-        self._unfinished_bytes = 0
+        self.unfinished_bytes = 0
 
     def protocol(self, **uvicorns: Any) -> "Connection":
         """Return what serves a new connection. For uvicorn's `http`."""
@@ -121,13 +124,13 @@ class Connections:
     def hold(self, connection: "Connection", size: int) -> None:
         """Count bytes of a request that is not there whole; where there are too many, refuse those begun first."""
         self._unfinished[connection] = self._unfinished.get(connection, 0) + size
-        self._unfinished_bytes += size
-        while self._unfinished_bytes > self.limits.unfinished_bytes_max:
+        self.unfinished_bytes += size
+        while self.unfinished_bytes > self.limits.unfinished_bytes_max:
             next(iter(self._unfinished)).refuse("overloaded")
 
     def release(self, connection: "Connection") -> None:
         """Count the connection's bytes no more."""
-        self._unfinished_bytes -= self._unfinished.pop(connection, 0)
+        self.unfinished_bytes -= self._unfinished.pop(connection, 0)
 
 
 class _Awaited(Enum):
