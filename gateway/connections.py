@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.correlation import new_correlation_id
 from gateway.metrics import CONNECTIONS_REFUSED
@@ -169,6 +169,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._all = all_connections
         self._limits = all_connections.limits
+        self._current: RequestResponseCycle | None = None  # uvicorn's own `cycle` is of the last request that came
         self._part: _Part | None = None
         self._awaited: _Awaited | None = None
         self._clock: asyncio.TimerHandle | None = None
@@ -182,6 +183,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._current is not None and not self._current.response_complete:  # uvicorn tells the last one only
+            self._current.disconnected = True
+            self._current.message_event.set()
         self._wait_for(None)
         self._all.release(self)
 
@@ -231,6 +235,10 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._part, self._bytes = None, 0
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

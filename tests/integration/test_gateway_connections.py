@@ -2,13 +2,13 @@
 
 import contextlib
 import http.client
-import json
 import logging
 import select
 import socket
 import threading
 import time
 
+import httpx
 import pytest
 import uvicorn
 from prometheus_client import REGISTRY
@@ -28,18 +28,6 @@ TASK = POST % len(BODY) + BODY
 LARGE_PAGE = b"GET /assets/vendor/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
 
-class Answer:
-    """An answer, with what assert_problem looks at."""
-
-    def __init__(self, response):
-        self.content, self.status_code = response.read(), response.status
-        self.text = self.content.decode()
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-
-    def json(self):
-        return json.loads(self.text)
-
-
 class Caller:
     """A socket to the gateway."""
 
@@ -49,6 +37,7 @@ class Caller:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_SECONDS)
         self.socket.connect(("127.0.0.1", port))
+        self.file = self.socket.makefile("rb")
 
     def say(self, *parts):
         """Send each part in a packet of its own."""
@@ -58,9 +47,10 @@ class Caller:
 
     def answer(self):
         """Return the next answer."""
-        response = http.client.HTTPResponse(self.socket, method="GET")
-        response.begin()
-        return Answer(response)
+        status_line = self.file.readline()
+        headers = http.client.parse_headers(self.file)
+        content = self.file.read(int(headers["content-length"]))
+        return httpx.Response(int(status_line.split()[1]), headers=headers.items(), content=content)
 
     def drip(self, piece=b"x"):
         """Send a piece every 10 ms until the gateway says something or closes."""
@@ -74,7 +64,7 @@ class Caller:
     def is_closed(self):
         """Wait until the gateway closes; tell whether it said nothing more."""
         try:
-            return self.socket.recv(1) == b""
+            return self.file.read(1) == b""
         except ConnectionResetError:  # it had not read all
             return True
 
@@ -124,6 +114,7 @@ class Gateway:
 
     def stop(self):
         for caller in self.callers:
+            caller.file.close()
             caller.socket.close()
         self.server.servers[0].get_loop().call_soon_threadsafe(stop_waiting, self.app)
         self.server.should_exit = True
@@ -335,14 +326,14 @@ def test_who_does_not_read_the_answer_is_cut(start, how):
         caller = gateway.caller(receive_bytes=4096).say(LARGE_PAGE[:-2] + how + b"\r\n")
     until(lambda: gateway.connections == 0, "the connection to be gone")
 
-    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
-        caller.answer()
+    with contextlib.suppress(ConnectionResetError):
+        assert len(caller.file.read()) < 1_000_000
 
 
 def test_who_reads_the_answer_slowly_but_in_time_gets_it_whole(gateway):
     answer = gateway.caller(receive_bytes=4096).say(LARGE_PAGE).answer()
 
-    assert len(answer.content) == int(answer.headers["content-length"]) > 1_000_000
+    assert len(answer.content) > 1_000_000
 
 
 def test_at_the_limit_who_has_been_waited_for_longest_makes_room(start):
@@ -413,14 +404,17 @@ def test_who_sends_too_many_requests_ahead_is_closed(start):
 
     with counted("overloaded"):
         assert gateway.caller().say(TASK * 5).is_closed()
+    until(lambda: not gateway.server.server_state.tasks, "the first request to end")
 
 
 @pytest.mark.parametrize("behind", [b"canary", b"GET /" + b"x" * 20_000, b"POST / HTTP/1.1\r\nContent-Length: x\r\n"])
 def test_the_answer_before_what_is_not_http_comes_whole_and_is_the_last(start, behind):
     gateway = start()
     gateway.kafka.reply = None
-    caller = gateway.caller().say(TASK + behind)
+    caller = gateway.caller().say(TASK)
     until(lambda: gateway.kafka.sent, "the task")
+    with counted("headers_too_large" if b"xxx" in behind else "bad_request"):
+        caller.say(behind)
     gateway.reply()
 
     answer = caller.answer()
