@@ -225,7 +225,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) > self._limits.pipelined_max:
             raise _Refused("overloaded")
-        self._part, self._bytes = _Part.BODY, 0
+        self._part = _Part.BODY
+        self._bytes -= size
         self.headers = []  # the request has its own; what comes behind a body are no headers (RFC 9110, section 6.5.1)
 
     def on_body(self, body: bytes) -> None:
