@@ -22,6 +22,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -30,6 +31,7 @@ from gateway.app import create_app, stop_waiting
 from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits, connections_max
 from gateway.kafka import SEND_SECONDS_MAX, Kafka
 from gateway.metrics import CONNECTIONS
+from gateway.protocol import Connection
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
@@ -97,7 +99,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
         uvicorn.Config(
             app if traced is None else traced.app(app),
             loop="uvloop",
-            http=cast("type[asyncio.Protocol]", connections.protocol),  # uvicorn only calls it
+            http=cast("type[asyncio.Protocol]", partial(Connection, connections)),  # uvicorn only calls it
             ws="none",
             log_config=None,
             log_level="warning",

@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 import time
+from functools import partial
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from gateway.app import create_app, stop_waiting
 from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits
+from gateway.protocol import Connection
 from gateway.settings import GatewaySettings
 from tests.conftest import until
 from tests.unit.test_gateway_rest import FakeKafka, assert_problem
@@ -79,7 +81,7 @@ class Gateway:
             uvicorn.Config(
                 self.app,
                 loop="uvloop",
-                http=self.all.protocol,
+                http=partial(Connection, self.all),
                 ws="none",
                 log_config=None,
                 access_log=False,

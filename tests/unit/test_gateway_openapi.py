@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from gateway.app import EveryRequest
 from gateway.connections import REFUSALS, Connections, Limits
 from gateway.kafka import NotTaken
+from gateway.protocol import Connection
 from gateway.replies import Reply
 from gateway.tasks import BODY_BYTES_MAX, TRACE_HEADERS
 from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, decode_task
@@ -184,7 +185,7 @@ async def say_to_a_connection(app, said, connections_max=1, **limits):
     config = uvicorn.Config(app, log_config=None)
 
     def protocol():
-        return connections.protocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        return Connection(connections, config=config, server_state=ServerState(), app_state={}, _loop=loop)
 
     transport, _ = await loop.connect_accepted_socket(protocol, ours)
     reader, writer = await asyncio.open_connection(sock=theirs)
