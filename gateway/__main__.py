@@ -22,12 +22,16 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
 from gateway.app import create_app, stop_waiting
+from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits, connections_max
 from gateway.kafka import SEND_SECONDS_MAX, Kafka
+from gateway.metrics import CONNECTIONS
+from gateway.protocol import Connection
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
@@ -83,17 +87,19 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
             family=socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET,
             backlog=2048,
         )
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of what it accepts as well
     except OSError as error:
         address = f"{settings.gateway_host}:{settings.gateway_port}"
         refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}")
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
     app = create_app(settings, kafka)
+    connections = Connections(Limits(connections_max(settings.waiting_replies_max)))
     server = Server(
         uvicorn.Config(
             app if traced is None else traced.app(app),
             loop="uvloop",
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", partial(Connection, connections)),  # uvicorn only calls it
             ws="none",
             log_config=None,
             log_level="warning",
@@ -106,6 +112,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
         stop_waiting=lambda: stop_waiting(app),
         traced=traced,
     )
+    CONNECTIONS.set_function(lambda: len(server.server_state.connections))
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
     # What is there now stays: to go through it again and again stops all requests for 50 ms each time (measured).
     gc.collect()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from gateway import examples
+from gateway import connections, examples
 from gateway.problems import FRAMEWORK_ERROR_CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
@@ -26,6 +26,7 @@ Document = dict[str, Any]
 ERRORS: dict[str, tuple[int, str]] = {
     **{code: (status, HTTPStatus(status).phrase) for status, code in FRAMEWORK_ERROR_CODES.items()},
     **REFUSALS,
+    **connections.REFUSALS,
     **{code.value: failure for code, failure in FAILURES.items()},
 }
 """Every error_code: its status and what it says, before more that is said of the single case."""
@@ -88,6 +89,11 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                 "no_such_method": _problem(
                     405, "No such method at this path.", _refusal("method_not_allowed"), "Allow"
                 ),
+                **{
+                    code: _problem(status, "Before there is a request; the connection ends.", _refusal(code), *headers)
+                    for code, (status, _) in connections.REFUSALS.items()
+                    for headers in [("Connection", "Retry-After") if status == 503 else ("Connection",)]
+                },
                 "unforeseen": _problem(500, "A bug.", {ErrorCode.INTERNAL_ERROR: "unforeseen error"}),
             },
         },
@@ -104,7 +110,9 @@ def _description(settings: GatewaySettings) -> str:
         "`Prefer: respond-async` and asks later at `Location`.\n\n"
         "Every answer has an `X-Correlation-ID` of its own. Errors are `application/problem+json` (RFC 9457):\n\n"
         f"| error_code | status | detail |\n|---|---|---|\n{rows}\n\n"
-        "`not_found` and `method_not_allowed` also answer every path and method that is not in this document."
+        "`not_found` and `method_not_allowed` also answer every path and method that is not in this document. "
+        f"{', '.join(f'`{code}`' for code in connections.REFUSALS)} are answered before there is a request, and end "
+        "the connection."
     )
 
 
@@ -378,7 +386,7 @@ def _headers() -> Document:
             {"type": "string", "examples": ['"caller";r=99;t=60']},
             required=False,
         ),
-        "Connection": header("The rest of the body is not read.", {"type": "string", "const": "close"}),
+        "Connection": header("What is left of the request is not read.", {"type": "string", "const": "close"}),
         "Allow": header("The methods that there are.", {"type": "string", "examples": ["GET"]}),
     }
 

@@ -4,6 +4,8 @@ import re
 
 from jsonschema import Draft202012Validator, FormatChecker
 
+PROBLEM = "application/problem+json"
+
 UNDOCUMENTED_HEADERS = {
     *("content-type", "content-length", "cache-control", "date", "etag", "last-modified", "accept-ranges"),
     *("content-security-policy", "x-content-type-options", "referrer-policy"),
@@ -40,11 +42,21 @@ def operation_of(document, method, path):
     return "no_such_path"
 
 
+def before_there_is_a_request(document, answer):
+    """Tell whether the answer's error is one that has nothing to do with an operation."""
+    is_problem = answer.headers["content-type"] == PROBLEM
+    return is_problem and answer.json()["error_code"] in document["components"]["responses"]
+
+
 def assert_documented(document, answer):
     """Check an answer of httpx: its status, media type, headers and body are in the OpenAPI document."""
     status, request = str(answer.status_code), answer.request
     operation = operation_of(document, request.method, request.url.path)
-    if isinstance(operation, str):
+    if before_there_is_a_request(document, answer):
+        code = answer.json()["error_code"]
+        described = document["components"]["responses"][code]
+        assert described["content"][PROBLEM]["examples"][code]["value"]["status"] == answer.status_code
+    elif isinstance(operation, str):
         described = document["components"]["responses"][operation]
         assert status == {"no_such_path": "404", "no_such_method": "405"}[operation]
     else:

@@ -11,11 +11,11 @@ BELONGS = {
     "quixstreams": {"processor/apply_async.py", "processor/pipeline.py", "processor/__main__.py"},
     "psycopg": {"processor/ledger.py", "processor/redriven.py"},
     "httpx": {"processor/providers/", "processor/__main__.py"},
-    "httptools": {"processor/providers/wire.py"},
+    "httptools": {"processor/providers/wire.py", "gateway/protocol.py"},
     "confluent_kafka": {"gateway/kafka.py", "processor/"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
-    "uvicorn": {"gateway/__main__.py"},
+    "uvicorn": {"gateway/__main__.py", "gateway/protocol.py"},
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
     "rich": {"processor/redrive_command.py"},
     # These are imported only where traces are turned on: test_traces.py.

@@ -1,0 +1,127 @@
+"""A gateway as a process under floods: whatever comes, health and tasks are answered."""
+
+import contextlib
+import json
+import re
+import resource
+import selectors
+import socket
+import threading
+
+import httpx
+import pytest
+
+from gateway.connections import SPARE_CONNECTIONS
+from tests.conftest import until
+from tests.integration.test_gateway_connections import BODY, CHUNKED, HEALTH, LARGE_PAGE, NOT_HTTP, POST, Caller
+from tests.integration.test_gateway_kafka import SILENT, echoing, task
+
+CONNECTIONS = 10_000
+
+
+@pytest.fixture
+def echo(topics):
+    with echoing(topics) as echo:
+        yield echo
+
+
+@pytest.fixture(autouse=True)
+def _files():
+    """Let the test open as many files as it may; that must do."""
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
+    assert files_max > CONNECTIONS + 1_000, "raise the limit of open files (ulimit -Hn)"
+
+
+def assert_answers(gateway, number):
+    """Check that health and a task are answered, on a connection of their own."""
+    body = json.dumps(task(str(number))).encode()
+    caller = Caller(httpx.URL(gateway.url).port)
+    with caller.socket, caller.file:
+        assert caller.say(HEALTH).answer().status_code == 200
+        answer = caller.say(POST % len(body) + body).answer()
+        assert (answer.status_code, answer.json()) == (200, {"task_id": 1, "id": number})
+
+
+def connections(gateway):
+    text = gateway.client.get("/metrics").text
+    return float(re.search(r"^integration_gateway_connections (.+)$", text, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize(
+    ("waiting_max", "said"),
+    [
+        (10_000, [b""]),
+        (2_000, [*[b"", HEALTH, b"GET / HTTP/1.1\r\nX: ", POST % 1000 + BODY, CHUNKED + b"\r\n"] * 4, LARGE_PAGE]),
+    ],
+    ids=["that fit and say nothing", "that do not fit and say something"],
+)
+def test_10000_connections_that_are_kept_open_shut_nobody_out(start, echo, waiting_max, said):
+    gateway = start("gateway", WAITING_REPLIES_MAX=waiting_max, LOG_LEVEL="INFO")
+    port = httpx.URL(gateway.url).port
+    answers = []
+    asking = [
+        threading.Thread(target=lambda: answers.append(gateway.client.post("/tasks", json=task(SILENT), timeout=60)))
+        for _ in range(10)
+    ]
+    for thread in asking:
+        thread.start()
+    until(lambda: len(echo.values) == 10, "the tasks")
+
+    with contextlib.ExitStack() as flood:
+        for number in range(CONNECTIONS):
+            caller = flood.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            caller.sendall(said[number % len(said)])
+            if number % 1_000 == 999:
+                assert_answers(gateway, number + 1)
+        assert min(CONNECTIONS, waiting_max) < connections(gateway) <= waiting_max + SPARE_CONNECTIONS
+        for _, headers in list(echo.values):
+            echo.reply_to(headers["kafka_correlationId"].decode(), 77)
+        for thread in asking:
+            thread.join()
+        assert_answers(gateway, CONNECTIONS + 1)
+
+    assert [answer.json() for answer in answers] == [{"task_id": 1, "id": 77}] * 10
+    until(lambda: connections(gateway) < 20, "the flood to be over")
+    assert gateway.stop() == 0
+
+
+REFUSED = [
+    b"GET /nowhere HTTP/1.1\r\nHost: gateway\r\n\r\n",
+    b"POST /tasks HTTP/1.1\r\nHost: gateway\r\nContent-Length: 7\r\n\r\ncanary!",
+    POST % 2 + b"{}",
+    NOT_HTTP["another protocol"],
+    NOT_HTTP["length and chunks"],
+]
+
+
+def test_a_flood_of_10000_requests_that_are_refused_shuts_nobody_out(start, echo):
+    """At each moment 100 callers wait for their refusal, each on a connection of its own."""
+    gateway = start("gateway", LOG_LEVEL="INFO")
+    address = ("127.0.0.1", httpx.URL(gateway.url).port)
+    refusals = []
+
+    def flood():
+        with selectors.DefaultSelector() as selector:
+            for number in range(CONNECTIONS + 100):
+                if number >= 100:
+                    key, _ = selector.select(60)[0]
+                    refusals.append(key.fileobj.recv(12))
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                if number < CONNECTIONS:
+                    caller = socket.create_connection(address, timeout=60)
+                    caller.sendall(REFUSED[number % len(REFUSED)])
+                    selector.register(caller, selectors.EVENT_READ)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    number = 0
+    while flooding.is_alive():
+        number += 1
+        assert_answers(gateway, number)
+    flooding.join()
+
+    assert number > 3
+    assert len(refusals) == CONNECTIONS
+    assert set(refusals) == {b"HTTP/1.1 %d" % status for status in (404, 415, 422, 400)}
