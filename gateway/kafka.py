@@ -72,7 +72,6 @@ Replied = Callable[[list[tuple[str, Reply]]], None]
 
 _Partition = tuple[str, int]
 
-
 DENIALS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 """What Kafka answers for want of a right. Without WRITE on a topic a producer may not be idempotent in its cluster."""
 
@@ -350,8 +349,9 @@ class Kafka:
             TopicCollection(list(self._topics)), request_timeout=ASK_SECONDS, include_authorized_operations=True
         )
         found = {name: topic for name, answer in asked.items() if (topic := _found(answer)) is not None}
-        self._absent = [f"the topic {name}" for name in self._topics if name not in found]
-        if self._absent:
+        absent = [f"the topic {name}" for name in self._topics if name not in found]
+        if absent:
+            self._absent = absent
             new = [
                 NewTopic(name, self._new_topic_partitions, config=configuration)
                 for name, configuration in self._topics.items()

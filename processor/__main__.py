@@ -179,6 +179,9 @@ def run(settings: ProcessorSettings) -> None:
             app.run()
         except KafkaConsumerException:
             sys.exit(1)  # it is logged
+        except KafkaException as error:  # a right was taken away: nothing is lost, and the next start waits for it
+            logger.error("Kafka does not take an outcome: %s", error.args[0].str())  # noqa: TRY400 - a person's, no bug
+            sys.exit(1)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one more must not end what is about to end well
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
