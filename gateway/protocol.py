@@ -147,7 +147,7 @@ class Connection(HttpToolsProtocol):
             CONNECTIONS_REFUSED[reason].inc()
         self.connections.discard(self)
         self._wait_for(None)
-        self.loop.call_soon(self.transport.abort)  # a refusal may have been written in this very turn of the loop
+        self.transport.abort()
 
     def _is_rest(self) -> bool:
         return self._part == "body" and self.cycle.response_complete

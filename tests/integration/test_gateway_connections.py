@@ -225,6 +225,12 @@ def test_what_is_not_http_or_could_be_read_in_two_ways_is_400_and_the_end_of_its
     assert gateway.kafka.sent == []
 
 
+def test_a_caller_who_sends_on_before_reading_sees_the_refusal(gateway):
+    caller = gateway.caller().say(b"canary\r\n", b"x" * 5_000_000)  # a reset would be raised here
+
+    assert_problem(caller.answer(), 400, "bad_request")
+
+
 HEADER_BYTES_MAX, HEADER_LINES_MAX = Limits.header_bytes_max, Limits.header_lines_max
 START = b"GET /health/live HTTP/1.1\r\n"
 LARGE = {
