@@ -88,9 +88,9 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None
             backlog=2048,
         )
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of what it accepts as well
-    except OSError as error:
-        address = f"{settings.gateway_host}:{settings.gateway_port}"
-        refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {address}: {error.strerror}")
+    except (OSError, UnicodeError) as error:  # the latter of what can be no host's name
+        reason = error.strerror if isinstance(error, OSError) else "is no host"
+        refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {settings.gateway_host}:{settings.gateway_port}: {reason}")
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
     app = create_app(settings, kafka)

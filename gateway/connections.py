@@ -54,7 +54,7 @@ REFUSALS = {
         431,
         f"more than {Limits.header_bytes_max} bytes or {Limits.header_lines_max} lines of headers",
     ),
-    "overloaded": (503, "too many connections, or too much of unfinished requests"),
+    "overloaded": (503, "too many connections, too much of unfinished requests, or the gateway stops"),
 }
 """What is answered where there is no request to answer: the error_code's status and detail."""
 

@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
-from shared.kafka_trouble import KafkaTrouble, missing_rights
+from shared.kafka_trouble import UNREADABLE_HEADERS, KafkaTrouble, missing_rights
 from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
@@ -313,7 +313,7 @@ class Kafka:
         self._next_offsets[partition] = message.offset() + 1
         try:
             headers = dict(message.headers() or ())  # of two with one name the last one counts
-        except UnicodeDecodeError:  # no gateway has made them
+        except UNREADABLE_HEADERS:  # no gateway has made them
             return None
         correlation_id = _text(headers.get(CORRELATION_ID_HEADER))
         if message.topic() == self._dead_letter_topic:

@@ -116,6 +116,13 @@ class Connection(HttpToolsProtocol):
         # uvicorn's closes, which waits without end for a caller who does not read the last of its answer.
         self.transport.abort()
 
+    def shutdown(self) -> None:
+        """Part of uvicorn's protocol: a stop waits for answers, and for no caller who has not sent all."""
+        if self._awaited == "body":
+            self.refuse("overloaded")
+        else:
+            super().shutdown()
+
     def refuse(self, error_code: str) -> None:
         """Hear no more, and answer with the error where it cannot be taken for the answer to another request."""
         CONNECTIONS_REFUSED[error_code].inc()

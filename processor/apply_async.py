@@ -41,6 +41,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.commits import Commits, Note, Partition, Progress
+from shared.kafka_trouble import UNREADABLE_HEADERS
 
 logger = logging.getLogger(__name__)
 
@@ -348,7 +349,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _poll(self, timeout: float | None = None) -> Any:
         """Return the next message. What has arrived is taken together, as each call lets another thread run."""
         if self._arrived and self._reading:
-            return self._arrived.popleft()
+            return _readable(self._arrived.popleft())
         if self._full_since is not None and not self._paused:
             time.sleep(FULL_LOOK_SECONDS)
             return None
@@ -358,7 +359,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._arrived.append(message)
         # A rebalance in between throws away what arrived before it: its partition's next owner reads it again.
         self._arrived.extend(self._context.consumer.consume(ARRIVED_MAX, 0))
-        return self._arrived.popleft() if self._arrived and self._reading else None
+        return _readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
     @property
     def _reading(self) -> bool:
@@ -661,6 +662,36 @@ def apply_async(
         ownership=ownership,
         delivered=delivered,
     )
+
+
+class _WithoutHeaders:
+    """A message of Kafka's, but for its headers."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._message, name)
+
+    def __len__(self) -> int:
+        return len(self._message)
+
+    def headers(self) -> None:
+        """Return none."""
+
+
+def _readable(message: Any) -> Any:
+    """Return the message, without its headers where confluent_kafka cannot read them: a name of one is not UTF-8.
+
+    Quix would end the application over it, and every replica after that.
+    """
+    try:
+        message.headers()
+    except UNREADABLE_HEADERS:
+        where = (message.topic(), message.partition(), message.offset())
+        logger.warning("%s[%d]@%d goes on without its headers, as a name of them is not UTF-8", *where)
+        return _WithoutHeaders(message)
+    return message
 
 
 def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from processor.ledger import Position
 from processor.outcome import Original, original
 from processor.topics import operations
-from shared.kafka_trouble import REASONS, explained, missing_rights
+from shared.kafka_trouble import REASONS, UNREADABLE_HEADERS, explained, missing_rights
 
 ASK_SECONDS = 10.0
 """How long one question may take."""
@@ -66,7 +66,10 @@ class DeadLetter:
 
 def dead_letter_of(message: Message, topic: TopicNow) -> DeadLetter | None:
     """Return the record of the dead-letter topic as a dead letter, or None where it is none of this service's."""
-    what = original(message.headers() or [])
+    try:
+        what = original(message.headers() or [])
+    except UNREADABLE_HEADERS:
+        return None
     if what is None:
         return None
     return DeadLetter(Position(topic.id, message.partition(), message.offset()), message.key(), message.value(), what)

@@ -13,8 +13,8 @@ import pytest
 
 from gateway.connections import SPARE_CONNECTIONS
 from tests.conftest import until
-from tests.integration.test_gateway_connections import BODY, CHUNKED, HEALTH, LARGE_PAGE, NOT_HTTP, POST, Caller
 from tests.integration.test_gateway_kafka import SILENT, echoing, task
+from tests.integration.test_gateway_protocol import BODY, CHUNKED, HEALTH, LARGE_PAGE, NOT_HTTP, POST, Caller
 
 CONNECTIONS = 10_000
 

@@ -1,6 +1,8 @@
 """Tasks in, results out: by REST and straight onto Kafka, everything real."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import httpx
@@ -49,6 +51,51 @@ def test_a_task_on_the_import_topic_becomes_a_result_with_its_key_and_headers(to
     assert result.json == {"task_id": 7, "id": next(iter(database.rows()))}
     assert result.key == b"\x00key"
     assert result.headers == headers
+
+
+SEND_RAW = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Raw(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def send(servers, topic, *values):
+    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        for value in values:
+            await producer.send_and_wait(topic, value.encode(), headers=[(Raw("name"), b"1")], partition=0)
+
+asyncio.run(send(*sys.argv[1:]))
+"""
+
+
+def send_raw(topics, topic, *values):
+    """Send values in records with a header whose name is not UTF-8, which confluent_kafka neither sends nor reads."""
+    subprocess.run(
+        [sys.executable, "-c", SEND_RAW, topics.kafka.bootstrap_servers, topic, *values],
+        env={"AIOKAFKA_NO_EXTENSIONS": "1"},  # in C it takes no such name either
+        check=True,
+        timeout=60,
+    )
+
+
+def test_a_record_whose_headers_nobody_can_read_stops_no_other_and_becomes_what_it_is(topics, start, start_processor):
+    start_processor()
+    gateway = start("gateway")
+    values = [json.dumps(task(1)), "no task"]
+
+    send_raw(topics, topics.name, *values)
+    topics.send_tasks([4])
+
+    until(lambda: len(topics.read()) == 3, "both results and the dead letter")
+    assert topics.read_results().keys() == {1, 4}
+    [dead_letter] = topics.read_dead_letters()
+    assert (dead_letter.value, dead_letter.header("error_code")) == (b"no task", b"invalid_task")
+    until(lambda: topics.lag() == 0, "the lag to be 0")
+    send_raw(topics, topics.results, json.dumps({"task_id": 6, "id": 6}))
+    assert gateway.client.post("/tasks", json=task(5)).status_code == 200
+    assert gateway.answers("/health/live")
 
 
 def test_records_without_key_and_headers_are_as_good_as_any(topics, start_processor):

@@ -19,6 +19,7 @@ from quixstreams.models.messagecontext import MessageContext
 
 from processor import apply_async as module
 from processor.apply_async import Standing, apply_async
+from shared.kafka_trouble import UNREADABLE_HEADERS
 
 
 class FakeConsumer:
@@ -886,19 +887,47 @@ def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
         run.consumer.poll_row(timeout=1)
 
 
+class Arrived(str):
+    """A message that is known by its name, and has no headers."""
+
+    def headers(self):
+        return None
+
+
+def arrived(*names):
+    return [Arrived(name) for name in names]
+
+
 def test_messages_are_handed_out_one_by_one_in_their_order(bench):
     run = bench()
-    run.consumer.arrived = list(range(250))
+    names = [str(number) for number in range(250)]
+    run.consumer.arrived = arrived(*names)
 
-    assert [run.consumer.poll(timeout=1) for _ in range(251)] == [*range(250), None]
+    assert [run.consumer.poll(timeout=1) for _ in range(251)] == [*names, None]
+
+
+@pytest.mark.parametrize("error", UNREADABLE_HEADERS)
+def test_a_message_whose_headers_cannot_be_read_is_handed_out_without_them(bench, caplog, error):
+    run = bench()
+
+    def headers():
+        raise error(*("utf-8", b"", 0, 1, "") if error is UnicodeDecodeError else ())
+
+    whole = {"topic": lambda: "import", "partition": lambda: 3, "offset": lambda: 7, "value": lambda: b"value"}
+    run.consumer.arrived = [SimpleNamespace(headers=headers, **whole)]
+    message = run.consumer.poll(timeout=1)
+
+    assert message.headers() is None
+    assert (message.value(), message.offset()) == (b"value", 7)
+    assert "import[3]@7 goes on without its headers" in caplog.text
 
 
 def test_a_message_that_arrived_before_a_rebalance_is_left_to_the_partitions_next_owner(bench):
     run = bench()
-    run.consumer.arrived = ["before 1", "before 2"]
+    run.consumer.arrived = arrived("before 1", "before 2")
     assert run.consumer.poll(timeout=1) == "before 1"
     run.assign(0)
-    run.consumer.arrived = ["before 3", "after"]
+    run.consumer.arrived = arrived("before 3", "after")
     run.consumer.before_consume = lambda: run.assign(0)
 
     assert run.consumer.poll(timeout=1) == "after"
@@ -907,14 +936,14 @@ def test_a_message_that_arrived_before_a_rebalance_is_left_to_the_partitions_nex
 
 def test_no_message_is_handed_out_at_the_limit_and_none_is_lost(bench):
     run = bench(in_flight_max=1)
-    run.consumer.arrived = ["first", "second", "third"]
+    run.consumer.arrived = arrived("first", "second", "third")
     assert run.consumer.poll(timeout=1) == "first"
     run.take(0)
     run.poll()
     assert run.consumer.poll(timeout=1) is None
     run.poll(seconds=module.PAUSE_AFTER_SECONDS)
     assert run.consumer.paused
-    run.consumer.arrived = ["fourth"]
+    run.consumer.arrived = arrived("fourth")
     assert run.consumer.poll(timeout=1) is None
     run.finish(0)
     run.poll()

@@ -448,3 +448,16 @@ def test_what_comes_behind_a_body_is_no_header(gateway):
 
     assert answer.status_code == 200
     assert "x-request-id" not in answer.headers
+
+
+def test_a_stop_waits_for_answers_and_for_nobody_who_has_not_sent_all(start):
+    gateway = start()
+    gateway.kafka.reply = None
+    whole, half = gateway.caller().say(TASK), gateway.caller().say((POST % len(BODY)) + BODY[:10])
+    until(lambda: len(gateway.kafka.sent) == 1 and gateway.all.unfinished_bytes > 0, "both requests")
+
+    gateway.server.should_exit = True
+
+    assert_problem(half.answer(), 503, "overloaded")
+    gateway.reply()
+    assert whole.answer().status_code == 200
