@@ -14,8 +14,8 @@ broker refuses the login, all brokers are "down", and questions time out."""
 LOOK_AT = {**REASONS, "_ALL_BROKERS_DOWN": "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"}
 
 UNREADABLE_HEADERS = (UnicodeDecodeError, SystemError)
-"""What confluent_kafka's `Message.headers()` raises where a header's name is not UTF-8, the second as it goes on over the
-first. Call it once: what it returns the second time is half made, and breaks Python."""
+"""What confluent_kafka's `Message.headers()` raises where a header's name is not UTF-8, the second as it goes on over
+the first. Call it once: what it returns the second time is half made, and breaks Python."""
 
 Rights = Mapping[str, Collection[str]]
 """Topic or group -> names of Kafka's operations."""
