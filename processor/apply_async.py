@@ -67,7 +67,7 @@ PAUSED_POLL_SECONDS = 0.005
 ARRIVED_MAX = 100
 """Messages that are taken from the consumer at once."""
 
-IN_FLIGHT_BYTES_MAX = 128 * 1024 * 1024
+IN_FLIGHT_BYTES_MAX = 256 * 1024 * 1024
 """Of records in flight, by default. 5000 as large as Kafka takes them would be 5 GB."""
 
 WAIT_SECONDS = 0.005

@@ -160,6 +160,7 @@ class Postgres(Child):
             self._require_tls(self._certificate, user)
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 100\n")
+            settings.write("log_error_verbosity = terse\n")  # else it logs parts of the rows that it refuses
 
     def _require_tls(self, certificate: Path, user: str | None) -> None:
         own = self._data / "server.pem"  # PostgreSQL takes no key that others may read

@@ -15,6 +15,7 @@ from gateway.connections import SPARE_CONNECTIONS
 from tests.conftest import until
 from tests.integration.test_gateway_kafka import SILENT, echoing, task
 from tests.integration.test_gateway_protocol import BODY, CHUNKED, HEALTH, LARGE_PAGE, NOT_HTTP, POST, Caller
+from tests.unit.test_gateway_rest import SECRET_KEY, token
 
 CONNECTIONS = 10_000
 
@@ -33,13 +34,13 @@ def _files():
     assert files_max > CONNECTIONS + 1_000, "raise the limit of open files (ulimit -Hn)"
 
 
-def assert_answers(gateway, number):
+def assert_answers(gateway, number, authorization=b""):
     """Check that health and a task are answered, on a connection of their own."""
     body = json.dumps(task(str(number))).encode()
     caller = Caller(httpx.URL(gateway.url).port)
     with caller.socket, caller.file:
         assert caller.say(HEALTH).answer().status_code == 200
-        answer = caller.say(POST % len(body) + body).answer()
+        answer = caller.say((POST % len(body)).removesuffix(b"\r\n") + authorization + b"\r\n" + body).answer()
         assert (answer.status_code, answer.json()) == (200, {"task_id": 1, "id": number})
 
 
@@ -95,9 +96,21 @@ REFUSED = [
 ]
 
 
-def test_a_flood_of_10000_requests_that_are_refused_shuts_nobody_out(start, echo):
+@pytest.mark.parametrize(
+    ("settings", "authorization", "statuses"),
+    [
+        ({}, b"", {404, 415, 422, 400}),
+        (
+            {"GATEWAY_AUTH": "required", "SECRET_KEY": SECRET_KEY},
+            b"Authorization: %b\r\n" % token("alice")["Authorization"].encode(),
+            {404, 401, 400},
+        ),
+    ],
+    ids=["of nobody in particular", "of callers without a token"],
+)
+def test_a_flood_of_10000_requests_that_are_refused_shuts_nobody_out(start, echo, settings, authorization, statuses):
     """At each moment 100 callers wait for their refusal, each on a connection of its own."""
-    gateway = start("gateway", LOG_LEVEL="INFO")
+    gateway = start("gateway", LOG_LEVEL="INFO", **settings)
     address = ("127.0.0.1", httpx.URL(gateway.url).port)
     refusals = []
 
@@ -119,9 +132,9 @@ def test_a_flood_of_10000_requests_that_are_refused_shuts_nobody_out(start, echo
     number = 0
     while flooding.is_alive():
         number += 1
-        assert_answers(gateway, number)
+        assert_answers(gateway, number, authorization)
     flooding.join()
 
     assert number > 3
     assert len(refusals) == CONNECTIONS
-    assert set(refusals) == {b"HTTP/1.1 %d" % status for status in (404, 415, 422, 400)}
+    assert set(refusals) == {b"HTTP/1.1 %d" % status for status in statuses}

@@ -54,11 +54,20 @@ def test_what_the_example_environment_comments_out_are_the_defaults():
         assert value == default(FIELDS[name]), name
 
 
-def test_every_test_that_the_readme_names_exists():
+@pytest.mark.parametrize("document", ["README.md", "SECURITY.md"])
+def test_every_test_that_a_document_names_exists(document):
     tests = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    names = re.findall(r"`(test_\w+)`", (ROOT / document).read_text())
 
-    for name in re.findall(r"`(test_\w+)`", README):
+    assert len(names) > 20
+    for name in names:
         assert f"def {name}(" in tests, name
+
+
+def test_every_risk_of_the_owasp_api_security_top_10_has_tests():
+    rows = re.findall(r"^\| API(\d+) [^|]+\| [^|]+ \| (`test_.+`) \|$", (ROOT / "SECURITY.md").read_text(), re.M)
+
+    assert [int(number) for number, _ in rows] == list(range(1, 11))
 
 
 def test_every_make_target_that_the_readme_names_exists():
@@ -100,7 +109,9 @@ def test_the_list_of_metrics_has_every_metric_with_its_type_and_labels_and_no_ot
     assert listed == exposed()
 
 
-@pytest.mark.parametrize("document", ["README.md", "tests/README.md", "bench/README.md", "observability/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "SECURITY.md", "tests/README.md", "bench/README.md", "observability/README.md"]
+)
 def test_what_a_document_names_exists(document):
     text = (ROOT / document).read_text()
     here = (ROOT / document).parent
