@@ -31,7 +31,8 @@ class GatewaySettings(Settings):
     gateway_host: Annotated[str, Field(description="Address to listen at.")] = "0.0.0.0"  # noqa: S104 - in a container
     gateway_port: Annotated[int, Field(ge=1, le=65535, description="Port to listen at.")] = 8000
     gateway_auth: Annotated[
-        Literal["none", "required"], Field(description="Whether a task request needs a bearer token.")
+        Literal["none", "required"],
+        Field(description="none or required: whether task requests need a bearer token."),
     ] = "none"
     secret_key: Annotated[
         SecretStr | None, Field(validate_default=True, description="Signs and checks the bearer tokens.")
