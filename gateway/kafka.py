@@ -28,8 +28,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
-from shared.kafka_trouble import UNREADABLE_HEADERS, KafkaTrouble, missing_rights
-from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
+from shared.kafka_trouble import KafkaTrouble, missing_rights, rights_granted
+from shared.messages import (
+    CORRELATION_ID_HEADER,
+    DEAD_LETTER_HEADER_PREFIX,
+    ERROR_CODE_HEADER,
+    UNREADABLE_HEADERS,
+    ErrorCode,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -362,7 +368,7 @@ class Kafka:
                 self._trouble.tell_missing(not_made)
             return
         rights = {name: ["WRITE" if name == self._import_topic else "READ"] for name in self._topics}
-        self._absent = missing_rights("topic", rights, {name: _granted(topic) for name, topic in found.items()})
+        self._absent = missing_rights("topic", rights, {name: rights_granted(topic) for name, topic in found.items()})
         denied, self._denied = self._denied, None
         if self._absent:
             self._trouble.tell_missing(self._absent)
@@ -417,12 +423,6 @@ def _why_not_made(name: str, made: "Future[None]") -> str:
         return f"the topic {name}, which cannot be made: {error.args[0].str()}"
     logger.info("made the topic %s", name)
     return ""
-
-
-def _granted(topic: Any) -> list[str] | None:
-    """Return the names of the operations that are allowed on a described topic, None where Kafka does not tell."""
-    operations = topic.authorized_operations
-    return None if operations is None else [operation.name for operation in operations]
 
 
 def _loudly(work: Callable[[], None]) -> None:

@@ -41,7 +41,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.commits import Commits, Note, Partition, Progress
-from shared.kafka_trouble import UNREADABLE_HEADERS
+from shared.messages import UNREADABLE_HEADERS
 
 logger = logging.getLogger(__name__)
 
@@ -314,7 +314,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _submit(self, item: _Item) -> None:
         position = (item.record.topic, item.record.partition, item.record.offset)
-        self._forget(position)
+        self._forget(position)  # where one was handed back, or is of a topic that was made again
         self._items[position] = item
         self._in_flight_bytes += item.record.size_bytes
         self._inbox.append(item)

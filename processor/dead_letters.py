@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from processor.ledger import Position
 from processor.outcome import Original, original
-from processor.topics import operations
-from shared.kafka_trouble import REASONS, UNREADABLE_HEADERS, explained, missing_rights
+from shared.kafka_trouble import REASONS, explained, missing_rights, rights_granted
+from shared.messages import UNREADABLE_HEADERS
 
 ASK_SECONDS = 10.0
 """How long one question may take."""
@@ -108,7 +108,7 @@ class DeadLetters:
             described = self._admin.describe_topics(
                 TopicCollection([name]), request_timeout=ASK_SECONDS, include_authorized_operations=True
             )[name].result()
-            if missing := missing_rights("topic", {name: rights}, {name: operations(described)}):
+            if missing := missing_rights("topic", {name: rights}, {name: rights_granted(described)}):
                 raise KafkaSilent(f"Kafka: missing: {', '.join(missing)}")
             with self._consumer() as consumer:
                 bounds = {partition.id: consumer.bounds(name, partition.id) for partition in described.partitions}

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from processor.commits import Partition
-from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights
+from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights, rights_granted
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class Topics:
         granted: dict[str, Collection[str] | None] = {}
         for name, answer in asked.items():
             try:
-                granted[name] = operations(answer.result())
+                granted[name] = rights_granted(answer.result())
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                     granted[name] = ()
@@ -103,7 +102,7 @@ class Topics:
         granted: dict[str, Collection[str] | None] = {}
         for name, answer in asked.items():
             try:
-                granted[name] = operations(answer.result())
+                granted[name] = rights_granted(answer.result())
             except KafkaException as error:
                 denied = error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
                 granted[name] = () if denied else None
@@ -181,9 +180,3 @@ class Topics:
             (where.topic, where.partition): (await asyncio.wrap_future(answer)).offset
             for where, answer in asked.items()
         }
-
-
-def operations(described: Any) -> list[str] | None:
-    """Return the names of the operations that are allowed on a topic or group, None where Kafka does not tell."""
-    operations = described.authorized_operations
-    return None if operations is None else [operation.name for operation in operations]

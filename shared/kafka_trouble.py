@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 REASONS = {
     "_AUTHENTICATION": "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
@@ -12,10 +13,6 @@ REASONS = {
 broker refuses the login, all brokers are "down", and questions time out."""
 
 LOOK_AT = {**REASONS, "_ALL_BROKERS_DOWN": "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"}
-
-UNREADABLE_HEADERS = (UnicodeDecodeError, SystemError)
-"""What confluent_kafka's `Message.headers()` raises where a header's name is not UTF-8, the second as it goes on over
-the first. Call it once: what it returns the second time is half made, and breaks Python."""
 
 Rights = Mapping[str, Collection[str]]
 """Topic or group -> names of Kafka's operations."""
@@ -58,13 +55,23 @@ def explained(name: str, text: str) -> str:
     return f"{text}; look at {LOOK_AT[name]}" if name in LOOK_AT else text
 
 
+def rights_granted(described: Any) -> list[str] | None:
+    """Return the names of the operations that are allowed on a topic or group, None where Kafka does not tell.
+
+    Args:
+        described: by confluent_kafka, which was asked for the operations too.
+    """
+    operations = described.authorized_operations
+    return None if operations is None else [operation.name for operation in operations]
+
+
 def missing_rights(kind: str, needed: Rights, granted: Mapping[str, Collection[str] | None]) -> list[str]:
     """Return which rights are missing, in words.
 
     Args:
         kind: "topic" or "group".
         needed: by what the program does.
-        granted: by Kafka's answer; None where it does not tell.
+        granted: by Kafka's answer, as `rights_granted` has it.
     """
     return [
         f"the right {operation} on the {kind} {name}"

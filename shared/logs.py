@@ -17,7 +17,6 @@ CLIENT_LINE_SECONDS = 30.0
 """Between two lines of the same kind by a client of Kafka or of a collector of traces: in an outage each says the same
 again and again."""
 
-
 CAUSES_MAX = 10
 """Exceptions of one chain that are told, the last one first."""
 

@@ -19,7 +19,7 @@ from quixstreams.models.messagecontext import MessageContext
 
 from processor import apply_async as module
 from processor.apply_async import Standing, apply_async
-from shared.kafka_trouble import UNREADABLE_HEADERS
+from shared.messages import UNREADABLE_HEADERS
 
 
 class FakeConsumer:
