@@ -65,7 +65,7 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
         settings,
         kafka,
         replies,
-        Tokens(settings.secret_key) if settings.gateway_auth == "required" and settings.secret_key else None,
+        _tokens(settings),
         CallerLimit(settings.caller_requests_per_minute) if settings.caller_requests_per_minute else None,
     )
     app.state.documents = documents.Documents(app.title, app.version, settings)
@@ -77,6 +77,13 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_middleware(EveryRequest)
     return app
+
+
+def _tokens(settings: GatewaySettings) -> Tokens | None:
+    if settings.gateway_auth == "none":
+        return None
+    assert settings.secret_key is not None  # the settings have seen to it
+    return Tokens(settings.secret_key)
 
 
 def stop_waiting(app: FastAPI) -> None:

@@ -9,6 +9,9 @@ from gateway.settings import GatewaySettings, TokenSettings
 from shared.command_line import command_line
 from shared.settings import read_settings
 
+SUBJECT_CHARACTERS_MAX = 128
+DAYS_MAX = 3650
+
 app = command_line(
     """Take tasks by REST, put them on the import topic and answer with their results,
     until SIGTERM.
@@ -34,10 +37,6 @@ app = command_line(
 @app.callback()
 def _run(context: typer.Context) -> GatewaySettings | None:
     return None if context.invoked_subcommand else read_settings(GatewaySettings)
-
-
-SUBJECT_CHARACTERS_MAX = 128
-DAYS_MAX = 3650
 
 
 def subject(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from gateway.connections import REFUSALS
+
 REQUEST_SECONDS = Histogram(
     "integration_gateway_request_seconds",
     "Requests, from their headers to the last of the answer; status 499: the caller left.",
@@ -41,9 +43,5 @@ _CONNECTIONS_REFUSED = Counter(
     ["reason"],
 )
 CONNECTIONS_REFUSED = {
-    reason: _CONNECTIONS_REFUSED.labels(reason)
-    for reason in (
-        *("bad_request", "request_timeout", "headers_too_large", "overloaded"),
-        *("made_room", "answer_not_read"),
-    )
+    reason: _CONNECTIONS_REFUSED.labels(reason) for reason in (*REFUSALS, "made_room", "answer_not_read")
 }

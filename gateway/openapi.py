@@ -90,9 +90,14 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                     405, "No such method at this path.", _refusal("method_not_allowed"), "Allow"
                 ),
                 **{
-                    code: _problem(status, "Before there is a request; the connection ends.", _refusal(code), *headers)
+                    code: _problem(
+                        status,
+                        "Before there is a request; the connection ends.",
+                        _refusal(code),
+                        "Connection",
+                        *(["Retry-After"] if status == 503 else []),
+                    )
                     for code, (status, _) in connections.REFUSALS.items()
-                    for headers in [("Connection", "Retry-After") if status == 503 else ("Connection",)]
                 },
                 "unforeseen": _problem(500, "A bug.", {ErrorCode.INTERNAL_ERROR: "unforeseen error"}),
             },

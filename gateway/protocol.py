@@ -62,9 +62,7 @@ class Connection(HttpToolsProtocol):
             cause = error.__context__
             self.refuse(cause.error_code if isinstance(cause, _Refused) else "bad_request")
             return
-        if self._part is not None and (
-            self._bytes > self._limits.header_bytes_max or len(self.headers) > self._limits.header_lines_max
-        ):
+        if self._part is not None and self._is_too_much(self._bytes):
             self.refuse("headers_too_large")
             return
         if self.pipeline or (self._part is not None and not self._is_rest()):
@@ -79,7 +77,7 @@ class Connection(HttpToolsProtocol):
         size = len(self.url)
         for name, value in self.headers:
             size += len(name) + len(value) + len(": \r\n")
-        if size > self._limits.header_bytes_max or len(self.headers) > self._limits.header_lines_max:
+        if self._is_too_much(size):
             raise _Refused("headers_too_large")
         super().on_headers_complete()
         if len(self.pipeline) > self._limits.pipelined_max:
@@ -155,6 +153,9 @@ class Connection(HttpToolsProtocol):
         self.connections.discard(self)
         self._wait_for(None)
         self.transport.abort()
+
+    def _is_too_much(self, header_bytes: int) -> bool:
+        return header_bytes > self._limits.header_bytes_max or len(self.headers) > self._limits.header_lines_max
 
     def _is_rest(self) -> bool:
         return self._part == "body" and self.cycle.response_complete
