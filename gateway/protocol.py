@@ -150,7 +150,7 @@ class Connection(HttpToolsProtocol):
         """Close without an answer, unless there was one already."""
         if not self._deaf:
             CONNECTIONS_REFUSED[reason].inc()
-        self.connections.discard(self)
+        self.connections.discard(self)  # now, as make_room counts them; connection_lost comes later
         self._wait_for(None)
         self.transport.abort()
 

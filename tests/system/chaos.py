@@ -4,24 +4,16 @@ import argparse
 import contextlib
 import random
 import secrets
-import shutil
-import signal
 import sys
-import tempfile
-from pathlib import Path
 
 from rich.console import Console
 
-from sandbox.child import NotReady
 from tests.system.faults import FAULTS
 from tests.system.judge import judge
 from tests.system.memory import memory
 from tests.system.report import show
 from tests.system.run import Run, schedule
-from tests.system.services import ROOT, Services, running
-
-KEPT = ROOT / ".sandbox" / "chaos"
-"""Where the logs of a run go that broke a promise."""
+from tests.system.services import Services, run_alone
 
 console = Console()
 
@@ -29,27 +21,8 @@ console = Console()
 def main() -> int:
     """Run one kind of run and return its exit code: 0 where every promise held."""
     arguments = _arguments()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="integration-service-chaos-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    well = False
-    try:
-        with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
-            well = (_faults if arguments.memory is None else _memory)(services, arguments)
-    except KeyboardInterrupt:
-        console.print("Interrupted; nothing is left running.")
-        return 130
-    except NotReady as error:
-        console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
-        return 1
-    finally:
-        if not well:
-            shutil.rmtree(KEPT, ignore_errors=True)
-            shutil.copytree(folder / "logs", KEPT, dirs_exist_ok=True)
-            console.print(f"Logs: {KEPT}", highlight=False, soft_wrap=True)
-        shutil.rmtree(folder, ignore_errors=True)
-    return 0 if well else 1
+    work = _faults if arguments.memory is None else _memory
+    return run_alone("chaos", console, lambda services: work(services, arguments))
 
 
 def _faults(services: Services, arguments: argparse.Namespace) -> bool:

@@ -2,23 +2,15 @@
 
 import argparse
 import secrets
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 
-from sandbox.child import NotReady
 from tests.system.fuzzed_calls import fuzz_calls
 from tests.system.fuzzed_records import fuzz_records
-from tests.system.services import ROOT, Services, running
-
-KEPT = ROOT / ".sandbox" / "fuzz"
-"""Where the logs of a run go that found something."""
+from tests.system.services import Services, run_alone
 
 console = Console()
 
@@ -26,27 +18,7 @@ console = Console()
 def main() -> int:
     """Run both kinds, or one, and return the exit code: 0 where nothing was found."""
     arguments = _arguments()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="integration-service-fuzz-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    well = False
-    try:
-        with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
-            well = _fuzz(services, arguments)
-    except KeyboardInterrupt:
-        console.print("Interrupted; nothing is left running.")
-        return 130
-    except NotReady as error:
-        console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
-        return 1
-    finally:
-        if not well:
-            shutil.rmtree(KEPT, ignore_errors=True)
-            shutil.copytree(folder / "logs", KEPT, dirs_exist_ok=True)
-            console.print(f"Logs: {KEPT}", highlight=False, soft_wrap=True)
-        shutil.rmtree(folder, ignore_errors=True)
-    return 0 if well else 1
+    return run_alone("fuzz", console, lambda services: _fuzz(services, arguments))
 
 
 def _fuzz(services: Services, arguments: argparse.Namespace) -> bool:

@@ -2,13 +2,17 @@
 
 import contextlib
 import secrets
+import shutil
+import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+from rich.console import Console
 
 from sandbox.child import Child, NotReady, free_port
 from sandbox.kafka import Kafka
@@ -92,6 +96,35 @@ def running(services: Services) -> Iterator[Services]:
         yield services
     finally:
         services.stop()
+
+
+def run_alone(name: str, console: Console, work: Callable[[Services], bool]) -> int:
+    """Do the work with services of its own, and return a program's exit code: 0 where it answers that all is well.
+
+    Else the logs of all programs are kept in .sandbox/NAME.
+    """
+    kept = ROOT / ".sandbox" / name
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix=f"integration-service-{name}-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    well = False
+    try:
+        with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
+            well = work(services)
+    except KeyboardInterrupt:
+        console.print("Interrupted; nothing is left running.")
+        return 130
+    except NotReady as error:
+        console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
+        return 1
+    finally:
+        if not well:
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(folder / "logs", kept, dirs_exist_ok=True)
+            console.print(f"Logs: {kept}", highlight=False, soft_wrap=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if well else 1
 
 
 def wait_for(
