@@ -44,6 +44,22 @@ const WORDS = {
     "The service has failed over this task",
     "This is a fault of the service, not of your task. Tell the operator the correlation id.",
   ],
+  bad_request: [
+    "The gateway does not understand the request",
+    "Nothing was sent. Something between this page and the gateway has changed it.",
+  ],
+  request_timeout: [
+    "The request came too slowly",
+    "Nothing was sent. Send it again, over a better connection.",
+  ],
+  headers_too_large: [
+    "The browser sends too many headers",
+    "Nothing was sent. Cookies of other programs at this address are the usual reason: delete them.",
+  ],
+  overloaded: [
+    "The gateway has too much to do",
+    "Nothing was sent. Send it again in a moment.",
+  ],
   kafka_unavailable: [
     "The gateway cannot take tasks now",
     "Kafka, its topics or the connection to them are missing. The task was hardly taken; with an idempotency key it is " +

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
+from gateway import connections
 from gateway.app import create_app
 from gateway.metrics import REQUEST_SECONDS
 from gateway.pages import ASSETS, STRICT_POLICY
@@ -161,5 +162,5 @@ def test_the_page_has_words_for_every_error_code():
     words = re.findall(r"^  (\w+): \[$", (ASSETS / "try-words.js").read_text(), re.M)
     failed = re.search(r"TASK_FAILED = new Set\((.*?)\)", (ASSETS / "try-gateway.js").read_text(), re.S)[1]
 
-    assert REFUSALS.keys() | set(ErrorCode) <= set(words)
+    assert REFUSALS.keys() | connections.REFUSALS.keys() | set(ErrorCode) <= set(words)
     assert set(re.findall(r"\w+", failed)) == set(ErrorCode)
