@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import gzip
 import json
-import ssl
-import subprocess
 import tracemalloc
 from functools import partial
 
@@ -17,6 +15,7 @@ from processor.providers import ProviderError, ProviderUnavailable, UnexpectedAn
 from processor.providers.wire import ANSWER_BYTES_MAX, Wire
 from tests.conftest import PATIENCE_SECONDS
 from tests.integration.test_calls import CANARY, provider_of
+from tests.integration.test_wire import certificate_for
 
 PHONE = json.dumps([{"source": "8 916", "phone": "+7 916", "qc": 0}]).encode()
 
@@ -175,21 +174,8 @@ def test_an_answer_before_the_request_breaks_nothing():
     assert isinstance(ask([whole(PHONE)], ask_first=False), dict | ProviderError)
 
 
-def certificate(folder, name):
-    """Return the file of a certificate for this name, and a server's side of it."""
-    key, file = folder / "key.pem", folder / "certificate.pem"
-    subject = ["-subj", "/CN=provider", "-addext", f"subjectAltName={name}"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", file, *subject],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(file, key)
-    return str(file), tls
-
-
 def test_a_trusted_certificate_for_another_name_is_told_nothing(tmp_path, monkeypatch):
-    file, tls = certificate(tmp_path, "DNS:elsewhere.test")
+    file, tls = certificate_for("DNS:elsewhere.test", tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", file)
 
     error = ask([whole(PHONE)], tls=tls)
@@ -198,7 +184,7 @@ def test_a_trusted_certificate_for_another_name_is_told_nothing(tmp_path, monkey
 
 
 def test_over_tls_too_an_answer_before_the_request_breaks_nothing(tmp_path, monkeypatch):
-    file, tls = certificate(tmp_path, "IP:127.0.0.1")
+    file, tls = certificate_for("IP:127.0.0.1", tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", file)
 
     assert isinstance(ask([whole(PHONE)], tls=tls, ask_first=False), dict | ProviderError)

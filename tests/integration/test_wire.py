@@ -168,11 +168,10 @@ def test_a_call_has_its_time_limit_and_ends_with_its_connection():
     assert server.connections == 2
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A certificate for 127.0.0.1 that nobody trusts yet, and a server's side of it."""
-    key, file = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+def certificate_for(name, folder):
+    """Return the file of a certificate that nobody trusts yet, and a server's side of it."""
+    key, file = str(folder / "key.pem"), str(folder / "certificate.pem")
+    subject = ["-subj", "/CN=provider", "-addext", f"subjectAltName={name}"]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", file, *subject],
         check=True, capture_output=True,
@@ -180,6 +179,11 @@ def certificate(tmp_path):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(file, key)
     return file, tls
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    return certificate_for("IP:127.0.0.1", tmp_path)
 
 
 def test_a_server_with_a_trusted_certificate_is_talked_to_over_one_connection(certificate, monkeypatch):
