@@ -358,14 +358,7 @@ class Kafka:
         absent = [f"the topic {name}" for name in self._topics if name not in found]
         if absent:
             self._absent = absent
-            new = [
-                NewTopic(name, self._new_topic_partitions, config=configuration)
-                for name, configuration in self._topics.items()
-                if name not in found
-            ]
-            made = admin.create_topics(new, operation_timeout=ASK_SECONDS)
-            if not_made := [reason for name, answer in made.items() if (reason := _why_not_made(name, answer))]:
-                self._trouble.tell_missing(not_made)
+            self._make(admin, [name for name in self._topics if name not in found])
             return
         rights = {name: ["WRITE" if name == self._import_topic else "READ"] for name in self._topics}
         self._absent = missing_rights("topic", rights, {name: rights_granted(topic) for name, topic in found.items()})
@@ -383,6 +376,12 @@ class Kafka:
             self._trouble.tell(denied.name(), denied.str())
         elif self._trouble.end():
             logger.info("Kafka answers")
+
+    def _make(self, admin: AdminClient, names: list[str]) -> None:
+        new = [NewTopic(name, self._new_topic_partitions, config=self._topics[name]) for name in names]
+        made = admin.create_topics(new, operation_timeout=ASK_SECONDS)
+        if not_made := [reason for name, answer in made.items() if (reason := _why_not_made(name, answer))]:
+            self._trouble.tell_missing(not_made)
 
     # In any thread ---------------------------------------------------------------------------------------------------
 
@@ -415,6 +414,7 @@ def _found(answer: "Future[Any]") -> Any | None:
 
 
 def _why_not_made(name: str, made: "Future[None]") -> str:
+    """Return what to tell of a topic that could not be made, or "" where it is there now."""
     try:
         made.result()
     except KafkaException as error:
