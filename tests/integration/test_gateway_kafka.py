@@ -370,7 +370,7 @@ def has_taken_signals(pid):
         ({"KAFKA_RESULT_TOPIC": ""}, "KAFKA_RESULT_TOPIC"),
         ({"GATEWAY_PORT": "http"}, "GATEWAY_PORT"),
         ({"REPLY_TIMEOUT_SECONDS": "0"}, "REPLY_TIMEOUT_SECONDS"),
-        ({"GATEWAY_AUTH": "required", "SECRET_KEY": "x"}, "GATEWAY_AUTH"),
+        ({"GATEWAY_AUTH": "required", "SECRET_KEY": "x"}, "SECRET_KEY"),
     ],
 )
 def test_a_missing_or_wrong_setting_is_one_line_that_names_it_and_exit_code_2(start, settings, named):
