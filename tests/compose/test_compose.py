@@ -105,11 +105,11 @@ print(json.dumps(told))
 @contextlib.contextmanager
 def running(folder, environment, override=NO_PORT_OF_KAFKA):
     """Run the project with the user's environment; nothing of it is left, however the block ends."""
-    for name in ("gateway", "processor", "shared", "sandbox", "sql", "observability"):
+    for name in ("locks", "gateway", "processor", "shared", "sandbox", "sql", "observability"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in [
         *ROOT.glob("Dockerfile.*"),
-        *map(ROOT.joinpath, (".dockerignore", "docker-compose.yaml", "requirements.txt")),
+        *map(ROOT.joinpath, (".dockerignore", "docker-compose.yaml")),
     ]:
         shutil.copy2(path, folder)
     project = Project(folder, f"test-{uuid.uuid4().hex[:8]}", free_port())
