@@ -62,12 +62,13 @@ class Tokens:
                 leeway=SKEW_SECONDS,
                 options={"require": ["exp", "aud", "sub"]},
             )
+            subject: str = claims["sub"]
+            subject.encode()  # JSON can hold half a surrogate pair, which no owner's mark can be made of
         except jwt.ExpiredSignatureError:
             raise TokenRefused("the bearer token has expired") from None
         # Of JSON that is nested too deeply, and of times that are no numbers, PyJWT hands on what Python says.
         except (jwt.PyJWTError, RecursionError, OverflowError, ValueError):
             raise TokenRefused("the bearer token is not valid") from None
-        subject: str = claims["sub"]
         if not subject:
             raise TokenRefused("the bearer token names nobody")
         return subject

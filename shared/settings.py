@@ -75,7 +75,8 @@ class Settings(SettingsOfEnvironment):
     @field_validator("kafka_ssl_ca_location")
     @classmethod
     def _has_a_certificate(cls, location: str | None) -> str | None:
-        if location is not None and not Path(location).is_dir():  # librdkafka takes a folder, too
+        # librdkafka takes a folder, too, and looks itself for what the system trusts where it is to `probe`.
+        if location is not None and location != "probe" and not Path(location).is_dir():
             check_ca_file(location)
         return location
 

@@ -1,5 +1,8 @@
 """How many requests a caller may make, and who counts as one."""
 
+import threading
+import time
+
 import pytest
 
 from gateway import callers
@@ -18,6 +21,29 @@ def test_each_caller_has_requests_of_its_own():
         (False, 0),
     ]
     assert all(1 <= allowance.reset_seconds <= callers.WINDOW_SECONDS for allowance in taken)
+
+
+def test_callers_whose_minute_is_over_are_forgotten_by_those_who_come_and_by_no_thread(monkeypatch):
+    threads = []
+    monkeypatch.setattr(threading.Timer, "start", lambda thread: threads.append(thread))
+    limit = CallerLimit(1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    for number in range(100):
+        limit.take(str(number))
+    now += callers.WINDOW_SECONDS - 1
+    limit.take("late")
+    assert not limit.take("0").granted
+    now += 1
+
+    granted = [limit.take(f"new {number}").granted for number in range(60)]
+
+    assert all(granted)
+    assert len(threads) == 1, "besides the one that the library starts at once"
+    kept = {"late"} | {f"new {number}" for number in range(60)}
+    for counted in (limit._storage.storage, limit._storage.expirations, limit._storage.locks):
+        assert len(counted) == len(kept)
+    assert not limit.take("late").granted
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_a_token_names_its_subject_and_expires_after_its_days():
         signed(sub=None),
         signed(sub=""),
         signed(sub=7),
+        signed(sub="\ud800"),
         signed(nbf=time.time() + 2 * SKEW_SECONDS),
         signed(iat=time.time() + 2 * SKEW_SECONDS),
         encoded(b"{") + ".e30.e30",
@@ -62,7 +63,7 @@ def test_a_token_names_its_subject_and_expires_after_its_days():
         "é.é.é",
         "\ud800",
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_a_token_that_is_not_for_us_or_not_whole_is_refused(token):
     with pytest.raises(TokenRefused, match=r"not valid|names nobody"):

@@ -74,6 +74,11 @@ def test_a_wrong_setting_is_named_in_one_line_that_does_not_repeat_it(settings, 
     assert "canary-secret" not in str(wrong.value)
 
 
+def test_a_ca_of_kafkas_may_be_a_folder_or_what_the_system_trusts(settings, tmp_path):
+    for location in (str(tmp_path), "probe"):
+        assert settings(KAFKA_SSL_CA_LOCATION=location).kafka_connection()["ssl.ca.location"] == location
+
+
 def test_the_dead_letter_topic_is_named_after_the_import_topic(settings):
     assert settings().kafka_dead_letter_topic == "import-dlt"
     assert settings(KAFKA_DEAD_LETTER_TOPIC="morgue").kafka_dead_letter_topic == "morgue"
