@@ -79,6 +79,8 @@ class Connection(HttpToolsProtocol):
             size += len(name) + len(value) + len(": \r\n")
         if self._is_too_much(size):
             raise _Refused("headers_too_large")
+        if self.parser.get_http_version() not in ("1.0", "1.1"):  # llhttp knows others, whose bodies end otherwise
+            raise _Refused("bad_request")
         super().on_headers_complete()
         if len(self.pipeline) > self._limits.pipelined_max:
             raise _Refused("overloaded")

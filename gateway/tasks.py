@@ -61,7 +61,7 @@ REFUSALS = {
         422,
         f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters",
     ),
-    "unsupported_media_type": (415, "the body must be application/json"),
+    "unsupported_media_type": (415, "the body must be application/json, not compressed"),
     "body_too_large": (413, f"the body has more than {BODY_BYTES_MAX} bytes"),
     "kafka_unavailable": (503, "the task is not taken"),
     "too_many_waiting": (503, "too many requests wait for their reply"),
@@ -211,7 +211,8 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
 
 async def _read_body(request: Request) -> bytes:
     """Return the body. Of one that is too large no more is read than it takes to know that."""
-    if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
+    encoding = request.headers.get("content-encoding", "identity")
+    if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")) or encoding.lower() != "identity":
         raise _refusal("unsupported_media_type")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > BODY_BYTES_MAX:

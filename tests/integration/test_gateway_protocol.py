@@ -176,6 +176,8 @@ NOT_HTTP = {
     "another protocol": b"\x16\x03\x01\x02\x00\x01",
     "a method nobody knows": b"CANARY / HTTP/1.1\r\n\r\n",
     "a version nobody knows": b"GET / HTTP/1.2\r\n\r\n",
+    "a version before headers": b"GET / HTTP/0.9\r\n\r\n",
+    "a version that is not written so": b"GET / HTTP/2.0\r\nHost: gateway\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no path": b"GET  HTTP/1.1\r\n\r\n",
     "a path of other letters": "GET /я HTTP/1.1\r\n\r\n".encode(),

@@ -201,6 +201,14 @@ def test_a_body_that_is_no_task_is_422_and_never_reaches_kafka(bench, body):
     assert run.kafka.sent == []
 
 
+def test_a_body_that_says_it_is_compressed_is_415(bench):
+    run = bench()
+
+    assert_problem(run.post(headers={"Content-Encoding": "gzip"}), 415, "unsupported_media_type")
+    assert run.post(headers={"Content-Encoding": "Identity"}).status_code == 200
+    assert len(run.kafka.sent) == 1
+
+
 def test_a_body_over_the_limit_is_413_by_its_length_before_it_is_read(bench):
     run = bench()
 
