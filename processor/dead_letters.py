@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.ledger import Position
 from processor.outcome import Original, original
-from shared.kafka_trouble import REASONS, explained, missing_rights, rights_granted
+from shared.kafka_trouble import REASONS, explained, missing_rights, named, rights_granted
 from shared.messages import UNREADABLE_HEADERS
 
 ASK_SECONDS = 10.0
@@ -159,7 +159,7 @@ class DeadLetters:
         return found
 
     def _note_reason(self, error: KafkaError) -> None:
-        if self._reason is None or error.name() in REASONS:
+        if self._reason is None or named(error.name(), error.str()) in REASONS:
             self._reason = error
 
     def _silent(self, error: KafkaException, about: str = "") -> KafkaSilent:

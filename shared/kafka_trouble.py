@@ -1,6 +1,7 @@
 """What keeps a program from using Kafka: said once, in an operator's words, with the setting or right to look at."""
 
 import logging
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -25,14 +26,17 @@ class KafkaTrouble:
         """Note where to log, and how each line begins."""
         self._logger = logger
         self._opening = opening
+        self._lock = threading.Lock()
         self._errors: set[str] = set()
         self._missing = ""
 
     def tell(self, name: str, text: str) -> None:
         """Tell of an error of librdkafka's: of a reason, or of the first that is none."""
-        if name in self._errors or (self._errors and name not in REASONS):
-            return
-        self._errors.add(name)
+        name = named(name, text)
+        with self._lock:
+            if name in self._errors or (self._errors and name not in REASONS):
+                return
+            self._errors.add(name)
         self._logger.warning("%s: %s", self._opening, explained(name, text))
 
     def tell_missing(self, what: Sequence[str]) -> None:
@@ -50,8 +54,14 @@ class KafkaTrouble:
         return was_told
 
 
+def named(name: str, text: str) -> str:
+    """Return the name of an error of librdkafka's, which calls a certificate that it refuses _SSL or _TRANSPORT."""
+    return "_SSL" if "certificate verify failed" in text else name
+
+
 def explained(name: str, text: str) -> str:
     """Return an error of librdkafka's with what to look at."""
+    name = named(name, text)
     return f"{text}; look at {LOOK_AT[name]}" if name in LOOK_AT else text
 
 

@@ -31,6 +31,14 @@ def test_a_reason_is_told_also_where_it_comes_late(trouble, caplog):
     assert caplog.messages == ["Kafka: timed out", "Kafka: no such host; look at KAFKA_BOOTSTRAP_SERVERS"]
 
 
+def test_a_refused_certificate_is_one_reason_whatever_librdkafka_calls_it(trouble, caplog):
+    trouble.tell("_TRANSPORT", "certificate verify failed (in state SSL_HANDSHAKE)")
+    trouble.tell("_SSL", "SSL handshake failed: certificate verify failed")
+
+    [told] = caplog.messages
+    assert "look at KAFKA_SSL_CA_LOCATION" in told
+
+
 def test_what_is_missing_is_told_again_only_when_it_is_something_else(trouble, caplog):
     for missing in (["a", "b"], ["a", "b"], ["b"], ["b"]):
         trouble.tell_missing(missing)
