@@ -22,8 +22,10 @@ import pytest
 from gateway.settings import GatewaySettings
 from processor.settings import ProcessorSettings
 from tests.conftest import ROOT, until
+from tests.system import test_traces
 from tests.system.canary import CYRILLIC, FORMS, NAME, VALUES, leaks
-from tests.system.test_traces import Collector
+
+collector = test_traces.collector
 
 KINDS = ("phone", "email", "gpt")
 SECRETS = {
@@ -180,14 +182,6 @@ def told_of(record, sent_headers):
     own = ("idempotency_key", "X-Request-ID")  # a REST caller's
     added = [header for header in record.headers if header not in sent_headers and header[0] not in own]
     return repr(added) + ("" if record.topic.endswith("-dlt") else repr(record.value))
-
-
-@pytest.fixture
-def collector():
-    collector = Collector()
-    yield collector
-    collector.server.shutdown()
-    collector.server.server_close()
 
 
 @pytest.fixture
