@@ -131,10 +131,10 @@ def run(settings: ProcessorSettings) -> None:
     topics.ensure(
         settings.kafka_topics(),
         settings.kafka_topic_partitions,
-        topic_rights={
-            settings.kafka_import_topic: ("READ",),
-            settings.kafka_result_topic: ("WRITE",),
-            settings.kafka_dead_letter_topic: ("WRITE",),
+        topic_rights={  # DESCRIBE_CONFIGS is what Quix needs
+            settings.kafka_import_topic: ("READ", "DESCRIBE_CONFIGS"),
+            settings.kafka_result_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+            settings.kafka_dead_letter_topic: ("WRITE", "DESCRIBE_CONFIGS"),
         },
         group_rights={settings.consumer_group(): ("READ",)},
     )
