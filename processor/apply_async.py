@@ -200,6 +200,7 @@ class _Item:
     emitted: bool = False
     """Whether its outcome has gone downstream. It is finished when what that produced is delivered too."""
     awaits_delivery: bool = False
+    prepared: Any = None
     outcome: Any = None
     error: Exception | None = None
     task: "asyncio.Task[None] | None" = None
@@ -568,9 +569,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         item = production.item
         replacement = None
         if error.name() in ABOUT_THE_RECORD and self._refused is not None and not production.held:
-            prepared = item.assignment.prepared
-            assert prepared is not None  # or its coroutine had not run
-            replacement = self._refused(item.record, prepared.result(), production.outcome, error)
+            replacement = self._refused(item.record, item.prepared, production.outcome, error)
         if replacement is None:
             self._hold(production, error)
             return
@@ -754,7 +753,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             return  # it is in the outbox already
         item.started = True
         try:
-            item.outcome = await self._func(item.record, prepared.result(), item)
+            item.prepared = prepared.result()
+            item.outcome = await self._func(item.record, item.prepared, item)
             self._emit(item)
         except asyncio.CancelledError as error:
             if not item.handed_back:
