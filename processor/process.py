@@ -1,6 +1,7 @@
 """One record from its bytes to its outcome: decode -> enrich -> PostgreSQL sink."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
@@ -115,7 +116,8 @@ class Process:
             outcome = dead_letter(record, became, reason)
             if claim is not None:
                 turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
-                await self._release(claim)  # before anybody can see the failure and try again with the key
+                with contextlib.suppress(RowRefused):  # the claim stays until Kafka has deleted the record
+                    await self._release(claim)  # before anybody can see the failure and try again with the key
         if outcome.size_bytes(record.key) > (
             self._result_bytes_max if outcome.is_result else self._dead_letter_bytes_max
         ):
