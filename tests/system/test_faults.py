@@ -272,6 +272,24 @@ def test_a_missing_or_wrong_setting_ends_a_program_with_one_line_that_names_it(
     assert line.startswith(f"{package}: {setting}: ")
 
 
+@pytest.mark.parametrize("arguments", [(), ("redrive",)], ids=["processor", "redrive"])
+def test_a_database_that_cannot_hold_every_answer_ends_a_program_with_one_line(start, database, postgres, arguments):
+    postgres.psql(
+        "postgres",
+        "-c",
+        f"CREATE DATABASE {database.name}_latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+    )
+
+    program = start(
+        "processor", database.environment, wait=False, arguments=arguments, POSTGRES_DB=f"{database.name}_latin1"
+    )
+
+    until(lambda: not program.running, "the program to end")
+    assert program.returncode == 2
+    [line] = program.log_text().splitlines()
+    assert line.startswith("processor: POSTGRES_DB: the database's encoding is LATIN1")
+
+
 def test_every_setting_of_a_port_that_is_taken_is_named(start, database, kafka):
     for package, setting in [("processor", "PROCESSOR_HTTP_PORT"), ("gateway", "GATEWAY_PORT")]:
         program = start(package, database.environment, wait=False, **{setting: kafka.port})
