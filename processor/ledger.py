@@ -108,7 +108,7 @@ _ATTEMPT = re.compile(
 # What a role or a database may have set otherwise and the statements rely on. A row that is told of must outlive a
 # crash of the server, policies refuse rows instead of whole statements, and whoever waits for another's entry sees it
 # afterwards. Not in `options`: poolers refuse what they do not know there.
-_SESSION: LiteralString = """
+SESSION: LiteralString = """
 SELECT
     set_config('row_security', 'on', false),
     set_config('default_transaction_isolation', 'read committed', false),
@@ -557,7 +557,7 @@ class Ledger:
         self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
         try:
             check_encoding(self._connection)
-            await self._run(_SESSION)
+            await self._run(SESSION)
         except BaseException:
             await self.close()  # not to be used as it is
             raise
