@@ -158,6 +158,34 @@ def test_postgresql_may_be_away_and_an_answer_that_was_paid_for_waits_for_it(
     assert processor.running
 
 
+def test_a_row_that_a_trigger_refuses_is_one_dead_letter_and_a_right_that_is_missing_is_none(
+    topics, database, start_processor
+):
+    database.query(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.data->>'source' = '8 916 77' THEN RAISE 'no'; END IF; RETURN NEW; END $$"
+    )
+    database.query("CREATE TRIGGER refuse BEFORE INSERT ON integration_service FOR EACH ROW EXECUTE FUNCTION refuse()")
+    processor = start_processor()
+    topics.send_tasks(range(200))
+    until(lambda: len(topics.read_results()) == 199, "all but one")
+    until(lambda: len(topics.read_dead_letters()) == 1, "the dead letter")
+
+    database.query("REVOKE INSERT ON integration_service FROM integration_service")
+    topics.send_tasks(range(200, 250))
+    until(lambda: processor.answers("/health/ready", 503), "the processor to miss PostgreSQL")
+    until(lambda: "42501; GRANT integration_service" in processor.log_text(), "the reason in the log")
+    database.query("GRANT INSERT ON integration_service TO integration_service")
+    until(lambda: len(topics.read_results()) == 249, "the others")
+
+    [dead_letter] = topics.read_dead_letters()
+    assert dead_letter.json["task_id"] == 77
+    assert dead_letter.header("error_code") == b"internal_error"
+    assert dead_letter.header("kafka_dlt-exception-message") == b"PostgreSQL refuses the row: SQLSTATE P0001"
+    until(lambda: topics.lag() == 0, "all offsets to be committed")
+    assert len(database.rows()) == 249
+
+
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_kafka_may_be_away_and_both_programs_go_on_by_themselves(
     start, topics, database, kafka, simulators, start_processor, fault
