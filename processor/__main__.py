@@ -49,7 +49,7 @@ from processor.gate import Gate, Gates
 from processor.grouped import Grouped
 from processor.health import serve_health
 from processor.lag import Lag
-from processor.ledger import FinishedRecords, Ledger
+from processor.ledger import FinishedRecords, Ledger, RowRefused, UnfitDatabase
 from processor.metrics import HELD, IN_FLIGHT, IN_FLIGHT_MAX, OLDEST_UNFINISHED, POSTGRES_CONNECTED
 from processor.pipeline import OutcomeSerializer, build_pipeline
 from processor.process import Process, in_place_of_refused
@@ -100,7 +100,7 @@ PRODUCER: dict[str, str | int] = {
 
 
 def main(settings: ProcessorSettings) -> None:
-    """Run the processor; exits with 0 after a stop, 2 where an address in the settings cannot be had."""
+    """Run the processor; exits with 0 after a stop, 2 where it cannot have what the settings name."""
     configure_logs(settings.log_level, settings.log_format)
     if settings.log_level == "INFO":  # Quix's own INFO is what its developers want to know
         logging.getLogger("quixstreams").setLevel(logging.WARNING)
@@ -128,18 +128,22 @@ def run(settings: ProcessorSettings) -> None:
             )
         except OSError as error:
             refuse("processor", f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}")
-    topics.ensure(
-        settings.kafka_topics(),
-        settings.kafka_topic_partitions,
-        topic_rights={  # DESCRIBE_CONFIGS is what Quix needs
-            settings.kafka_import_topic: ("READ", "DESCRIBE_CONFIGS"),
-            settings.kafka_result_topic: ("WRITE", "DESCRIBE_CONFIGS"),
-            settings.kafka_dead_letter_topic: ("WRITE", "DESCRIBE_CONFIGS"),
-        },
-        group_rights={settings.consumer_group(): ("READ",)},
-    )
 
     with contextlib.closing(traced) if traced is not None else contextlib.nullcontext(), event_loop() as loop:
+        try:
+            asyncio.run_coroutine_threadsafe(ledger.check(), loop).result()
+        except UnfitDatabase as error:
+            refuse("processor", str(error))
+        topics.ensure(
+            settings.kafka_topics(),
+            settings.kafka_topic_partitions,
+            topic_rights={
+                settings.kafka_import_topic: ("READ", "DESCRIBE_CONFIGS"),
+                settings.kafka_result_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+                settings.kafka_dead_letter_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+            },
+            group_rights={settings.consumer_group(): ("READ",)},
+        )
         wire = Wire() if traced is None else traced.wire()
         asked = lanes(settings, wire, gates)
         enrich = Enrich(asked if traced is None else traced.lanes(asked), settings.provider_attempts)
@@ -322,6 +326,8 @@ async def prune(ledger: Ledger, topics: Topics, settings: ProcessorSettings) -> 
                     await ledger.prune(topic_id, partition, first_offset)
         except KafkaException as error:
             logger.warning("the ledger is pruned later: %s", error.args[0].str())
+        except RowRefused as error:
+            logger.warning("the ledger is pruned later: %s", error)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Many questions to PostgreSQL in one statement, by group commit, as the sink does it with rows.
 
-Records' questions must not queue for the connection one by one: the rows of other records would wait behind them.
+Records' questions must not queue for the connection one by one: the rows of other records would wait behind them. A
+question that fails alone fails no other.
 """
 
 import asyncio
@@ -38,15 +39,21 @@ class Grouped(Generic[Question, Answer]):
     async def _ask_all(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting[:QUESTIONS_MAX], self._waiting[QUESTIONS_MAX:]
-            group = [(question, answered) for question, answered in group if not answered.done()]
-            try:
-                answers = await self._ask([question for question, _ in group]) if group else []
-            except Exception as error:  # noqa: BLE001 - handed to the records it is about, whose boundary deals with it
-                for _, answered in group:
-                    if not answered.done():
-                        answered.set_exception(error)
-            else:
-                for (_, answered), answer in zip(group, answers, strict=True):
-                    if not answered.done():  # a record that was handed back meanwhile
-                        answered.set_result(answer)
+            await self._ask_for(group)
         self._asker = None
+
+    async def _ask_for(self, group: list[tuple[Question, asyncio.Future[Answer]]]) -> None:
+        group = [(question, answered) for question, answered in group if not answered.done()]
+        try:
+            answers = await self._ask([question for question, _ in group]) if group else []
+        except Exception as error:  # noqa: BLE001 - handed to the record it is about, whose boundary deals with it
+            if len(group) > 1:
+                middle = len(group) // 2
+                await self._ask_for(group[:middle])
+                await self._ask_for(group[middle:])
+            elif not group[0][1].done():
+                group[0][1].set_exception(error)
+        else:
+            for (_, answered), answer in zip(group, answers, strict=True):
+                if not answered.done():  # a record that was handed back meanwhile
+                    answered.set_result(answer)

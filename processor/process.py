@@ -1,6 +1,7 @@
 """One record from its bytes to its outcome: decode -> enrich -> PostgreSQL sink."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
@@ -110,7 +111,8 @@ class Process:
             outcome = dead_letter(record, finished.topic_id, became, reason)
             if claim is not None:
                 turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
-                await self._release(claim)  # before anybody can see the failure and try again with the key
+                with contextlib.suppress(RowRefused):  # the claim stays until Kafka has deleted the record
+                    await self._release(claim)  # before anybody can see the failure and try again with the key
         _note(record, task, became, reason, attempts, began_at)
         return outcome
 

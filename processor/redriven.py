@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from processor.ledger import Position, bounded, reason
+from processor.ledger import SESSION, Position, bounded, check_encoding, reason
 
 # By the session, so that it ends with the program, however that ends.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"
@@ -49,11 +49,16 @@ class Redriven:
 
         Args:
             connection_parameters: libpq's host, port, user, password, dbname, sslmode, sslrootcert.
+
+        Raises:
+            processor.ledger.UnfitDatabase: the database cannot hold every answer.
         """
         try:
             self._connection = psycopg.connect(
                 **bounded(connection_parameters, "integration-service redrive"), autocommit=True
             )
+            check_encoding(self._connection)
+            self._connection.execute(SESSION)
         except psycopg.Error as error:
             raise _not_remembered(error) from None
 

@@ -1,9 +1,12 @@
 """The processor's settings."""
 
+import contextlib
+import re
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from shared.messages import TASK_TYPES, TaskType
@@ -20,8 +23,10 @@ class ProcessorSettings(Settings):
         str | None, Field(description="Static membership, for a replica that restarts in place; differs by replica.")
     ] = None
 
-    postgres_host: Annotated[str, Field(description="The database's host.")] = "db"
-    postgres_port: Annotated[int, Field(ge=1, le=65535, description="The database's port.")] = 5432
+    postgres_host: Annotated[
+        str, Field(description="The database's host; of several, comma-separated, the one that takes writes is used.")
+    ] = "db"
+    postgres_port: Annotated[str, Field(description="Its port; one for all hosts, or one for each.")] = "5432"
     postgres_user: Annotated[str, Field(description="The database's user.")] = "postgres"
     postgres_password: Annotated[SecretStr, Field(description="The database's password.")]
     postgres_db: Annotated[
@@ -87,6 +92,29 @@ class ProcessorSettings(Settings):
         int, Field(ge=0, le=65535, description="Port of health and metrics; 0 turns them off.")
     ] = 8001
 
+    @field_validator("postgres_host")
+    @classmethod
+    def _are_hosts(cls, value: str) -> str:
+        hosts = [host.strip() for host in value.split(",")]
+        if not all(_is_host(host) for host in hosts):
+            raise ValueError("must be names, addresses or folders of sockets, comma-separated, without ports")
+        return ",".join(hosts)
+
+    @field_validator("postgres_port")
+    @classmethod
+    def _are_ports(cls, value: str) -> str:
+        ports = [port.strip() for port in value.split(",")]
+        if not all(port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535 for port in ports):
+            raise ValueError("must be numbers from 1 to 65535, comma-separated")
+        return ",".join(ports)
+
+    @model_validator(mode="after")
+    def _has_a_port_for_each_host(self) -> "ProcessorSettings":
+        hosts, ports = self.postgres_host.count(",") + 1, self.postgres_port.count(",") + 1
+        if ports not in (1, hosts):
+            raise ValueError(f"POSTGRES_PORT: has {ports} ports, and POSTGRES_HOST {hosts}: must be one or as many")
+        return self
+
     @field_validator("postgres_sslrootcert")
     @classmethod
     def _has_a_ca(cls, file: str | None) -> str | None:
@@ -129,7 +157,7 @@ class ProcessorSettings(Settings):
     def postgres_connection(self) -> dict[str, Any]:
         """Return libpq's connection parameters, the password in the clear."""
         return {
-            "host": self.postgres_host,
+            "host": self.postgres_host,  # both may be lists, as libpq takes them
             "port": self.postgres_port,
             "user": self.postgres_user,
             "password": self.postgres_password.get_secret_value(),
@@ -137,3 +165,11 @@ class ProcessorSettings(Settings):
             "sslmode": self.postgres_sslmode,
             "sslrootcert": self.postgres_sslrootcert,
         }
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith(("/", "@")):  # a folder of sockets; with @ in Linux's abstract names
+        return True
+    with contextlib.suppress(ValueError):
+        return bool(ip_address(host))  # by IPv6 with colons, perhaps with %eth0 at its end
+    return bool(re.fullmatch(r"[\w.-]+", host))

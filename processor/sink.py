@@ -6,7 +6,7 @@ What gathers while a batch is being written makes the next batch: no waiting for
 import asyncio
 import time
 
-from processor.ledger import Ledger, Position, Row, RowRefused
+from processor.ledger import Ledger, Position, Row, RowRefused, RowTooSlow
 from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
 
 BATCH_ROWS_MAX = 1000
@@ -55,16 +55,18 @@ class Sink:
             batch.append(position)
         return [self._waiting.pop(position) for position in batch]
 
-    async def _write(self, batch: list[tuple[Row, list[asyncio.Future[int]]]]) -> None:
+    async def _write(self, batch: list[tuple[Row, list[asyncio.Future[int]]]], *, suspect: bool = False) -> None:
         began_at = time.monotonic()
         try:
-            ids = await self._ledger.write([row for row, _ in batch])
+            ids = await self._ledger.write([row for row, _ in batch], suspect=suspect)
             written = [(waiters, ids[row.position]) for row, waiters in batch]
         except Exception as error:  # noqa: BLE001 - handed to the record it is about, whose boundary deals with it
             if len(batch) > 1:  # one row must not take the others down with it: halve until it stands alone
-                middle = len(batch) // 2
-                await self._write(batch[:middle])
-                await self._write(batch[middle:])
+                # Each part with a slow row takes all its time again, so there is only one more of those for each.
+                size = 1 if isinstance(error, RowTooSlow) else (len(batch) + 1) // 2
+                for first in range(0, len(batch), size):
+                    part = batch[first : first + size]
+                    await self._write(part, suspect=len(part) == 1)
                 return
             for waiter in _still_waiting(batch[0][1]):
                 waiter.set_exception(error)

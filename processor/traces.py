@@ -83,7 +83,7 @@ class TracedSteps:
             db.DB_COLLECTION_NAME: "integration_service",
             db.DB_OPERATION_NAME: "INSERT",
             server.SERVER_ADDRESS: settings.postgres_host,
-            server.SERVER_PORT: settings.postgres_port,
+            **({server.SERVER_PORT: int(settings.postgres_port)} if settings.postgres_port.isdigit() else {}),
         }
 
     def close(self) -> None:
@@ -205,13 +205,13 @@ class TracedSteps:
 
 
 class _TracedLedger(Ledger):
-    async def write(self, rows: Sequence[Row]) -> dict[Position, int]:
+    async def write(self, rows: Sequence[Row], *, suspect: bool = False) -> dict[Position, int]:
         """Tell the rows' spans that their statement begins, and how many it writes."""
         for row in rows:
             if isinstance(row, _TracedRow) and row.span.is_recording():
                 row.span.add_event("statement")
                 row.span.set_attribute(BATCH_ROWS, len(rows))
-        return await super().write(rows)
+        return await super().write(rows, suspect=suspect)
 
 
 class _TracedWire(Wire):

@@ -36,6 +36,7 @@ class Postgres(Child):
             certificate: PEM file with its key and certificate; with it nobody is taken without TLS.
         """
         self._certificate = certificate
+        self._primary: Postgres | None = None
         self._data = folder / "postgres"
         self.port = free_port()
         self.password = secrets.token_urlsafe(16)
@@ -71,6 +72,12 @@ class Postgres(Child):
             sandbox.child.NotReady: it does not.
         """
         self.wait_until(self._answers)
+
+    def follow(self, primary: "Postgres") -> None:
+        """Delete its data; from its next start it is the standby of `primary`, with the same password."""
+        shutil.rmtree(self._data, ignore_errors=True)
+        self._primary = primary
+        self.password = primary.password
 
     def conninfo(self, database: str = "postgres") -> str:
         """Return libpq's connection string of the cluster's administrator."""
@@ -131,6 +138,9 @@ class Postgres(Child):
 
     def _initialise(self) -> None:
         self._data.mkdir(parents=True, mode=0o700)
+        if self._primary is not None:
+            self._copy(self._primary)
+            return
         password_file = self._data.with_suffix(".password")
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
@@ -161,6 +171,13 @@ class Postgres(Child):
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 100\n")
             settings.write("log_error_verbosity = terse\n")  # else it logs parts of the rows that it refuses
+
+    def _copy(self, primary: "Postgres") -> None:
+        user = _user()
+        if user is not None:
+            shutil.chown(self._data, user)
+        command: list[str | Path] = [program("pg_basebackup"), "-D", self._data, "-d", primary.conninfo(), "-R", "-N"]
+        subprocess.run([*command, "-c", "fast"], check=True, user=user, cwd="/")
 
     def _require_tls(self, certificate: Path, user: str | None) -> None:
         own = self._data / "server.pem"  # PostgreSQL takes no key that others may read

@@ -79,7 +79,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     # These say what the service's own lines say already, and httpx and aiohttp put addresses into theirs.
-    for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access"):
+    for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access", "psycopg"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.raiseExceptions = False  # a line that cannot be written would be told with its arguments
     sys.excepthook = lambda _, error, __: _tell("unforeseen %s ends the program", error)

@@ -14,7 +14,7 @@ import pytest
 from processor import ledger as ledger_module
 from processor.claims import Claims
 from processor.grouped import Grouped
-from processor.ledger import CLAIMS_DAYS, KEYS_DAYS, Claim, Ledger, Owner, Position, Row, RowRefused
+from processor.ledger import CLAIMS_DAYS, KEYS_DAYS, Claim, Ledger, Owner, Position, Row, RowRefused, UnfitDatabase
 from processor.sink import Sink
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last
@@ -32,18 +32,21 @@ def row(offset, data=None, **where):
     return Row(position(offset, **where), json.dumps({"offset": offset}) if data is None else data, "phone")
 
 
+def connection(database, **other):
+    return {
+        "host": database.postgres.host,
+        "port": str(database.postgres.port),
+        "user": "processor",
+        "password": "processor",
+        "dbname": database.name,
+        **other,
+    }
+
+
 @contextlib.asynccontextmanager
-async def ledger_of(database):
+async def ledger_of(database, **other):
     """Open a ledger as the processor does, and close it."""
-    ledger = Ledger(
-        {
-            "host": database.postgres.host,
-            "port": database.postgres.port,
-            "user": "processor",
-            "password": "processor",
-            "dbname": database.name,
-        }
-    )
+    ledger = Ledger(connection(database, **other))
     try:
         await asyncio.wait_for(ledger.connect(), PATIENCE_SECONDS)
         yield ledger
@@ -51,11 +54,11 @@ async def ledger_of(database):
         await ledger.close()
 
 
-def run(database, work):
+def run(database, work, **other):
     """Run `work(ledger)` with a ledger of its own and return what it returns."""
 
     async def main():
-        async with ledger_of(database) as ledger:
+        async with ledger_of(database, **other) as ledger:
             return await asyncio.wait_for(work(ledger), PATIENCE_SECONDS)
 
     return asyncio.run(main())
@@ -590,9 +593,9 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
     assert {position(offset): row_id for offset, row_id in enumerate(ids)} == entries(own_database)
     assert sorted(own_database.rows()) == sorted(ids)
     messages = [record.getMessage() for record in caplog.records if record.name == "processor.ledger"]
-    assert messages[0] == messages[2] == "PostgreSQL answers"
-    assert messages[1].startswith("PostgreSQL cannot be used"), "once an outage"
-    assert len(messages) == 3
+    assert messages[0] == messages[-1] == "PostgreSQL answers"
+    assert all(message.startswith("PostgreSQL cannot be used") for message in messages[1:-1])
+    assert len(messages) == len(set(messages)) + 1 > 2, "each reason once"
 
 
 @pytest.mark.parametrize(
@@ -630,3 +633,357 @@ def test_a_row_that_postgresql_cannot_take_now_is_in_no_log_line(database, caplo
 
     assert [data for data, _ in database.rows().values()] == [CANARY]
     assert CANARY not in caplog.text
+
+
+def trigger(database, body, table="integration_service", when="BEFORE INSERT"):
+    """Let a trigger do this with each row. It is another's, with rights of its own."""
+    database.query(
+        f"CREATE FUNCTION test_{table}() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN {body} RETURN coalesce(NEW, OLD); END $$".replace("%", "%%")
+    )
+    database.query(f"CREATE TRIGGER test {when} ON {table} FOR EACH ROW EXECUTE FUNCTION test_{table}()")
+
+
+def policy(database):
+    """Let a policy refuse the bad row."""
+    database.query("ALTER TABLE integration_service ENABLE ROW LEVEL SECURITY")
+    database.query("""CREATE POLICY good ON integration_service USING (true) WITH CHECK (NOT data ? 'bad')""")
+
+
+BAD = "NEW.data ? 'bad'"
+REFUSING_ONE = {
+    "RAISE": lambda database: trigger(database, f"IF {BAD} THEN RAISE 'no'; END IF;"),
+    "RAISE with ASSERT_FAILURE": lambda database: trigger(
+        database, f"IF {BAD} THEN RAISE 'no' USING ERRCODE = 'P0004'; END IF;"
+    ),
+    "ASSERT": lambda database: trigger(database, f"ASSERT NOT {BAD};"),
+    "a policy": policy,
+    "a mistake of a trigger": lambda database: trigger(
+        database, f"IF {BAD} THEN INSERT INTO nowhere VALUES (1); END IF;"
+    ),
+    "a right that a trigger lacks": lambda database: trigger(
+        database, f"IF {BAD} THEN PERFORM pg_read_file('PG_VERSION'); END IF;"
+    ),
+    "a trigger on commit": lambda database: (
+        trigger(database, "RETURN NEW;", "ledger"),
+        database.query(
+            "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF {BAD} THEN RAISE 'no'; END IF; RETURN NULL; END $$"
+        ),
+        database.query(
+            "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON integration_service DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION late()"
+        ),
+    ),
+    "CHECK": lambda database: database.query("ALTER TABLE integration_service ADD CHECK (NOT data ? 'bad')"),
+    "pg_sleep": lambda database: trigger(database, f"IF {BAD} THEN PERFORM pg_sleep(60); END IF;"),
+    "pg_sleep in every row": lambda database: trigger(
+        database, f"PERFORM pg_sleep(CASE WHEN {BAD} THEN 60 ELSE 0.02 END);"
+    ),
+}
+
+
+@pytest.mark.parametrize("refuse", REFUSING_ONE.values(), ids=REFUSING_ONE)
+@pytest.mark.parametrize("bad", [0, 77])
+def test_one_row_that_postgresql_refuses_whatever_it_calls_that_fails_alone(database, monkeypatch, refuse, bad):
+    monkeypatch.setattr(ledger_module, "STATEMENT_SECONDS", 1)
+    refuse(database)
+
+    async def work(ledger):
+        sink = Sink(ledger)
+        rows = [row(offset, '{"bad": true}' if offset == bad else None) for offset in range(100)]
+        answers = await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
+        return answers, await sink.write(row(100))
+
+    answers, after = run(database, work)
+
+    assert [offset for offset, answer in enumerate(answers) if isinstance(answer, Exception)] == [bad]
+    assert isinstance(answers[bad], RowRefused)
+    written = {position(offset): answer for offset, answer in enumerate([*answers, after]) if offset != bad}
+    assert written == entries(database)
+    assert sorted(database.rows()) == sorted(written.values()), "nothing is left of a row that was only tried"
+
+
+@pytest.mark.parametrize("refuse", REFUSING_ONE.values(), ids=REFUSING_ONE)
+def test_the_first_row_of_all_may_be_the_one_that_is_refused(database, monkeypatch, refuse):
+    monkeypatch.setattr(ledger_module, "STATEMENT_SECONDS", 1)
+    refuse(database)
+
+    async def work(ledger):
+        with pytest.raises(RowRefused, match="SQLSTATE"):
+            await Sink(ledger).write(row(1, '{"bad": true}'))
+
+    run(database, work)
+
+    assert entries(database) == database.rows() == {}
+
+
+def test_a_kind_of_rows_that_is_refused_stops_no_other_kind(database):
+    # A user's new rule that the rows before it break: the last one that was written is no measure.
+    async def work(ledger):
+        sink = Sink(ledger)
+        await sink.write(row(1, '{"bad": true}'))
+        trigger(database, f"IF {BAD} THEN RAISE 'no'; END IF;")
+        rows = [row(offset, '{"bad": true}' if offset % 2 else None) for offset in range(2, 42)]
+        return await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
+
+    answers = run(database, work)
+
+    assert [isinstance(answer, RowRefused) for answer in answers] == [False, True] * 20
+
+
+LOCK = "LOCK TABLE {table} IN {mode} MODE"
+REFUSING_ALL = {
+    "a right": (
+        "REVOKE INSERT ON integration_service FROM integration_service",
+        "GRANT INSERT ON integration_service TO integration_service",
+    ),
+    "the ledger's right": (
+        "REVOKE INSERT ON ledger FROM integration_service",
+        "GRANT INSERT ON ledger TO integration_service",
+    ),
+    "a table": (
+        "ALTER TABLE integration_service RENAME TO elsewhere",
+        "ALTER TABLE elsewhere RENAME TO integration_service",
+    ),
+    "a column": (
+        "ALTER TABLE integration_service RENAME data TO elsewhere",
+        "ALTER TABLE integration_service RENAME elsewhere TO data",
+    ),
+    "a policy": (
+        "ALTER TABLE integration_service ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE integration_service DISABLE ROW LEVEL SECURITY",
+    ),
+    "a trigger": (
+        "CREATE TRIGGER refuse BEFORE INSERT ON integration_service FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "DROP TRIGGER refuse ON integration_service",
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+@pytest.mark.parametrize(("refuse", "allow"), REFUSING_ALL.values(), ids=REFUSING_ALL)
+def test_what_refuses_all_rows_is_waited_for_and_loses_none(database, caplog, refuse, allow, rows):
+    database.query("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
+
+    async def work(ledger):
+        sink = Sink(ledger)
+        await sink.write(row(0))
+        database.query(refuse)
+        writing = [asyncio.ensure_future(sink.write(row(offset))) for offset in range(1, 1 + rows)]
+        await until(lambda: "cannot be used" in caplog.text, "the log line")
+        assert not ledger.connected
+        await asyncio.sleep(0.5)  # some tries more
+        assert not any(waiting.done() for waiting in writing)
+        database.query(allow)
+        await asyncio.gather(*writing)
+        assert ledger.connected
+
+    run(database, work)
+
+    assert len(database.rows()) == 1 + rows
+    assert caplog.text.count("cannot be used") == 1, "once for a reason"
+
+
+@pytest.mark.parametrize("mode", ["EXCLUSIVE", "ACCESS EXCLUSIVE"])
+@pytest.mark.parametrize("rows", [1, 30])
+def test_a_lock_on_a_table_is_waited_for_and_loses_no_row(database, monkeypatch, caplog, mode, rows):
+    monkeypatch.setattr(ledger_module, "STATEMENT_SECONDS", 0.4)
+
+    async def work(ledger):
+        sink = Sink(ledger)
+        for table in ("ledger", "integration_service"):
+            with psycopg.connect(database.postgres.conninfo(database.name)) as other:
+                other.execute(LOCK.format(table=table, mode=mode))
+                writing = [asyncio.ensure_future(sink.write(row(n, topic_id=table))) for n in range(rows)]
+                caplog.clear()
+                await until(lambda: caplog.text.count("cannot be used") >= 1, "the log line")
+                await asyncio.sleep(3)  # more tries than one
+                assert not any(waiting.done() for waiting in writing)
+                other.rollback()
+            await asyncio.gather(*writing)
+
+    run(database, work)
+
+    assert len(database.rows()) == 2 * rows
+
+
+def test_a_key_that_postgresql_refuses_fails_alone(database):
+    trigger(database, "IF NEW.key = 'key-13' THEN RAISE 'no'; END IF;", "idempotency_keys")
+
+    async def work(ledger):
+        ask = Grouped(ledger.claim)
+        return await asyncio.gather(*(ask(claim(f"key-{n}", n)) for n in range(50)), return_exceptions=True)
+
+    answers = run(database, work)
+
+    assert [number for number, answer in enumerate(answers) if isinstance(answer, RowRefused)] == [13]
+    assert len(claims(database)) == 49
+
+
+def test_what_is_not_to_be_deleted_stops_nothing(database):
+    trigger(database, "RAISE 'no';", "ledger", "BEFORE DELETE")
+
+    async def work(ledger):
+        await ledger.write([row(1)])
+        with pytest.raises(RowRefused):
+            await ledger.prune(TOPIC, 0, 10)
+        return await ledger.write([row(2)])
+
+    run(database, work)
+
+    assert len(entries(database)) == 2
+
+
+SETTINGS = {
+    "standard_conforming_strings": "off",
+    "client_encoding": "LATIN1",
+    "bytea_output": "escape",
+    "default_transaction_isolation": "serializable",
+    "row_security": "off",
+    "synchronous_commit": "off",
+    "DateStyle": "German",
+    "TimeZone": "Europe/Moscow",
+    "transform_null_equals": "on",
+    "backslash_quote": "off",
+    "extra_float_digits": "-15",
+    "array_nulls": "off",
+    "statement_timeout": "1",
+}
+ANSWERS = ["Привет", "😀👩‍👩‍👧", "\\", "\\\\n", "'", '"', "$1 %s {NULL}", "\x7f\x01", "é", "漢字"]
+KEYS = ["plain", "a\\b", "a'b", 'a"b', "{a,b}", "NULL", "\\x00", "%s", "$1"]
+
+
+def keeps_every_answer_and_key(database):
+    async def work(ledger):
+        sink, ask = Sink(ledger), Grouped(ledger.claim)
+        for repeated in range(2):
+            ids = await asyncio.gather(
+                *(sink.write(row(n, json.dumps([a], ensure_ascii=False))) for n, a in enumerate(ANSWERS))
+            )
+            owners = await asyncio.gather(
+                *(ask(claim(key, n, bytes(range(256)), partition=1)) for n, key in enumerate(KEYS))
+            )
+            assert [owner.claim for owner in owners] == [
+                claim(key, n, bytes(range(256)), partition=1) for n, key in enumerate(KEYS)
+            ], repeated
+        return ids
+
+    ids = run(database, work)
+
+    with psycopg.connect(database.postgres.conninfo(database.name), client_encoding="UTF8") as reader:
+        rows = dict(reader.execute("SELECT id, data FROM integration_service").fetchall())
+    assert rows == {row_id: [answer] for row_id, answer in zip(ids, ANSWERS, strict=True)}
+
+
+@pytest.mark.parametrize("scope", ["DATABASE", "ROLE"])
+def test_the_session_is_ours_whatever_the_server_has_set(database, scope):
+    name = f"{database.name}_user"
+    database.postgres.create_processor(name, "processor")
+    whom = f"DATABASE {database.name}" if scope == "DATABASE" else f"ROLE processor IN DATABASE {database.name}"
+    for setting, value in SETTINGS.items():
+        database.query(f"ALTER {whom} SET {setting} = '{value}'")
+
+    keeps_every_answer_and_key(database)
+
+    async def shown(ledger):
+        return [await ledger._execute(f"SHOW {name}") for name in ("synchronous_commit", "client_encoding")]
+
+    assert run(database, shown) == [[("on",)], [("UTF8",)]]
+
+
+def in_encoding(postgres, name, encoding):
+    """Return a database in the encoding, with the schema."""
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as administrator:
+        administrator.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    postgres.apply_schema(name)
+    return Database(postgres, name)
+
+
+def test_a_database_in_sql_ascii_keeps_every_answer_and_key(postgres):
+    keeps_every_answer_and_key(in_encoding(postgres, "in_sql_ascii", "SQL_ASCII"))
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1251", "EUC_JP"])
+def test_a_database_that_cannot_hold_every_answer_is_refused_at_the_start_and_waited_for_later(
+    postgres, caplog, encoding
+):
+    database = in_encoding(postgres, f"in_{encoding.lower()}", encoding)
+
+    async def work():
+        ledger = Ledger(connection(database))
+        with pytest.raises(UnfitDatabase, match=f"POSTGRES_DB: .*{encoding}"):
+            await ledger.check()
+        writing = asyncio.ensure_future(ledger.write([row(1)]))
+        await until(lambda: f"POSTGRES_DB: the database's encoding is {encoding}" in caplog.text, "the log line")
+        writing.cancel()
+        await ledger.close()
+
+    asyncio.run(work())
+
+    assert database.rows() == {}
+
+
+@pytest.fixture
+def cluster_pair(session_folder, tmp_path):
+    """A primary and its standby."""
+    clusters = []
+    for name in ("one", "two"):
+        (session_folder / name).mkdir()
+        (tmp_path / name).mkdir()
+        clusters.append(Postgres(session_folder / name, tmp_path / name))
+    one, two = clusters
+    with ended_at_last(one), ended_at_last(two):
+        one.start()
+        one.apply_schema()
+        one.create_processor("processor", "processor")
+        two.follow(one)
+        two.start()
+        yield one, two
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used_whichever_it_is_by_now(cluster_pair, caplog):
+    one, two = cluster_pair
+
+    async def work(ledger):
+        first = await ledger.write([row(1)])
+        with psycopg.connect(two.conninfo()) as standby:
+            await until(
+                lambda: standby.execute("SELECT count(*) FROM ledger").fetchone() == (1,), "the standby to have it"
+            )
+        one.kill()
+        writing = asyncio.ensure_future(ledger.write([row(2)]))
+        await until(lambda: "session is read-only" in caplog.text, "the log says why the second host is not used")
+        with psycopg.connect(two.conninfo(), autocommit=True) as standby:
+            standby.execute("SELECT pg_promote()")
+        second = await writing
+        one.follow(two)
+        one.start_soon()
+        await until(lambda: one._answers(), "the old primary to be back as a standby")
+        with psycopg.connect(two.conninfo(), autocommit=True) as primary:
+            primary.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'processor'")
+        return first | second | await ledger.write([row(3)])
+
+    hosts = {"host": f"{one.host},{two.host}", "port": f"{one.port},{two.port}"}
+    ids = run(Database(one, "postgres"), work, **hosts)
+
+    assert entries(Database(two, "postgres")) == ids
+    assert f"{one.host}:{one.port}: " in caplog.text and f"{two.host}:{two.port}: " in caplog.text
+
+
+def test_a_server_that_stops_taking_writes_is_left_and_the_reason_of_now_is_said(database, caplog):
+    async def work(ledger):
+        await ledger.write([row(1)])
+        database.query(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+        [pid] = backends(database)
+        database.query("SELECT pg_terminate_backend(%s, 10000)", pid)
+        writing = asyncio.ensure_future(ledger.write([row(2)]))
+        await until(lambda: "read-only; look at POSTGRES_HOST" in caplog.text, "the reason of now")
+        assert not writing.done()
+        with psycopg.connect(database.postgres.conninfo(), autocommit=True) as administrator:
+            administrator.execute(f"ALTER DATABASE {database.name} RESET default_transaction_read_only")
+        await writing
+
+    run(database, work)
+
+    assert len(database.rows()) == 2

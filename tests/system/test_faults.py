@@ -158,6 +158,34 @@ def test_postgresql_may_be_away_and_an_answer_that_was_paid_for_waits_for_it(
     assert processor.running
 
 
+def test_a_row_that_a_trigger_refuses_is_one_dead_letter_and_a_right_that_is_missing_is_none(
+    topics, database, start_processor
+):
+    database.query(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.data->>'source' = '8 916 77' THEN RAISE 'no'; END IF; RETURN NEW; END $$"
+    )
+    database.query("CREATE TRIGGER refuse BEFORE INSERT ON integration_service FOR EACH ROW EXECUTE FUNCTION refuse()")
+    processor = start_processor()
+    topics.send_tasks(range(200))
+    until(lambda: len(topics.read_results()) == 199, "all but one")
+    until(lambda: len(topics.read_dead_letters()) == 1, "the dead letter")
+
+    database.query("REVOKE INSERT ON integration_service FROM integration_service")
+    topics.send_tasks(range(200, 250))
+    until(lambda: processor.answers("/health/ready", 503), "the processor to miss PostgreSQL")
+    until(lambda: "42501; GRANT integration_service" in processor.log_text(), "the reason in the log")
+    database.query("GRANT INSERT ON integration_service TO integration_service")
+    until(lambda: len(topics.read_results()) == 249, "the others")
+
+    [dead_letter] = topics.read_dead_letters()
+    assert dead_letter.json["task_id"] == 77
+    assert dead_letter.header("error_code") == b"internal_error"
+    assert dead_letter.header("kafka_dlt-exception-message") == b"PostgreSQL refuses the row: SQLSTATE P0001"
+    until(lambda: topics.lag() == 0, "all offsets to be committed")
+    assert len(database.rows()) == 249
+
+
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_kafka_may_be_away_and_both_programs_go_on_by_themselves(
     start, topics, database, kafka, simulators, start_processor, fault
@@ -270,6 +298,24 @@ def test_a_missing_or_wrong_setting_ends_a_program_with_one_line_that_names_it(
     assert program.returncode == 2
     [line] = program.log_text().splitlines()
     assert line.startswith(f"{package}: {setting}: ")
+
+
+@pytest.mark.parametrize("arguments", [(), ("redrive",)], ids=["processor", "redrive"])
+def test_a_database_that_cannot_hold_every_answer_ends_a_program_with_one_line(start, database, postgres, arguments):
+    postgres.psql(
+        "postgres",
+        "-c",
+        f"CREATE DATABASE {database.name}_latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+    )
+
+    program = start(
+        "processor", database.environment, wait=False, arguments=arguments, POSTGRES_DB=f"{database.name}_latin1"
+    )
+
+    until(lambda: not program.running, "the program to end")
+    assert program.returncode == 2
+    [line] = program.log_text().splitlines()
+    assert line.startswith("processor: POSTGRES_DB: the database's encoding is LATIN1")
 
 
 def test_every_setting_of_a_port_that_is_taken_is_named(start, database, kafka):

@@ -80,7 +80,7 @@ def test_records_that_run_at_once_are_traces_of_their_own(bench):
             raise ProviderUnavailable("canary", retry_after_seconds=0)
         return {"answer": 42}
 
-    async def write(rows):
+    async def write(rows, suspect=False):
         await asyncio.sleep(0)
         return {row.position: 7 for row in rows}
 

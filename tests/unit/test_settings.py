@@ -50,6 +50,19 @@ def test_a_missing_setting_is_named(settings, name):
         ("POSTGRES_SSLROOTCERT", "/canary-secret.pem"),
         ("POSTGRES_SSLROOTCERT", __file__),
         ("POSTGRES_PORT", "canary-secret"),
+        ("POSTGRES_PORT", "5432,canary-secret"),
+        ("POSTGRES_PORT", "5432,6432"),
+        ("POSTGRES_PORT", "5432,"),
+        ("POSTGRES_PORT", "0"),
+        ("POSTGRES_PORT", "65536"),
+        ("POSTGRES_PORT", "9" * 5000),
+        ("POSTGRES_HOST", ","),
+        ("POSTGRES_HOST", "db,,canary-secret"),
+        ("POSTGRES_HOST", "db,"),
+        ("POSTGRES_HOST", "canary-secret:5432"),
+        ("POSTGRES_HOST", "postgresql://canary-secret"),
+        ("POSTGRES_HOST", "[::1]"),
+        ("POSTGRES_HOST", "db canary-secret"),
         ("TASK_TYPES", "phone,fax"),
         ("TASK_TYPES", ","),
         ("DADATA_URL", "canary-secret"),
@@ -101,6 +114,22 @@ def test_an_empty_value_counts_as_not_set(settings):
 )
 def test_postgres_name_is_read_where_postgres_db_is_not_set(settings, environment, database):
     assert settings(**environment).postgres_db == database
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ports", "connection"),
+    [
+        ("db", "5432", ("db", "5432")),
+        ("a, b", " 5432 ,6432", ("a,b", "5432,6432")),
+        ("a,b,c", "6432", ("a,b,c", "6432")),
+        ("::1,fe80::1%eth0,10.0.0.1", "5432", ("::1,fe80::1%eth0,10.0.0.1", "5432")),
+        ("/var/run/postgresql,a_b.example", "5432", ("/var/run/postgresql,a_b.example", "5432")),
+    ],
+)
+def test_hosts_and_ports_may_be_lists(settings, hosts, ports, connection):
+    read = settings(POSTGRES_HOST=hosts, POSTGRES_PORT=ports).postgres_connection()
+
+    assert (read["host"], read["port"]) == connection
 
 
 @pytest.mark.parametrize(

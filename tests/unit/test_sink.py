@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic_core import to_json
 
-from processor.ledger import Position, Row, RowRefused
+from processor.ledger import Position, Row, RowRefused, RowTooSlow
 from processor.sink import BATCH_ROWS_MAX, Sink
 
 
@@ -17,9 +17,12 @@ class FakeLedger:
         self.batches = []
         self.ids = {}
 
-    async def write(self, rows):
+    async def write(self, rows, *, suspect=False):
         self.batches.append(len(rows))
         await asyncio.sleep(0)
+        assert not suspect or len(rows) == 1
+        if any(row.data == "slow" for row in rows):
+            raise RowTooSlow("slow")
         if any(row.data == "bad" for row in rows):
             raise RowRefused("refused")
         assert len({row.position for row in rows}) == len(rows)
@@ -74,6 +77,13 @@ def test_a_row_that_is_refused_fails_alone(bad):
 
     for offset, outcome in enumerate(ids):
         assert isinstance(outcome, RowRefused) == (offset in bad)
+
+
+def test_a_row_that_takes_too_long_costs_its_time_twice_and_not_once_for_each_half():
+    ledger, ids = write_all([row(offset, "slow" if offset == 77 else "{}") for offset in range(200)])
+
+    assert [offset for offset, outcome in enumerate(ids) if isinstance(outcome, RowTooSlow)] == [77]
+    assert ledger.batches == [200] + 200 * [1]
 
 
 @pytest.mark.parametrize(
