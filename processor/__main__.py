@@ -31,7 +31,6 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import stamina.instrumentation
 import uvloop
 from confluent_kafka import KafkaError, KafkaException, Producer
 from prometheus_client import REGISTRY
@@ -104,7 +103,6 @@ def main(settings: ProcessorSettings) -> None:
     configure_logs(settings.log_level, settings.log_format)
     if settings.log_level == "INFO":  # Quix's own INFO is what its developers want to know
         logging.getLogger("quixstreams").setLevel(logging.WARNING)
-    stamina.instrumentation.set_on_retry_hooks([])  # attempts are counted, and a dead letter is logged
     run(settings)
 
 

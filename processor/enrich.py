@@ -6,12 +6,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import stamina
-
 from processor.apply_async import Turn
 from processor.gate import Gate, Pass
 from processor.metrics import provider_seconds
-from processor.providers import Answer, Provider, ProviderUnavailable
+from processor.providers import Answer, Provider, ProviderUnavailable, UnusableAnswer
 from shared.messages import Task, TaskType
 
 BACK_OFF_SECONDS_FIRST = 0.2
@@ -19,6 +17,9 @@ BACK_OFF_SECONDS_MAX = 10.0
 BACK_OFF_JITTER_SECONDS = 0.2
 RETRY_AFTER_SECONDS_MAX = 60.0
 """A provider that asks for more is asked again all the same: the task would hold its partition's offset for as long."""
+
+UNUSABLE_ANSWERS_MAX = 2
+"""Of one task: each is paid for, and the second is as good as proof that there will be no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,7 @@ class Enrich:
             attempts_max: tries of one task, the first included.
         """
         self._lanes = lanes
-        self._retry = stamina.AsyncRetryingCaller(
-            attempts=attempts_max,
-            timeout=None,
-            wait_initial=BACK_OFF_SECONDS_FIRST,
-            wait_max=BACK_OFF_SECONDS_MAX,
-            wait_jitter=BACK_OFF_JITTER_SECONDS,
-        ).on(_back_off)
+        self._attempts_max = attempts_max
 
     async def __call__(self, task: Task, turn: Turn) -> Answer:
         """Return the provider's answer.
@@ -64,20 +59,21 @@ class Enrich:
         gate = lane.gate
         if gate is None:
             return await lane.ask(task.data)
-        first: list[ProviderUnavailable] = []
-        try:
-            return await _ask(lane, gate, await gate.enter(again=False), task, turn)
-        except ProviderUnavailable as error:
-            first.append(error)
-
-        # stamina's first attempt is the one that was made: to set stamina up costs more than all else that a task that
-        # succeeds at once needs of us. Without arguments, as its hooks would log them.
-        async def attempt() -> Answer:
-            if first:
-                raise first.pop()
-            return await _ask(lane, gate, await gate.enter(again=True), task, turn)
-
-        return await self._retry(attempt)
+        attempt = unusable = 0
+        while True:
+            attempt += 1
+            try:
+                return await _ask(lane, gate, await gate.enter(again=attempt > 1), task, turn)
+            except ProviderUnavailable as error:
+                if attempt == self._attempts_max or not error.retryable:
+                    raise
+                seconds = back_off_seconds(attempt, error.retry_after_seconds)
+            except UnusableAnswer:
+                unusable += 1
+                if attempt == self._attempts_max or unusable == UNUSABLE_ANSWERS_MAX:
+                    raise
+                seconds = back_off_seconds(attempt)
+            await asyncio.sleep(seconds)
 
 
 async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> Answer:
@@ -94,7 +90,7 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
         error = other
         raise
     finally:
-        if isinstance(error, ProviderUnavailable):
+        if isinstance(error, ProviderUnavailable | UnusableAnswer):
             turn.end()
         gate.leave(leave, error)
         if not isinstance(error, asyncio.CancelledError):  # cut off by a stop: nobody knows what would have come
@@ -102,10 +98,12 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
             provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
 
 
-def _back_off(error: Exception) -> bool | float:
-    if not isinstance(error, ProviderUnavailable) or not error.retryable:
-        return False
-    if error.retry_after_seconds is None:
-        return True
-    # Not all at the same moment, or the provider refuses them together again.
-    return min(error.retry_after_seconds, RETRY_AFTER_SECONDS_MAX) + random.uniform(0, BACK_OFF_JITTER_SECONDS)  # noqa: S311
+def back_off_seconds(attempt: int, retry_after_seconds: float | None = None) -> float:
+    """Return how long to wait after this attempt, of which the first is 1.
+
+    Not all tasks at the same moment, or the provider refuses them together again.
+    """
+    jitter = random.uniform(0, BACK_OFF_JITTER_SECONDS)  # noqa: S311
+    if retry_after_seconds is not None:
+        return min(retry_after_seconds, RETRY_AFTER_SECONDS_MAX) + jitter
+    return min(BACK_OFF_SECONDS_FIRST * 2.0 ** min(attempt - 1, 10) + jitter, BACK_OFF_SECONDS_MAX)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from processor.circuit import Circuit
 from processor.commits import Partition
 from processor.metrics import CIRCUIT, QUOTA_SLOTS, QUOTA_USED_SLOTS, WAITING_FOR_SLOT
-from processor.providers import AccountRefused, ProviderError, ProviderUnavailable
+from processor.providers import AccountRefused, ProviderError, ProviderUnavailable, UnusableAnswer
 from processor.quota import Quota, Request
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Gate:
         if self.quota is not None and leave.request is not None:
             self.quota.end(leave.request, now)
         match error:
-            case ProviderUnavailable():
+            case ProviderUnavailable() | UnusableAnswer():  # who answers nonsense to everything need not be paid for it
                 self._circuit.failed(leave.probe, now)
             case AccountRefused():
                 self._circuit.refused(now)

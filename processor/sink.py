@@ -6,7 +6,7 @@ What gathers while a batch is being written makes the next batch: no waiting for
 import asyncio
 import time
 
-from processor.ledger import Ledger, Position, Row, RowRefused, RowTooSlow
+from processor.ledger import Ledger, Position, Row, RowTooSlow
 from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
 
 BATCH_ROWS_MAX = 1000
@@ -31,9 +31,6 @@ class Sink:
         Raises:
             processor.ledger.RowRefused: PostgreSQL refuses this very row.
         """
-        # Said here, as PostgreSQL would repeat the row in its own log. Of two backslashes none begins an escape.
-        if "\\u0000" in row.data and "\\u0000" in row.data.replace("\\\\", ""):
-            raise RowRefused("PostgreSQL stores no text with U+0000 in it")
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(row.position, (row, []))[1].append(written)
         if self._writer is None:

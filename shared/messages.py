@@ -50,20 +50,24 @@ class Task(BaseModel):
         Field(
             min_length=1,
             max_length=max(DATA_CHARACTERS_MAX.values()),
-            description="What the provider is asked. At most 256 characters for phone and email, 100,000 for gpt.",
+            description="What the provider is asked. At most 256 characters for phone and email, 100,000 for gpt. "
+            "Without U+0000, which PostgreSQL cannot store.",
             examples=["8 916 823 34 54"],
+            json_schema_extra={"pattern": r"^[^\u0000]*$"},  # checked below, where the message can say why
         ),
     ]
 
     @model_validator(mode="after")
-    def _data_fits_its_type(self) -> Self:
+    def _data_can_be_asked_and_stored(self) -> Self:
         if len(self.data) > DATA_CHARACTERS_MAX[self.task_type]:
             raise ValueError(f"data has more than {DATA_CHARACTERS_MAX[self.task_type]} characters")
+        if "\0" in self.data:
+            raise ValueError("data has U+0000 in it, which PostgreSQL cannot store: leave it out")
         return self
 
 
 def _limits_of_data() -> list[JsonValue]:
-    """Return in JSON Schema what `_data_fits_its_type` checks."""
+    """Return in JSON Schema what `Task` checks of the length of data."""
     return [
         {
             "if": {"properties": {"task_type": {"const": task_type}}},

@@ -133,7 +133,7 @@ def _task_id(chance: random.Random) -> int:
 
 def _data(chance: random.Random, canary: str) -> str:
     """Return a JSON string, quotes included, that is data of any type."""
-    ranges = [(0x20, 0x7E), (0, 0x1F), (0x7F, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF)]
+    ranges = [(0x20, 0x7E), (1, 0x1F), (0x7F, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF)]
     text = canary + "".join(chr(chance.randint(*chance.choice(ranges))) for _ in range(chance.randrange(6)))
     if chance.randrange(8) == 7:
         text = (text + chance.choice("xя😀\x7f") * 256)[:256]

@@ -1,10 +1,11 @@
 """The providers that answer tasks: `async (data) -> answer`, and what their failures mean.
 
 ProviderError
-├── ProviderUnavailable     try again later: 429, 5xx, timeout, no connection, an answer that makes no sense
+├── ProviderUnavailable     try again later: 429, 5xx, timeout, no connection, a cut answer, no JSON
 ├── TaskRejected            never with this input: 400, 413, content filter
 ├── AccountRefused          never with this account: 401, 402, 403, no key
-└── UnexpectedAnswer        never with this program: a redirect, 404, 405, 415
+├── UnexpectedAnswer        never with this program: a redirect, 404, 405, 415
+└── UnusableAnswer          once more at most: a whole 200 that breaks the contract, or that PostgreSQL cannot store
 """
 
 from collections.abc import Awaitable, Callable
@@ -57,6 +58,15 @@ class AccountRefused(ProviderError):
 
 class UnexpectedAnswer(ProviderError):
     """The provider says that the request itself is wrong: a bug here or a wrong address."""
+
+    code = ErrorCode.INTERNAL_ERROR
+
+
+class UnusableAnswer(ProviderError):
+    """The provider answered, and was paid, but the answer cannot be read or stored; the next one will hardly differ.
+
+    It is no `provider_unavailable`: that one's 503 invites the caller to ask, and pay, again.
+    """
 
     code = ErrorCode.INTERNAL_ERROR
 

@@ -1,5 +1,8 @@
 """One question to a provider: its answer as JSON, or what to do about the failure."""
 
+import codecs
+import json
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -7,12 +10,21 @@ from typing import Any, NoReturn
 
 from pydantic_core import from_json, to_json
 
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
-from processor.providers.wire import Response, Send
+from processor.providers import (
+    AccountRefused,
+    ProviderError,
+    ProviderUnavailable,
+    TaskRejected,
+    UnexpectedAnswer,
+    UnusableAnswer,
+)
+from processor.providers.wire import ANSWER_BYTES_MAX, Response, Send
 
 _INPUT_REFUSED = (400, 413, 414, 422)
 _ACCOUNT_REFUSED = (401, 402, 403)
 _NEVER_RETRY = 501
+
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 async def call(send: Send, body: bytes) -> Any:
@@ -24,19 +36,64 @@ async def call(send: Send, body: bytes) -> Any:
     response = await send(body)
     if response.status_code != 200:
         _refuse(response)
+    content = _decoded(response).removeprefix(codecs.BOM_UTF8)
     try:
-        answer = from_json(response.content, allow_inf_nan=False)
+        answer = from_json(content, allow_inf_nan=False)
     except ValueError:
-        raise ProviderUnavailable("the answer is no JSON") from None
-    if _has_infinity(answer):
-        raise ProviderUnavailable("the answer has a number that is too large")
+        raise _unreadable(content) from None
+    _check_that_it_can_be_stored(answer)
     return answer
 
 
-def _has_infinity(answer: Any) -> bool:
-    # 1e400 is JSON and becomes one all the same, which is none: PostgreSQL would refuse the row.
+def _decoded(response: Response) -> bytes:
+    # Nobody asked for an encoding, but some proxies choose one all the same.
+    content = response.content
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return content
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UnusableAnswer("the answer has a content encoding that was not asked for")
+    try:
+        return _inflated(content, _GZIP_OR_ZLIB)
+    except zlib.error:
+        if encoding != "deflate":
+            raise ProviderUnavailable("the answer's compression is broken") from None
+    try:
+        return _inflated(content, -zlib.MAX_WBITS)  # what some servers send as deflate has no zlib header
+    except zlib.error:
+        raise ProviderUnavailable("the answer's compression is broken") from None
+
+
+def _inflated(content: bytes, window_bits: int) -> bytes:
+    inflate = zlib.decompressobj(window_bits)
+    inflated = inflate.decompress(content, ANSWER_BYTES_MAX + 1)
+    if len(inflated) > ANSWER_BYTES_MAX:
+        raise UnusableAnswer(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
+    if not inflate.eof:
+        raise ProviderUnavailable("the answer is cut")
+    return inflated
+
+
+def _unreadable(content: bytes) -> ProviderError:
+    # A proxy's page or a cut answer may pass. JSON that is whole and cannot be kept will come again: numbers with
+    # thousands of digits, NaN, half of a surrogate pair, too deep a nesting, UTF-16 (RFC 8259 has UTF-8 only).
+    try:
+        json.loads(content, parse_int=str)
+    except ValueError:
+        return ProviderUnavailable("the answer is no JSON")
+    except RecursionError:
+        pass
+    return UnusableAnswer("the answer is JSON that cannot be read")
+
+
+def _check_that_it_can_be_stored(answer: Any) -> None:
+    # PostgreSQL would refuse the row, and repeat it in its own log.
     text = to_json(answer)
-    return b"Infinity" in text and text != to_json(answer, inf_nan_mode="null")
+    # 1e400 is JSON and becomes an infinity all the same, which is none.
+    if b"Infinity" in text and text != to_json(answer, inf_nan_mode="null"):
+        raise UnusableAnswer("the answer has a number that is too large")
+    if b"\\u0000" in text and b"\\u0000" in text.replace(b"\\\\", b""):  # of two backslashes none begins an escape
+        raise UnusableAnswer("the answer has U+0000 in it, which PostgreSQL cannot store")
 
 
 def _refuse(response: Response) -> NoReturn:

@@ -6,7 +6,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from processor.providers import Answer, Provider, ProviderUnavailable
+from processor.providers import Answer, Provider, UnusableAnswer
 from processor.providers.call import call
 from processor.providers.wire import Prepare
 
@@ -44,7 +44,7 @@ def dadata(
             case [dict(answer)]:
                 return _checked(kind, answer)
             case _:
-                raise ProviderUnavailable("the answer is not an array of one object")
+                raise UnusableAnswer("the answer is not an array of one object")
 
     return clean
 
@@ -53,12 +53,12 @@ def _checked(kind: str, answer: Answer) -> Answer:
     # What the contract says of the fields that tell one from junk: all of them may be null, and a code is an int32 in
     # DaData's specification, a string in its client for C#. All other fields are kept as they come.
     if not answer.keys() & {kind, "qc"}:
-        raise ProviderUnavailable(f"the answer has neither {kind} nor qc")
+        raise UnusableAnswer(f"the answer has neither {kind} nor qc")
     for name in (kind, "source"):
         if not isinstance(answer.get(name), str | None):
-            raise ProviderUnavailable(f"the answer's {name} is no text")
+            raise UnusableAnswer(f"the answer's {name} is no text")
     for name in ("qc", "qc_conflict"):
         code = answer.get(name)
         if isinstance(code, bool) or not (isinstance(code, int | None) or (isinstance(code, str) and code.isdecimal())):
-            raise ProviderUnavailable(f"the answer's {name} is no number")
+            raise UnusableAnswer(f"the answer's {name} is no number")
     return answer

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 import httpx
 
-from processor.providers import ProviderUnavailable
+from processor.providers import ProviderError, ProviderUnavailable, UnusableAnswer
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """A larger answer is none: nothing of the kind is documented, and memory is bounded."""
@@ -46,7 +46,7 @@ class Response(Protocol):
 
 Send = Callable[[bytes], Awaitable[Response]]
 """Sends the request that it was prepared from with this body, once. Raises ProviderUnavailable where nothing whole
-comes back in time."""
+comes back in time, UnusableAnswer where it is too large."""
 
 Prepare = Callable[[httpx.Request], Send]
 """Takes method, address and headers."""
@@ -81,7 +81,7 @@ class Wire:
         host, tls = url.raw_host.decode(), url.scheme == "https"
         port = url.port or (443 if tls else 80)
         idle = self._idle.setdefault((host, port), [])
-        headers = {"user-agent": "integration-service", **request.headers}
+        headers = {"user-agent": "integration-service", "accept-encoding": "identity", **request.headers}
         headers.pop("content-length", None)
         lines = [f"{request.method} {url.raw_path.decode()} HTTP/1.1", *map(": ".join, headers.items())]
         assert not any("\n" in line or "\r" in line for line in lines), "a line break in a header"
@@ -145,7 +145,8 @@ class _Connection(asyncio.Protocol):
         """Send the request and return the answer. Whatever else happens, the connection is closed.
 
         Raises:
-            ProviderUnavailable: what comes is no answer, too large, or cut.
+            ProviderUnavailable: what comes is no answer, or cut.
+            UnusableAnswer: what comes is a 200 with too large a body.
         """
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._answer = answer
@@ -174,7 +175,9 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
             self._fail("it is no HTTP")
         if self._bytes_left < 0:
-            self._fail(f"it has more than {ANSWER_BYTES_MAX} bytes")
+            reason = f"it has more than {ANSWER_BYTES_MAX} bytes"
+            large = self._body and self._parser.get_status_code() == 200
+            self._fail(reason, UnusableAnswer if large else ProviderUnavailable)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Part of asyncio's Protocol."""
@@ -216,8 +219,8 @@ class _Connection(asyncio.Protocol):
         if not answer.done():
             answer.set_result(_Response(status, self._headers, b"".join(self._body)))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, error: type[ProviderError] = ProviderUnavailable) -> None:
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
-            answer.set_exception(ProviderUnavailable(f"no answer: {reason}"))
+            answer.set_exception(error(f"no answer: {reason}"))
         self.close()

@@ -4,7 +4,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from processor.providers import Answer, Provider, ProviderUnavailable, TaskRejected
+from processor.providers import Answer, Provider, TaskRejected, UnusableAnswer
 from processor.providers.call import call
 from processor.providers.wire import Prepare
 
@@ -57,7 +57,7 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
             case dict(result):
                 return _checked(result)
             case _:
-                raise ProviderUnavailable("the answer is not an object")
+                raise UnusableAnswer("the answer is not an object")
 
     return complete
 
@@ -68,8 +68,8 @@ def _checked(result: Answer) -> Answer:
             match message:
                 case {"text": str()}:
                     return result
-            raise ProviderUnavailable("the answer's message has no text")
+            raise UnusableAnswer("the answer's message has no text")
         case [{"status": "ALTERNATIVE_STATUS_CONTENT_FILTER"}, *_]:
             raise TaskRejected("the content filter stopped the answer")
         case _:
-            raise ProviderUnavailable("the answer has no final alternative")
+            raise UnusableAnswer("the answer has no final alternative")

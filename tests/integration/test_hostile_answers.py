@@ -5,14 +5,19 @@ import contextlib
 import gzip
 import json
 import tracemalloc
+import zlib
 from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
-from processor.providers import ProviderError, ProviderUnavailable, UnexpectedAnswer
+from processor.enrich import Enrich, Lane
+from processor.gate import Gate
+from processor.providers import ProviderError, ProviderUnavailable, UnexpectedAnswer, UnusableAnswer
 from processor.providers.wire import ANSWER_BYTES_MAX, Wire
+from shared.messages import Task
 from tests.conftest import PATIENCE_SECONDS
 from tests.integration.test_calls import CANARY, provider_of
 from tests.integration.test_wire import certificate_for
@@ -96,18 +101,139 @@ RUBBISH = {
     "a header without a name": [HEAD + b": x\r\n\r\n" + PHONE],
     "a NUL in a header": [HEAD + b"X-A: \0\r\n\r\n" + PHONE],
     "too many headers": [HEAD + b"".join(b"x%d:\r\n" % number for number in range(1000)) + b"\r\n" + PHONE],
-    "compressed without being asked": [whole(gzip.compress(PHONE), b"Content-Encoding: gzip")],
     "no body by its status": [b"HTTP/1.1 204 No Content\r\n\r\n", PHONE],
+    "no UTF-8": [whole(b'[{"qc":0,"phone":"\xff"}]')],
+    "two values": [whole(PHONE + PHONE)],
+    "gzip that is cut": [whole(gzip.compress(PHONE)[:-9], b"Content-Encoding: gzip")],
+    "gzip that is broken": [whole(gzip.compress(PHONE)[:20] + b"xxxx", b"Content-Encoding: gzip")],
+    "gzip that is none": [whole(PHONE, b"Content-Encoding: gzip")],
+    "deflate that is none": [whole(PHONE, b"Content-Encoding: deflate")],
+    "JSON that is cut": [whole(PHONE[:-5])],
+    "HTML": [whole(b"<html><body>canary</body></html>", b"Content-Type: text/html")],
+}  # fmt: skip
+
+FINAL = b'{"result":{"alternatives":[{"status":"ALTERNATIVE_STATUS_FINAL","message":{"role":"assistant"}}]}}'
+UNUSABLE = {
     "100,000 brackets": [whole(b"[" * 100_000 + b"]" * 100_000)],
     "10**5000": [whole(b'[{"qc":1' + b"0" * 5000 + b"}]")],
     "1e400": [whole(b'[{"qc":0,"more":1e400}]')],
     "NaN": [whole(b'[{"qc":NaN}]')],
     "half a surrogate pair": [whole(b'[{"qc":0,"phone":"\\ud83d"}]')],
-    "no UTF-8": [whole(b'[{"qc":0,"phone":"\xff"}]')],
-    "a byte order mark": [whole(b"\xef\xbb\xbf" + PHONE)],
-    "two values": [whole(PHONE + PHONE)],
-    "HTML": [whole(b"<html><body>canary</body></html>", b"Content-Type: text/html")],
+    "a 400 in a 200": [whole(b'{"family":"CLIENT_ERROR","reason":"Bad Request","message":"canary"}')],
+    "an error in a 200": [whole(b'{"error":{"grpcCode":3,"httpCode":400,"message":"canary"}}')],
+    "no record": [whole(b"[]")],
+    "two records": [whole(b"[%b,%b]" % (PHONE[1:-1], PHONE[1:-1]))],
+    "a FINAL without text": [whole(FINAL)],
+    "no final alternative": [whole(b'{"result":{"alternatives":[]}}')],
+    "a wrong type": [whole(b'[{"qc":true,"phone":7}]')],
+    "UTF-16": [whole(PHONE.decode().encode("utf-16"), b"Content-Type: application/json; charset=utf-16")],
+    "1e200000": [whole(b'[{"qc":0,"more":1e200000}]')],
+    "U+0000 in a value": [whole(b'[{"qc":0,"phone":"\\u0000"}]')],
+    "U+0000 in a key": [whole(b'[{"qc":0,"more":{"a\\u0000":1}}]')],
+    "Brotli": [whole(b"\x0b\x02\x80[]\x03", b"Content-Encoding: br")],
+    "Zstandard": [whole(b"\x28\xb5\x2f\xfd", b"Content-Encoding: zstd")],
+    "gzip twice": [whole(gzip.compress(gzip.compress(PHONE)), b"Content-Encoding: gzip, gzip")],
+    "a large body": [whole(b" " * (2 * ANSWER_BYTES_MAX) + PHONE)],
+    "a gzip bomb": [whole(gzip.compress(b" " * (16 * ANSWER_BYTES_MAX) + PHONE), b"Content-Encoding: gzip")],
 }  # fmt: skip
+READABLE = {
+    "gzip": [whole(gzip.compress(PHONE), b"Content-Encoding: gzip")],
+    "x-gzip": [whole(gzip.compress(PHONE), b"Content-Encoding: X-GZip")],
+    "deflate": [whole(zlib.compress(PHONE), b"Content-Encoding: deflate")],
+    "deflate without zlib's header": [whole(zlib.compress(PHONE, wbits=-15), b"Content-Encoding: deflate")],
+    "identity": [whole(PHONE, b"Content-Encoding: identity")],
+    "a byte order mark": [whole(b"\xef\xbb\xbf" + PHONE)],
+    "both": [whole(gzip.compress(b"\xef\xbb\xbf" + PHONE), b"Content-Encoding: gzip")],
+    "another charset": [whole(PHONE, b"Content-Type: application/json; charset=windows-1251")],
+}
+
+
+def calls_for(pieces, kind):
+    """Ask as a task does that has five attempts; return how often that was, and the error or the answer."""
+
+    async def main():
+        async with served(pieces) as (url, connections), asyncio.timeout(PATIENCE_SECONDS):
+
+            async def provider(data):
+                with contextlib.closing(Wire()) as wire:  # the server hangs up after each answer
+                    prepare = partial(wire.prepare, timeout_seconds=PATIENCE_SECONDS)
+                    return await provider_of(kind, url, prepare)(data)
+
+            lane = Lane(kind, provider, Gate("test", quota=None, requests_max=1))
+            task = Task(task_id=1, task_type=kind, data=CANARY)
+            try:
+                outcome = await Enrich({kind: lane}, attempts_max=5)(task, NoTurn())
+            except ProviderError as error:
+                outcome = error
+            return len(connections), outcome
+
+    return asyncio.run(main())
+
+
+class NoTurn:
+    def begin(self):
+        pass
+
+    def end(self):
+        pass
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    monkeypatch.setattr("processor.enrich.BACK_OFF_SECONDS_FIRST", 0.0)
+    monkeypatch.setattr("processor.enrich.BACK_OFF_JITTER_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("pieces", UNUSABLE.values(), ids=UNUSABLE)
+@pytest.mark.parametrize("kind", ["phone", "gpt"])
+@pytest.mark.usefixtures("no_waiting")
+def test_an_answer_that_will_not_change_is_paid_for_twice_at_most(kind, pieces):
+    calls, error = calls_for(pieces, kind)
+
+    assert (calls, type(error), error.code) == (2, UnusableAnswer, "internal_error")
+    assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize("name", ["HTML", "gzip that is cut", "JSON that is cut", "a chunk that is cut", "nothing"])
+@pytest.mark.usefixtures("no_waiting")
+def test_what_may_pass_is_asked_for_at_every_attempt(name):
+    calls, error = calls_for(RUBBISH[name], "phone")
+
+    assert (calls, type(error)) == (5, ProviderUnavailable)
+
+
+@pytest.mark.parametrize("pieces", READABLE.values(), ids=READABLE)
+def test_an_answer_that_can_be_read_all_the_same_is_paid_for_once(pieces):
+    assert calls_for(pieces, "phone") == (1, json.loads(PHONE)[0])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[" * 190 + "]" * 190,
+        '{"a":' * 190 + "1" + "}" * 190,
+        "9" * 4000,
+        "-" + "9" * 4000,
+        "1.7976931348623157e308",
+        "5e-324",
+        "1e-400",
+        f'"{"x" * (ANSWER_BYTES_MAX - 1000)}"',
+        f'{{"{"x" * (ANSWER_BYTES_MAX - 1000)}":1}}',
+        f"[{'0,' * (ANSWER_BYTES_MAX // 2 - 1000)}0]",
+        f'["{"я" * 1_000_000}"]',
+        '{"a":1,"a":2}',
+        '"\\uffff\\ufffe\\ufdd0\\u0001\\u007f\\ud83d\\ude00\\\\u0000"',
+        '{"":{"":[]}}',
+    ],
+    ids=lambda more: more[:20],
+)
+def test_what_is_taken_for_an_answer_postgresql_stores(database, more):
+    answer = ask([whole(b'[{"qc":0,"more":%b}]' % more.encode())])
+    assert isinstance(answer, dict)
+
+    [(stored,)] = database.query("SELECT %s::jsonb -> 'qc'", to_json(answer).decode())
+
+    assert stored == 0
 
 
 @pytest.mark.parametrize("pieces", RUBBISH.values(), ids=RUBBISH)
@@ -122,7 +248,7 @@ def test_a_header_that_is_nobodys_business_changes_nothing():
     [answer] = json.loads(PHONE)
 
     assert ask([whole(PHONE, b"Set-Cookie: canary=1; Domain=*", b"X-A: " + b"x" * 60_000)]) == answer
-    assert ask([whole(b'[{"qc":1,"qc":0,"phone":"\\u0000"}]')]) == {"qc": 0, "phone": "\0"}
+    assert ask([whole(b'[{"qc":1,"qc":0,"phone":"7"}]')]) == {"qc": 0, "phone": "7"}
 
 
 @pytest.mark.parametrize(
@@ -211,6 +337,7 @@ def test_what_is_thrown_away_does_not_stay_in_memory():
     bombs = [
         HEAD + b"".join(b"x%d:\r\n" % number for number in range(400_000)),
         whole(b"[" * ANSWER_BYTES_MAX),
+        whole(gzip.compress(b" " * (16 * ANSWER_BYTES_MAX) + PHONE), b"Content-Encoding: gzip"),
         CHUNKED + b"1\r\nx\r\n" * (ANSWER_BYTES_MAX // 6 + 1),
     ]
     tracemalloc.start()
@@ -218,7 +345,7 @@ def test_what_is_thrown_away_does_not_stay_in_memory():
         for bomb in bombs:
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()
-            assert isinstance(ask([bomb], wire=WIRE), ProviderUnavailable)
+            assert isinstance(ask([bomb], wire=WIRE), ProviderUnavailable | UnusableAnswer)
             _, peak = tracemalloc.get_traced_memory()
             assert peak - before < 5 * ANSWER_BYTES_MAX
     finally:

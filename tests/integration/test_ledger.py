@@ -196,23 +196,6 @@ def test_of_rows_that_wait_together_only_the_refused_one_fails(database, caplog,
     assert "offset" not in caplog.text, "neither do the rows beside it appear in the log"
 
 
-def test_postgresql_does_not_log_a_row_itself_that_has_a_nul_in_it(database, session_folder):
-    async def work(ledger):
-        with pytest.raises(RowRefused):
-            await Sink(ledger).write(row(1, f'{{"{CANARY}":"{CANARY}\\u0000"}}'))
-        await Sink(ledger).write(row(2, f'["{CANARY}"]'))
-        with pytest.raises(RowRefused):  # a log line that is certain to come after what there would be of the first
-            await ledger.write([row(3, '{"here": "\\u0000"}')])
-
-    # As PostgreSQL comes; the sandbox's is told to log less.
-    database.query(f"ALTER DATABASE {database.name} SET log_error_verbosity = 'default'")
-    run(database, work)
-
-    log = "".join(path.read_text(errors="replace") for path in (session_folder / "logs").glob("*postgres*"))
-    assert "here" in log
-    assert CANARY not in log
-
-
 def test_a_refused_position_can_be_written_later(database):
     async def work(ledger):
         with pytest.raises(RowRefused):

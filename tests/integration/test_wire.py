@@ -8,7 +8,7 @@ import subprocess
 import httpx
 import pytest
 
-from processor.providers import ProviderUnavailable
+from processor.providers import ProviderError, ProviderUnavailable, UnusableAnswer
 from processor.providers.wire import ANSWER_BYTES_MAX, Wire
 from tests.conftest import PATIENCE_SECONDS
 
@@ -59,7 +59,7 @@ def talk(*scripts, calls=1, timeout_seconds=PATIENCE_SECONDS, between=None, tls=
             for number in range(calls):
                 try:
                     answers.append(await send(b"body %d" % number))
-                except ProviderUnavailable as error:
+                except ProviderError as error:
                     answers.append(error)
                 if between is not None:
                     await between()
@@ -76,6 +76,7 @@ def test_a_request_is_sent_whole():
     assert head.startswith(b"POST /path?query=1 HTTP/1.1\r\n")
     assert b"\r\nhost: 127.0.0.1:" in head.lower()
     assert b"\r\nx-key: secret\r\n" in head.lower()
+    assert head.lower().count(b"\r\naccept-encoding: identity\r\n") == head.lower().count(b"accept-encoding") == 1
     assert body == b"body 0"
     assert (answer.status_code, answer.content) == (200, b"ok")
 
@@ -118,7 +119,6 @@ def test_headers_are_found_by_their_names_in_lower_case():
         [b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\nX-Na\xffme: x\r\nContent-Length: 2\r\n\r\nok"],
         [b"HTTP/1.1 200 OK\r\n"] + [b"X-Endless: " + b"x" * 65536 + b"\r\n"] * 70,
-        [b"HTTP/1.1 200 OK\r\n\r\n"] + [b"x" * 65536] * 70,
     ],
     ids=lambda script: repr(script)[:60],
 )
@@ -126,6 +126,15 @@ def test_what_is_no_whole_answer_is_none_and_the_next_call_gets_a_connection_of_
     server, [error, answer] = talk(script, [OK], calls=2)
 
     assert isinstance(error, ProviderUnavailable) and error.retryable
+    assert answer.content == b"ok"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(("status", "kind"), [(b"200 OK", UnusableAnswer), (b"503 Busy", ProviderUnavailable)])
+def test_a_body_that_is_too_large_is_told_by_its_status(status, kind):
+    server, [error, answer] = talk([b"HTTP/1.1 " + status + b"\r\n\r\n"] + [b"x" * 65536] * 70, [OK], calls=2)
+
+    assert type(error) is kind
     assert answer.content == b"ok"
     assert server.connections == 2
 

@@ -1,6 +1,9 @@
 """What becomes of tasks whose provider is down, or does not want our account."""
 
+import json
 import re
+
+import pytest
 
 from tests.conftest import until
 
@@ -52,3 +55,34 @@ def test_a_refused_account_is_asked_for_no_task_that_waits_and_again_when_it_is_
     until(lambda: len(topics.read_results()) == 100, "the tasks after the account was mended")
     assert len(topics.read_dead_letters()) == 300
     assert circuit(processor) == ("closed", "closed")
+
+
+@pytest.mark.parametrize("fault", ["wrong_shape", "nul", "huge"])
+@pytest.mark.parametrize("kind", ["phone", "gpt"])
+def test_an_answer_that_is_never_understood_is_paid_for_twice(
+    topics, simulators, start_processor, database, kind, fault
+):
+    simulators.control(latency_ms=0, faults=[{"kind": fault, "when": "916"}])
+    start_processor()
+    topics.send(json.dumps({"task_id": 1, "task_type": kind, "data": "8 916"}).encode())
+    topics.send(json.dumps({"task_id": 2, "task_type": kind, "data": "8 495"}).encode())
+
+    until(lambda: topics.read_dead_letters() and topics.read_results(), "a dead letter and a result")
+
+    [dead] = topics.read_dead_letters()
+    assert dead.header("error_code") == b"internal_error"
+    assert simulators.requests()["providers"][kind][f"fault_{fault}"] == 2
+    assert len(database.rows()) == 1
+
+
+def test_a_task_with_u0000_in_its_data_is_dead_lettered_and_nobody_is_asked(
+    topics, simulators, start_processor, database
+):
+    start_processor()
+    for number, kind in enumerate(("phone", "email", "gpt")):
+        topics.send(json.dumps({"task_id": number, "task_type": kind, "data": "8 916\0"}).encode())
+
+    until(lambda: len(topics.read_dead_letters()) == 3, "the dead letters")
+
+    assert {dead.header("error_code") for dead in topics.read_dead_letters()} == {b"invalid_task"}
+    assert [simulators.calls(kind) for kind in ("phone", "email", "gpt")] == [0, 0, 0]

@@ -4,12 +4,14 @@ import asyncio
 import functools
 
 import pytest
-import stamina
+from hypothesis import given
+from hypothesis import strategies as st
 
-from processor.enrich import Enrich, Lane
+from processor import enrich as enrich_module
+from processor.enrich import Enrich, Lane, back_off_seconds
 from processor.gate import Gate
 from processor.metrics import PROVIDER_SECONDS
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
+from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
 from shared.messages import Task
 
 PHONE = Task(task_id=1, task_type="phone", data="8 916")
@@ -17,9 +19,9 @@ GPT = Task(task_id=2, task_type="gpt", data="?")
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting():
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr("processor.enrich.BACK_OFF_SECONDS_FIRST", 0.0)
+    monkeypatch.setattr("processor.enrich.BACK_OFF_JITTER_SECONDS", 0.0)
 
 
 def enrich(ask, *, slots=10, attempts_max=3):
@@ -93,6 +95,46 @@ def test_what_will_not_pass_is_not_asked_again(failure):
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("failures", "calls"),
+    [
+        ([UnusableAnswer("nonsense")] * 9, 2),
+        ([UnusableAnswer("nonsense"), ProviderUnavailable("503"), UnusableAnswer("nonsense")] * 3, 3),
+        ([ProviderUnavailable("503")] * 4 + [UnusableAnswer("nonsense")] * 5, 5),
+    ],
+    ids=["twice", "twice, with a failure between", "at the last attempt"],
+)
+def test_an_answer_that_cannot_be_used_is_paid_for_twice_at_most(failures, calls):
+    ask, asked = failing(*failures)
+
+    with pytest.raises(UnusableAnswer):
+        asyncio.run(enrich(ask, attempts_max=5)(PHONE))
+
+    assert len(asked) == calls
+
+
+def test_after_one_answer_that_cannot_be_used_the_next_one_counts():
+    ask, asked = failing(UnusableAnswer("nonsense"))
+
+    asking = enrich(ask)
+
+    assert asyncio.run(asking(PHONE)) == {"qc": 0}
+    assert len(asked) == 2
+    turn = asking.keywords["turn"]
+    assert (turn.begun, turn.ended) == (2, 1)
+
+
+@given(attempt=st.integers(1, 10**6))
+def test_the_wait_doubles_up_to_its_limit_and_is_never_the_same_for_all(attempt):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(enrich_module, "BACK_OFF_SECONDS_FIRST", 0.2)
+        patch.setattr(enrich_module, "BACK_OFF_JITTER_SECONDS", 0.2)
+        least = min(0.2 * 2 ** min(attempt - 1, 10), 10)
+        assert least <= back_off_seconds(attempt) <= min(least + 0.2, 10)
+        assert 7 <= back_off_seconds(attempt, 7.0) <= 7.2
+        assert 60 <= back_off_seconds(attempt, 3600.0) <= 60.2
+
+
 def test_no_more_requests_are_in_flight_than_there_are_slots():
     in_flight, most = 0, 0
 
@@ -149,12 +191,11 @@ def test_a_slot_is_free_while_a_task_waits_for_its_next_attempt():
                 raise ProviderUnavailable("429", retry_after_seconds=3600)
             return {}
 
-        with stamina.set_testing(False):
-            one_slot = enrich(ask, slots=1)
-            waiting = asyncio.ensure_future(one_slot(PHONE))
-            await failed.wait()
-            assert await one_slot(PHONE.model_copy(update={"data": "other"})) == {}
-            waiting.cancel()
+        one_slot = enrich(ask, slots=1)
+        waiting = asyncio.ensure_future(one_slot(PHONE))
+        await failed.wait()
+        assert await one_slot(PHONE.model_copy(update={"data": "other"})) == {}
+        waiting.cancel()
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from processor import gate as module
 from processor.circuit import FAILURES_MAX
 from processor.gate import Gate, Gates
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected
+from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnusableAnswer
 from processor.quota import LATE_SECONDS_MAX, Quota
 
 UNAVAILABLE = ProviderUnavailable("the provider answered 503")
@@ -29,6 +29,18 @@ async def waiting(gate, count=1, *, again=False):
 def opened(gate):
     for _ in range(FAILURES_MAX):
         gate.leave(gate._begin(0.0), UNAVAILABLE)
+
+
+@pytest.mark.parametrize("error", [UNAVAILABLE, UnusableAnswer("nonsense")], ids=["unavailable", "nonsense"])
+def test_a_provider_that_has_no_good_answer_to_anything_is_asked_only_now_and_then(error):
+    async def scenario():
+        gate = Gate("test", quota=None, requests_max=1)
+        for _ in range(FAILURES_MAX):
+            assert gate.state == "closed"
+            gate.leave(gate._begin(0.0), error)
+        assert gate.state == "unavailable"
+
+    run(scenario())
 
 
 def test_who_comes_first_goes_first_and_who_comes_again_goes_before():

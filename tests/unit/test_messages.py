@@ -1,10 +1,12 @@
 """What travels over Kafka: tasks in, results out."""
 
+import contextlib
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, InvalidTask, Result, Task, decode_task
 
@@ -27,6 +29,40 @@ def test_data_is_as_long_as_its_type_allows_and_no_longer(task_type, characters_
     assert len(decode_task(value(task_type=task_type, data="я" * characters_max)).data) == characters_max
     with pytest.raises(InvalidTask, match="data"):
         decode_task(value(task_type=task_type, data="я" * (characters_max + 1)))
+
+
+@pytest.mark.parametrize("data", ["\0", "8 916\0", "\0" * 256, "a\0b\n"])
+@pytest.mark.parametrize("task_type", DATA_CHARACTERS_MAX)
+def test_data_with_u0000_is_no_task_and_the_message_says_why(task_type, data):
+    with pytest.raises(InvalidTask, match=r"U\+0000 .* PostgreSQL"):
+        decode_task(value(task_type=task_type, data=data))
+
+    assert not Draft202012Validator(Task.model_json_schema()).is_valid(
+        {"task_id": 1, "task_type": task_type, "data": data}
+    )
+
+
+@pytest.mark.parametrize("data", ["a\n", "\n", "\x01\x1f\x7f", "\\u0000", "\uffff", "\ufeff", "\U0010ffff", "$^"])
+def test_all_other_text_is_data_by_the_schema_too(data):
+    assert decode_task(value(data=data)).data == data
+    assert Draft202012Validator(Task.model_json_schema()).is_valid({"task_id": 1, "task_type": "phone", "data": data})
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '"\\udc00"', '"\\udc00\\ud800"', '"\xed\xa0\x80"', '"\0"'], ids=ascii)
+@pytest.mark.parametrize("name", ["data", "ignored"])
+def test_text_that_is_no_unicode_is_no_task_even_where_it_is_ignored(name, text):
+    task = f'{{"task_id":1,"task_type":"phone","data":"8 916","{name}":{text}}}'
+
+    with pytest.raises(InvalidTask):
+        decode_task(task.encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("data", "valid"), [('"data":"\\u0000","data":"a"', True), ('"data":"a","data":"\\u0000"', False)]
+)
+def test_of_a_doubled_field_the_last_counts(data, valid):
+    with contextlib.nullcontext() if valid else pytest.raises(InvalidTask):
+        decode_task(f'{{"task_id":1,"task_type":"phone",{data}}}'.encode())
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from processor.providers import (
     ProviderUnavailable,
     TaskRejected,
     UnexpectedAnswer,
+    UnusableAnswer,
     without_keys,
 )
 from processor.providers.dadata import dadata
@@ -176,9 +177,6 @@ def test_a_request_that_is_wrong_in_itself_is_a_bug_and_a_redirect_is_not_follow
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"<html>",
-        b"\xff",
         b"[" * 100_000,
         b"null",
         b"1",
@@ -215,11 +213,31 @@ def test_a_request_that_is_wrong_in_itself_is_a_bug_and_a_redirect_is_not_follow
     ],
     ids=lambda body: repr(body)[:40],
 )
-def test_an_answer_that_makes_no_sense_is_retryable(kind, body):
+def test_an_answer_that_makes_no_sense_is_told_from_what_may_pass(kind, body):
+    with pytest.raises(UnusableAnswer) as failure:
+        ask(kind, httpx.Response(200, content=body))
+
+    assert failure.value.code == "internal_error"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b'[{"qc":0', b"upstream timed out", b"[{}]]"])
+def test_what_is_no_json_at_all_may_pass(kind, body):
     with pytest.raises(ProviderUnavailable) as failure:
         ask(kind, httpx.Response(200, content=body))
 
     assert failure.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("text", "storable"), [("\0", False), ("\\\0", False), ("\\u0000", True), ("\\\\u0000", True), ("\uffff", True)]
+)
+@pytest.mark.parametrize("place", ["value", "key", "deep inside"])
+def test_an_answer_with_a_nul_in_it_is_told_before_postgresql_whose_log_would_repeat_it(text, storable, place):
+    more = {"value": text, "key": {text: 1}, "deep inside": [{"a": [f"x{text}y"]}]}[place]
+    answer = {"qc": 0, "more": more}
+
+    with contextlib.nullcontext() if storable else pytest.raises(UnusableAnswer, match=r"U\+0000"):
+        assert ask("phone", httpx.Response(200, json=[answer])) == answer
 
 
 JSON = st.recursive(
@@ -247,9 +265,10 @@ COMPLETION = st.fixed_dictionaries(
     | (JSON | NEARLY.map(lambda one: [one]) | COMPLETION).map(lambda value: json.dumps(value).encode()),
 )
 def test_whatever_comes_is_an_answer_that_can_be_stored_or_may_be_asked_for_again(kind, body):
-    with contextlib.suppress(ProviderUnavailable):
+    with contextlib.suppress(ProviderUnavailable, UnusableAnswer):
         answer = ask(kind, httpx.Response(200, content=body))
         json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()  # no infinity, no half of a surrogate pair
+        assert "\\u0000" not in json.dumps(answer).replace("\\\\", "")
 
 
 @pytest.mark.parametrize(

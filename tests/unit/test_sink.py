@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 from prometheus_client import REGISTRY
-from pydantic_core import to_json
 
 from processor.ledger import Position, Row, RowRefused, RowTooSlow
 from processor.sink import BATCH_ROWS_MAX, Sink
@@ -84,16 +83,6 @@ def test_a_row_that_takes_too_long_costs_its_time_twice_and_not_once_for_each_ha
 
     assert [offset for offset, outcome in enumerate(ids) if isinstance(outcome, RowTooSlow)] == [77]
     assert ledger.batches == [200] + 200 * [1]
-
-
-@pytest.mark.parametrize(
-    ("text", "refused"), [("\0", True), ("\\\\\0", True), ("\\u0000", False), ("\\\\u0000", False)]
-)
-def test_a_nul_is_refused_before_postgresql_whose_log_would_repeat_the_row(text, refused):
-    ledger, [outcome] = write_all([row(1, to_json({"source": f"a{text}"}).decode())])
-
-    assert isinstance(outcome, RowRefused) == refused
-    assert ledger.batches == ([] if refused else [1])
 
 
 def test_rows_that_come_after_a_refused_one_are_written():
