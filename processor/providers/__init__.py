@@ -5,7 +5,8 @@ ProviderError
 ├── TaskRejected            never with this input: 400, 413, content filter
 ├── AccountRefused          never with this account: 401, 402, 403, no key
 ├── UnexpectedAnswer        never with this program: a redirect, 404, 405, 415
-└── UnusableAnswer          once more at most: a whole 200 that breaks the contract, or that PostgreSQL cannot store
+└── UnusableAnswer          once more at most: a whole 200 that breaks the contract
+    └── UnstorableAnswer    ... or that PostgreSQL cannot store
 """
 
 from collections.abc import Awaitable, Callable
@@ -63,10 +64,13 @@ class UnexpectedAnswer(ProviderError):
 
 
 class UnusableAnswer(ProviderError):
-    """The provider answered, and was paid, but the answer cannot be read or stored; the next one will hardly differ.
+    """The provider answered, and was paid, but the answer cannot be used; the next one will hardly differ."""
 
-    It is no `provider_unavailable`: that one's 503 invites the caller to ask, and pay, again.
-    """
+    code = ErrorCode.PROVIDER_UNAVAILABLE
+
+
+class UnstorableAnswer(UnusableAnswer):
+    """The answer is as the contract has it, and PostgreSQL would refuse its row."""
 
     code = ErrorCode.INTERNAL_ERROR
 

@@ -16,6 +16,7 @@ from processor.providers import (
     ProviderUnavailable,
     TaskRejected,
     UnexpectedAnswer,
+    UnstorableAnswer,
     UnusableAnswer,
 )
 from processor.providers.wire import ANSWER_BYTES_MAX, Response, Send
@@ -93,7 +94,7 @@ def _check_that_it_can_be_stored(answer: Any) -> None:
     if b"Infinity" in text and text != to_json(answer, inf_nan_mode="null"):
         raise UnusableAnswer("the answer has a number that is too large")
     if b"\\u0000" in text and b"\\u0000" in text.replace(b"\\\\", b""):  # of two backslashes none begins an escape
-        raise UnusableAnswer("the answer has U+0000 in it, which PostgreSQL cannot store")
+        raise UnstorableAnswer("the answer has U+0000 in it, which PostgreSQL cannot store")
 
 
 def _refuse(response: Response) -> NoReturn:

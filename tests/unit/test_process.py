@@ -11,7 +11,7 @@ from processor.apply_async import Record
 from processor.claims import OtherTask, StillClaimed
 from processor.ledger import Position, RowRefused
 from processor.process import Process, in_place_of_refused
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
+from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnstorableAnswer, UnusableAnswer
 from shared.messages import TASK_TYPES
 
 CANARY = "canary-7d1f"
@@ -143,7 +143,8 @@ def test_a_record_that_is_no_task_is_dead_lettered_byte_for_byte(value):
         (ProviderUnavailable("503"), b"provider_unavailable"),
         (AccountRefused("403"), b"provider_refused_account"),
         (UnexpectedAnswer("404"), b"internal_error"),
-        (UnusableAnswer("nonsense"), b"internal_error"),
+        (UnusableAnswer("nonsense"), b"provider_unavailable"),
+        (UnstorableAnswer("nonsense"), b"internal_error"),
         (KeyError(CANARY), b"internal_error"),
     ],
     ids=lambda value: type(value).__name__,

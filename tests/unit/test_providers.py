@@ -16,6 +16,7 @@ from processor.providers import (
     ProviderUnavailable,
     TaskRejected,
     UnexpectedAnswer,
+    UnstorableAnswer,
     UnusableAnswer,
     without_keys,
 )
@@ -217,7 +218,7 @@ def test_an_answer_that_makes_no_sense_is_told_from_what_may_pass(kind, body):
     with pytest.raises(UnusableAnswer) as failure:
         ask(kind, httpx.Response(200, content=body))
 
-    assert failure.value.code == "internal_error"
+    assert failure.value.code == "provider_unavailable"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b'[{"qc":0', b"upstream timed out", b"[{}]]"])
@@ -236,7 +237,7 @@ def test_an_answer_with_a_nul_in_it_is_told_before_postgresql_whose_log_would_re
     more = {"value": text, "key": {text: 1}, "deep inside": [{"a": [f"x{text}y"]}]}[place]
     answer = {"qc": 0, "more": more}
 
-    with contextlib.nullcontext() if storable else pytest.raises(UnusableAnswer, match=r"U\+0000"):
+    with contextlib.nullcontext() if storable else pytest.raises(UnstorableAnswer, match=r"U\+0000"):
         assert ask("phone", httpx.Response(200, json=[answer])) == answer
 
 
