@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 
 class Client {
-    /** Arguments: the gateway's URL, HTTP_2 (which offers h2c) or HTTP_1_1, and `string` or `stream` (chunked). */
+    /** Arguments: the gateway's URL, HTTP_2 (which offers h2c) or HTTP_1_1, and `string`, `stream` (chunked) or `expect`. */
     public static void main(String[] arguments) throws Exception {
         var uri = URI.create(arguments[0] + "/tasks");
         var client = HttpClient.newBuilder().version(HttpClient.Version.valueOf(arguments[1])).build();
@@ -32,12 +32,13 @@ class Client {
 
     static HttpRequest request(URI uri, String how, int number) {
         String body = "{\"task_id\": %d, \"task_type\": \"phone\", \"data\": \"8 916 %d\"}".formatted(number, number);
-        BodyPublisher publisher = how.equals("string")
-            ? BodyPublishers.ofString(body)
-            : BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(body.getBytes()));
+        BodyPublisher publisher = how.equals("stream")
+            ? BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(body.getBytes()))
+            : BodyPublishers.ofString(body);
         return HttpRequest.newBuilder(uri)
             .timeout(Duration.ofSeconds(60))
             .header("Content-Type", "application/json")
+            .expectContinue(how.equals("expect"))
             .POST(publisher)
             .build();
     }

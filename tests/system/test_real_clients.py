@@ -88,7 +88,7 @@ def franz():
     return _build_franz()
 
 
-@pytest.mark.parametrize("body", ["string", "stream"])
+@pytest.mark.parametrize("body", ["string", "stream", "expect"])
 @pytest.mark.parametrize("version", ["HTTP_2", "HTTP_1_1"])
 def test_javas_http_client_gets_its_results_one_by_one_and_at_once(
     jdk, start, start_processor, database, version, body
