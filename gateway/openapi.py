@@ -49,6 +49,8 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": _description(settings)},
+        "servers": [{"url": "/", "description": "The gateway that answers this document."}],
+        "security": [],
         "tags": [
             {"name": "tasks", "description": "Send a task, and learn what became of it."},
             {"name": "health", "description": "For whoever runs the gateway."},
@@ -74,21 +76,9 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                 ),
                 "Problem": _problem_schema(),
             },
-            "headers": _headers(),
-            "securitySchemes": {
-                "bearer": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "Made with `python -m gateway token SUBJECT`. What became of a task is told to the "
-                    "subject that sent it, and to nobody else.",
-                }
-            },
+            "headers": _headers() | (_headers_of_tokens() if settings.gateway_auth == "required" else {}),
+            "securitySchemes": _security_schemes(settings),
             "responses": {
-                "no_such_path": _problem(404, "No such path.", {"not_found": HTTPStatus.NOT_FOUND.phrase}),
-                "no_such_method": _problem(
-                    405, "No such method at this path.", _refusal("method_not_allowed"), "Allow"
-                ),
                 **{
                     code: _problem(
                         status,
@@ -102,6 +92,30 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                 "unforeseen": _problem(500, "A bug.", {ErrorCode.INTERNAL_ERROR: "unforeseen error"}),
             },
         },
+        "x-other-responses": {  # to requests that are no operation's
+            "no_such_path": _problem(404, "No such path.", {"not_found": HTTPStatus.NOT_FOUND.phrase}),
+            "no_such_method": _no_such_method(),
+        },
+    }
+
+
+def _no_such_method() -> Document:
+    answer = _problem(405, "No such method at this path.", _refusal("method_not_allowed"))
+    answer["headers"]["Allow"] = _header("The methods that there are.", {"type": "string", "examples": ["GET"]})
+    return answer
+
+
+def _security_schemes(settings: GatewaySettings) -> Document:
+    if settings.gateway_auth != "required":
+        return {}
+    return {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "Made with `python -m gateway token SUBJECT`. What became of a task is told to the "
+            "subject that sent it, and to nobody else.",
+        }
     }
 
 
@@ -123,6 +137,14 @@ def _description(settings: GatewaySettings) -> str:
 
 def _operations(settings: GatewaySettings) -> dict[str, Document]:
     """Return path -> its one operation: POST for /tasks, GET for the others."""
+    operations = _operations_alone(settings)
+    for operation in operations.values():
+        for code, (status, _) in connections.REFUSALS.items():
+            operation["responses"].setdefault(str(status), _ref("responses", code))
+    return operations
+
+
+def _operations_alone(settings: GatewaySettings) -> dict[str, Document]:
     page, document = _content("text/html", {"type": "string"}), _content("application/json", {"type": "object"})
     return {
         "/tasks": _guarded(_post_task(settings), settings),
@@ -140,24 +162,20 @@ def _operations(settings: GatewaySettings) -> dict[str, Document]:
 
 def _guarded(operation: Document, settings: GatewaySettings) -> Document:
     """Return the operation with what callers and their number of requests get it to answer."""
-    operation["responses"] |= {
-        "401": _problem(
-            401,
-            "There is no valid bearer token (only with GATEWAY_AUTH=required).",
-            _refusal("unauthorized"),
-            "WWW-Authenticate",
-        ),
-        "429": _problem(
-            429,
-            "The caller makes too many requests (only with CALLER_REQUESTS_PER_MINUTE). Try again after Retry-After.",
-            _refusal("too_many_requests"),
-            "Retry-After",
-        ),
-    }
-    for response in operation["responses"].values():
-        response["headers"] |= {name: _ref("headers", name) for name in ("RateLimit-Policy", "RateLimit")}
+    responses = operation["responses"]
     if settings.gateway_auth == "required":
         operation["security"] = [{"bearer": []}]
+        responses["401"] = _problem(
+            401, "There is no valid bearer token.", _refusal("unauthorized"), "WWW-Authenticate"
+        )
+    responses["429"] = _problem(
+        429,
+        "The caller makes too many requests (only with CALLER_REQUESTS_PER_MINUTE). Try again after Retry-After.",
+        _refusal("too_many_requests"),
+        "Retry-After",
+    )
+    for response in responses.values():
+        response["headers"] |= {name: _ref("headers", name) for name in ("RateLimit-Policy", "RateLimit")}
     return operation
 
 
@@ -360,12 +378,9 @@ def _content(media_type: str, schema: Document, bodies: Mapping[str, Any] | None
 
 
 def _headers() -> Document:
-    def header(description: str, schema: Document, *, required: bool = True) -> Document:
-        return {"description": description, "required": required, "schema": schema}
-
     return {
-        "X-Correlation-ID": header("Made by the gateway for this one request.", _CORRELATION_ID),
-        REQUEST_ID_HEADER: header(
+        "X-Correlation-ID": _header("Made by the gateway for this one request.", _CORRELATION_ID),
+        REQUEST_ID_HEADER: _header(
             "As the request had it.",
             {
                 "type": "string",
@@ -374,26 +389,32 @@ def _headers() -> Document:
             },
             required=False,
         ),
-        "Location": header(
+        "Location": _header(
             "Where the result will be.",
             {"type": "string", "format": "uri-reference", "examples": [f"/tasks/{examples.CORRELATION_ID}"]},
         ),
-        "Preference-Applied": header("RFC 7240.", {"type": "string", "const": "respond-async"}),
-        "Retry-After": header("In seconds.", {"type": "integer", "examples": [RETRY_AFTER_SECONDS]}),
-        "WWW-Authenticate": header("RFC 6750.", {"type": "string", "examples": ["Bearer"]}),
-        "RateLimit-Policy": header(
+        "Preference-Applied": _header("RFC 7240.", {"type": "string", "const": "respond-async"}),
+        "Retry-After": _header("In seconds.", {"type": "integer", "examples": [RETRY_AFTER_SECONDS]}),
+        "RateLimit-Policy": _header(
             "How many requests one caller may make in how many seconds (draft-ietf-httpapi-ratelimit-headers-10).",
             {"type": "string", "examples": ['"caller";q=100;w=60']},
             required=False,
         ),
-        "RateLimit": header(
+        "RateLimit": _header(
             "How many are left, and in how many seconds all of them are there again.",
             {"type": "string", "examples": ['"caller";r=99;t=60']},
             required=False,
         ),
-        "Connection": header("What is left of the request is not read.", {"type": "string", "const": "close"}),
-        "Allow": header("The methods that there are.", {"type": "string", "examples": ["GET"]}),
+        "Connection": _header("What is left of the request is not read.", {"type": "string", "const": "close"}),
     }
+
+
+def _headers_of_tokens() -> Document:
+    return {"WWW-Authenticate": _header("RFC 6750.", {"type": "string", "examples": ["Bearer"]})}
+
+
+def _header(description: str, schema: Document, *, required: bool = True) -> Document:
+    return {"description": description, "required": required, "schema": schema}
 
 
 def _header_parameter(name: str, description: str, schema: Document) -> Document:

@@ -54,10 +54,7 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._bytes = len(data) if self._part is None else self._bytes + len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # there is none: the request is answered, and what follows it is not HTTP
-            self.cycle.keep_alive = False
-            self._deaf = True
+            self._parse(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
             self.refuse(cause.error_code if isinstance(cause, _Refused) else "bad_request")
@@ -68,6 +65,24 @@ class Connection(HttpToolsProtocol):
         if self.pipeline or (self._part is not None and not self._is_rest()):
             self._all.hold(self, len(data))
         self._look()
+
+    def _parse(self, data: bytes) -> None:
+        """Parse, and ignore every offer of another protocol (RFC 9110, section 7.8).
+
+        The parser skips the body of a request that offers one, and stops behind its headers. A new parser starts with
+        the same headers without the offer, and goes on with what follows them.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -81,6 +96,10 @@ class Connection(HttpToolsProtocol):
             raise _Refused("headers_too_large")
         if self.parser.get_http_version() not in ("1.0", "1.1"):  # llhttp knows others, whose bodies end otherwise
             raise _Refused("bad_request")
+        if self.parser.get_method() == b"CONNECT":
+            raise _Refused("bad_request")
+        if self.parser.should_upgrade():  # `_parse` starts it again
+            return
         super().on_headers_complete()
         if len(self.pipeline) > self._limits.pipelined_max:
             raise _Refused("overloaded")
@@ -93,6 +112,8 @@ class Connection(HttpToolsProtocol):
         self._bytes = 0
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._part, self._bytes = None, 0
 

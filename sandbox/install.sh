@@ -20,6 +20,7 @@ if [ "${1:-}" = tests ]; then
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v curl >/dev/null || missing="$missing curl"
     command -v openssl >/dev/null || missing="$missing openssl"
+    java --list-modules 2>/dev/null | grep -q "^jdk.compiler@" || missing="$missing default-jdk-headless"
 fi
 [ -z "$missing" ] && exit 0
 

@@ -180,25 +180,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "integration-service"
 
 
-def jar_folder() -> Path:
+def jar_folder(pom: Path = POM) -> Path:
     """Return where the artifacts are or will be: one folder for all checkouts with the same versions."""
-    return cache_folder() / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    return cache_folder() / f"kafka-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
 
 
-def install() -> Path:
+def install(pom: Path = POM) -> Path:
     """Fetch the artifacts where they are not there yet, and return their folder. Safe to interrupt and to run twice.
 
     Raises:
         NotReady: Maven cannot fetch them.
     """
-    folder = jar_folder()
+    folder = jar_folder(pom)
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     fetched = Path(tempfile.mkdtemp(prefix="kafka-", dir=folder.parent))
     try:
         fetching = subprocess.run(
-            ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={fetched}"],
+            ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={fetched}"],
             check=False,
             text=True,
             stdout=subprocess.PIPE,

@@ -434,12 +434,108 @@ def test_the_answer_before_what_is_not_http_comes_whole_and_is_the_last(start, b
     assert caller.is_closed()
 
 
-def test_an_upgrade_is_not_made_and_its_request_answered(gateway):
-    caller = gateway.caller().say(HEALTH[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + b"PRI * HTTP/2.0")
+OFFERS = {
+    "h2c, as Java has it": (
+        b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+        b"Upgrade: h2c\r\n"
+    ),
+    "websocket": (
+        b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Version: 13\r\n"
+    ),
+    "several": b"upgrade: h2c, TLS/1.0\r\nUPGRADE:\r\nConnection: keep-alive\r\nConnection:upgrade\r\n",
+}
+CHUNKS = b"%x\r\n%b\r\n%x;a=b\r\n%b\r\n0\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" % (
+    *(20, BODY[:20]),
+    *(len(BODY) - 20, BODY[20:]),
+)
 
-    answer = caller.answer()
 
-    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+def offering(request, offer):
+    """Return the request with headers that offer another protocol, in front of its own."""
+    first_line, rest = request.split(b"\r\n", 1)
+    return first_line + b"\r\n" + offer + rest
+
+
+@pytest.mark.parametrize("task", [TASK, CHUNKED + b"\r\n" + CHUNKS], ids=["with its length", "chunked"])
+@pytest.mark.parametrize("name", OFFERS)
+def test_who_offers_another_protocol_speaks_http_1_1_and_is_answered_wherever_packets_end(gateway, name, task):
+    said = offering(task, OFFERS[name]) + offering(HEALTH, OFFERS[name] + b"Connection: close\r\n")
+
+    for at in range(1, len(said)):
+        caller = gateway.caller().say(said[:at])
+        select.select([caller.socket], [], [], 0.001)  # the halves come apart more often, and need not
+        caller.say(said[at:])
+
+        answer, later = caller.answer(), caller.answer()
+
+        assert (answer.status_code, answer.text) == (200, '{"task_id":1,"id":7}'), at
+        assert "connection" not in answer.headers
+        assert (later.status_code, later.headers["connection"]) == (200, "close"), at
+        caller.file.close()
+        caller.socket.close()
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_who_offers_another_protocol_may_send_byte_by_byte_and_many_requests(gateway, name):
+    said = offering(TASK, OFFERS[name]) + TASK + offering(CHUNKED + b"\r\n" + CHUNKS, OFFERS[name])
+
+    byte_by_byte = gateway.caller().say(*(said[i : i + 1] for i in range(len(said))))
+    assert [byte_by_byte.answer().text for _ in range(3)] == ['{"task_id":1,"id":7}'] * 3
+
+    kept = gateway.caller()
+    for _ in range(10):
+        assert [kept.say(said).answer().text, kept.answer().text, kept.answer().text] == ['{"task_id":1,"id":7}'] * 3
+
+
+def test_who_offers_another_protocol_and_waits_to_be_asked_for_the_body_is_asked_for_it(gateway):
+    caller = gateway.caller().say(offering(POST % len(BODY), OFFERS["websocket"] + b"Expect: 100-continue\r\n"))
+
+    assert caller.file.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert caller.file.readline() == b"\r\n"
+    assert caller.say(BODY).answer().text == '{"task_id":1,"id":7}'
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_who_offers_another_protocol_is_under_the_same_limits(start, name):
+    offer = OFFERS[name]
+    gateway = start(pipelined_max=3, body_seconds=0.2)
+
+    with counted("headers_too_large", 2):
+        large = offering(POST % len(BODY), offer + b"X: " + b"x" * HEADER_BYTES_MAX + b"\r\n")
+        assert_problem(gateway.ask(large), 431, "headers_too_large")
+        assert_problem(gateway.ask(offering(TASK, offer + b"X: x\r\n" * HEADER_LINES_MAX)), 431, "headers_too_large")
+    with counted("request_timeout"):
+        assert_problem(gateway.caller().say(offering(POST % 1000, offer)).drip().answer(), 408, "request_timeout")
+    gateway.kafka.reply = None
+    with counted("overloaded"):
+        assert gateway.caller().say(offering(TASK, offer) * 5).is_closed()
+    until(lambda: not gateway.server.server_state.tasks, "the first request to end")
+
+
+@pytest.mark.parametrize("name", [name for name in NOT_HTTP if NOT_HTTP[name].startswith(HEAD)])
+def test_who_offers_another_protocol_is_not_read_in_two_ways(gateway, name):
+    caller = gateway.caller().say(offering(NOT_HTTP[name], OFFERS["websocket"]))
+
+    assert_problem(caller.answer(), 400, "bad_request")
+    assert caller.is_closed()
+
+
+@pytest.mark.parametrize("target", [b"gateway:80", b"/tasks", b"/"])
+def test_connect_is_no_upgrade_and_400(gateway, target):
+    caller = gateway.caller().say(b"CONNECT " + target + b" HTTP/1.1\r\nHost: gateway\r\n\r\n", TASK)
+
+    assert_problem(caller.answer(), 400, "bad_request")
+    assert caller.is_closed()
+
+
+def test_what_a_caller_says_in_the_protocol_that_it_offered_is_400(gateway):
+    caller = gateway.caller().say(offering(HEALTH, OFFERS["h2c, as Java has it"]))
+    assert caller.answer().status_code == 200
+
+    caller.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+    assert_problem(caller.answer(), 400, "bad_request")
     assert caller.is_closed()
 
 

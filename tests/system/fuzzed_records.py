@@ -38,7 +38,10 @@ GPT_ECHO_CHARACTERS = 200
 """Of a prompt, in the simulated answer; the others' answers have the whole input."""
 
 WHY = [
-    *(f"{DEAD_LETTER_HEADER_PREFIX}original-{what}" for what in ("topic", "partition", "offset", "timestamp")),
+    *(
+        f"{DEAD_LETTER_HEADER_PREFIX}original-{what}"
+        for what in ("topic", "partition", "offset", "timestamp", "topic-id")
+    ),
     f"{DEAD_LETTER_HEADER_PREFIX}exception-message",
     ERROR_CODE_HEADER,
 ]

@@ -5,7 +5,7 @@ import pytest
 from tests.system import fuzzed_records
 from tests.system.fuzzed_calls import fuzz_calls
 from tests.system.fuzzed_records import fuzz_records
-from tests.system.services import Services, running
+from tests.system.services import ROOT, Services, running
 
 SEED = 20267
 CALLS = 250
@@ -28,6 +28,8 @@ def checked(found):
 @pytest.mark.parametrize("auth", [False, True], ids=["without tokens", "with tokens"])
 def test_requests_of_every_kind_are_answered_as_documented_and_told_nowhere(services, auth):
     checked(fuzz_calls(services, calls=CALLS, seed=SEED, auth=auth))
+
+    assert [folder for folder in (services.folder, ROOT) if (folder / ".schemathesis").exists()] == []
 
 
 def test_garbage_among_tasks_is_dead_lettered_byte_for_byte_and_told_nowhere_else(services):

@@ -126,7 +126,7 @@ def test_a_dry_run_of_redrive_comes_out_as_shown(topics, database):
     producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers})
     for code, count in ((ErrorCode.PROVIDER_UNAVAILABLE, 201), (ErrorCode.TASK_REJECTED, 3)):
         for number in range(count):
-            outcome = dead_letter(record._replace(partition=1, offset=number + count), code, "no reason")
+            outcome = dead_letter(record._replace(partition=1, offset=number + count), "topic-id", code, "no reason")
             producer.produce(topics.dead_letters, outcome.value, headers=outcome.headers)
     assert producer.flush(30) == 0
 
