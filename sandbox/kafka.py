@@ -218,8 +218,8 @@ class KafkaCluster:
         ]
         """Node 1 first."""
         self.bootstrap_servers = ",".join(broker.bootstrap_servers for broker in self.brokers)
-        self.connection = {"bootstrap.servers": self.bootstrap_servers}
-        """librdkafka's connection properties."""
+        self.connection = {"bootstrap.servers": self.bootstrap_servers, "socket.timeout.ms": "10000"}
+        """librdkafka's connection properties of a client that gives a paused broker up after 10 seconds, not 60."""
 
     def start(self) -> None:
         """Start or resume those that are not running, and wait until each knows all others.
