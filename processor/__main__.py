@@ -274,6 +274,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "partitioner": "murmur2_random",  # by Quix's own, all outcomes without a key lie on one partition
             "message.max.bytes": PRODUCER_BYTES_MAX,
             "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
+            "log_level": 3,  # below it librdkafka warns that a fresh cluster has no coordinator for producers yet
         },
     )
     return app
