@@ -258,6 +258,7 @@ def _why(codes: Sequence[ErrorCode]) -> Document:
         _dlt("original-partition"): {**_text("A number."), "pattern": number},
         _dlt("original-offset"): {**_text("A number."), "pattern": number},
         _dlt("original-timestamp"): {**_text("The record's, in milliseconds since 1970."), "pattern": "^-?[0-9]+$"},
+        _dlt("original-topic-id"): _text("Kafka's own id of the topic. A topic that is made again gets another one."),
         _dlt("exception-message"): _text("Why, for a person. Nothing of the task is repeated."),
         ERROR_CODE_HEADER: {
             "type": "string",
@@ -273,6 +274,7 @@ def _example_why(settings: GatewaySettings, code: ErrorCode) -> Document:
         _dlt("original-partition"): "3",
         _dlt("original-offset"): "42",
         _dlt("original-timestamp"): "1769850000000",
+        _dlt("original-topic-id"): "Nn6pTr4xQ1yTjz0Z4oQv3A",
         _dlt("exception-message"): examples.reason(code),
         ERROR_CODE_HEADER: code.value,
     }

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import stamina.instrumentation
 import uvloop
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 from prometheus_client import REGISTRY
 
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
@@ -42,7 +42,7 @@ with warnings.catch_warnings(record=True):
     from quixstreams.kafka.exceptions import KafkaConsumerException
     from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
-from processor.apply_async import NEVER_SECONDS, ApplyAsync, DrainingApplication
+from processor.apply_async import HELD_RECORDS_MAX, NEVER_SECONDS, ApplyAsync, DrainingApplication
 from processor.claims import Claims
 from processor.enrich import Enrich, Lane
 from processor.gate import Gate, Gates
@@ -50,9 +50,9 @@ from processor.grouped import Grouped
 from processor.health import serve_health
 from processor.lag import Lag
 from processor.ledger import FinishedRecords, Ledger
-from processor.metrics import IN_FLIGHT, IN_FLIGHT_MAX, OLDEST_UNFINISHED, POSTGRES_CONNECTED
+from processor.metrics import HELD, IN_FLIGHT, IN_FLIGHT_MAX, OLDEST_UNFINISHED, POSTGRES_CONNECTED
 from processor.pipeline import OutcomeSerializer, build_pipeline
-from processor.process import Process
+from processor.process import Process, in_place_of_refused
 from processor.providers import without_keys
 from processor.providers.dadata import dadata
 from processor.providers.wire import Wire
@@ -60,7 +60,7 @@ from processor.providers.yandexgpt import yandexgpt
 from processor.quota import Quota
 from processor.settings import ProcessorSettings
 from processor.sink import Sink
-from processor.topics import PRODUCER_BYTES_MAX, Topics
+from processor.topics import RECORD_BYTES_MAX, Topics
 from shared.logs import configure_logs
 from shared.messages import TaskType
 
@@ -89,6 +89,16 @@ EXIT_SECONDS = 5.0
 KAFKA_PATIENCE = {"socket.timeout.ms": 10_000, "reconnect.backoff.max.ms": 1000}
 """A connection that went silent is given up after 10 seconds instead of 60, and Kafka's return is soon noticed."""
 
+PRODUCER: dict[str, str | int] = {
+    **KAFKA_PATIENCE,
+    "request.timeout.ms": 10_000,
+    "linger.ms": 0,
+    "partitioner": "murmur2_random",  # by Quix's own, all outcomes without a key lie on one partition
+    "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
+    "queue.buffering.max.messages": 0,  # records in flight are bounded already
+    "log_level": 3,  # below it librdkafka warns that a fresh cluster has no coordinator for producers yet
+}
+
 
 def main(settings: ProcessorSettings) -> None:
     """Run the processor; exits with 0 after a stop, 2 where an address in the settings cannot be had."""
@@ -112,7 +122,10 @@ def run(settings: ProcessorSettings) -> None:
                 settings.processor_http_port,
                 live=lambda: _stuck(running),
                 ready=lambda: _missing(running, topics, ledger),
-                providers=lambda: {name: gate.state for name, gate in gates.items()},
+                shown=lambda: {
+                    "held": sum(operator.held for operator in running),
+                    "providers": {name: gate.state for name, gate in gates.items()},
+                },
             )
         except OSError as error:
             refuse("processor", f"PROCESSOR_HTTP_PORT: {settings.processor_http_port}: {error.strerror}")
@@ -120,9 +133,9 @@ def run(settings: ProcessorSettings) -> None:
         settings.kafka_topics(),
         settings.kafka_topic_partitions,
         rights={
-            settings.kafka_import_topic: ("READ", "DESCRIBE_CONFIGS"),
-            settings.kafka_result_topic: ("WRITE", "DESCRIBE_CONFIGS"),
-            settings.kafka_dead_letter_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+            settings.kafka_import_topic: ("READ",),
+            settings.kafka_result_topic: ("WRITE",),
+            settings.kafka_dead_letter_topic: ("WRITE",),
         },
     )
 
@@ -138,8 +151,6 @@ def run(settings: ProcessorSettings) -> None:
             claim=Claims(Grouped(ledger.claim), find),
             release=Grouped(ledger.release),
             task_types=settings.task_types,
-            result_bytes_max=topics.message_bytes_max(settings.kafka_result_topic),
-            dead_letter_bytes_max=topics.message_bytes_max(settings.kafka_dead_letter_topic),
         )
 
         async def finished_records(topic: str, partition: int, first_offset: int) -> FinishedRecords:
@@ -158,6 +169,8 @@ def run(settings: ProcessorSettings) -> None:
             drain_seconds=settings.drain_seconds,
             shutdown_seconds=settings.shutdown_seconds,
             delivered=None if traced is None else traced.delivered,
+            refused=in_place_of_refused if traced is None else traced.refused(in_place_of_refused),
+            lone_producer=lambda: lone_producer(settings),
         )
         running.append(app.operator)
         lag = measure(app.operator, ledger, settings)
@@ -178,9 +191,6 @@ def run(settings: ProcessorSettings) -> None:
             app.run()
         except KafkaConsumerException:
             sys.exit(1)  # it is logged
-        except KafkaException as error:  # a right was taken away: nothing is lost, and the next start waits for it
-            logger.error("Kafka does not take an outcome: %s", error.args[0].str())  # noqa: TRY400 - a person's, no bug
-            sys.exit(1)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one more must not end what is about to end well
         logger.info("stopped: %d records in flight go to the partitions' next owner", app.operator.handed_back)
@@ -267,23 +277,34 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "queued.max.messages.kbytes": 16 * 1024,
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },
-        producer_extra_config={
-            **KAFKA_PATIENCE,
-            "request.timeout.ms": 10_000,
-            "linger.ms": 0,
-            "partitioner": "murmur2_random",  # by Quix's own, all outcomes without a key lie on one partition
-            "message.max.bytes": PRODUCER_BYTES_MAX,
-            "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
-            "log_level": 3,  # below it librdkafka warns that a fresh cluster has no coordinator for producers yet
-        },
+        producer_extra_config=PRODUCER,
     )
     return app
+
+
+def lone_producer(settings: ProcessorSettings) -> Producer:
+    """Return the producer of outcomes that Kafka has refused: each in a batch of its own, as small as it can be.
+
+    A producer of tasks may have compressed a record so well that the broker took what its outcome's topic does not take
+    uncompressed; brokers count the compressed bytes of a batch.
+    """
+    return Producer(
+        {
+            **settings.kafka_connection(),
+            **PRODUCER,
+            "batch.num.messages": 1,
+            "compression.type": "zstd",
+            "message.max.bytes": RECORD_BYTES_MAX,
+        },
+        logger=logging.getLogger("librdkafka"),
+    )
 
 
 def measure(operator: ApplyAsync[FinishedRecords], ledger: Ledger, settings: ProcessorSettings) -> Lag:
     """Let Prometheus see the operator and the ledger. Returns the lag, which still has to be watched."""
     IN_FLIGHT.set_function(lambda: operator.in_flight)
     IN_FLIGHT_MAX.set(settings.in_flight_max)
+    HELD.set_function(lambda: operator.held)
     OLDEST_UNFINISHED.set_function(lambda: operator.oldest_seconds)
     POSTGRES_CONNECTED.set_function(lambda: ledger.connected)
     lag = Lag(lambda: operator.standings)
@@ -373,6 +394,11 @@ def _missing(running: list[ApplyAsync[FinishedRecords]], topics: Topics, ledger:
     missing = [*running[0].missing] if running else topics.missing or ["the pipeline"]
     if not ledger.connected:
         missing.append("PostgreSQL")
+    for operator in running:
+        if operator.topic_trouble is not None:
+            missing.append(operator.topic_trouble)
+        if operator.held >= HELD_RECORDS_MAX:
+            missing.append(f"room for more than {HELD_RECORDS_MAX} records that are held")
     return missing + _stuck(running)
 
 

@@ -13,7 +13,11 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   run loop while it waits for a record, so it would look at finished work by a timer only. What is downstream must not
   care for the thread; Quix's stateless functions and its producer do not.
 * It counts what an outcome produces and what of that Kafka has acknowledged, by standing in front of `produce` of
-  Quix's producer: a record is finished when its outcome is delivered.
+  Quix's producer: a record is finished when its outcome is delivered. It hands outcomes to the client inside Quix's
+  producer, as that would remember a failed delivery and raise it at the next outcome.
+* An outcome that Kafka refuses stops nothing: it is sent once more in a batch of its own, then replaced by another
+  outcome where the application has one, and otherwise held: its offset stays uncommitted, it is sent again from time to
+  time, and it does not count as in flight.
 * Quix stores an offset as soon as the record is taken and would commit it, by its clock, when partitions are revoked
   and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
   watermark itself and leaves Quix an empty checkpoint.
@@ -32,7 +36,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from quixstreams import Application
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
@@ -41,6 +45,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.commits import Commits, Note, Partition, Progress
+from shared.kafka_trouble import ABOUT_THE_RECORD, explained
 from shared.messages import UNREADABLE_HEADERS
 
 logger = logging.getLogger(__name__)
@@ -69,6 +74,16 @@ ARRIVED_MAX = 100
 
 IN_FLIGHT_BYTES_MAX = 256 * 1024 * 1024
 """Of records in flight, by default. 5000 as large as Kafka takes them would be 5 GB."""
+
+HELD_RECORDS_MAX = 10_000
+"""Records held at which reading stops: by then it is not about single records, and nothing grows without limit."""
+
+HELD_BYTES_MAX = 64 * 1024 * 1024
+"""Of records that are held to be sent again. Those beyond it are read again after the next rebalance or restart."""
+
+HELD_RETRY_SECONDS_FIRST = 1.0
+HELD_RETRY_SECONDS_MAX = 30.0
+"""Between two attempts to send what is held: doubled each time, and back to the first when Kafka takes one."""
 
 WAIT_SECONDS = 0.005
 """Between two looks of a rebalance at what is finished."""
@@ -99,12 +114,13 @@ class Record(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How far an assigned partition is: its records from `committable` on are in flight, finished, or waiting."""
+    """How far an assigned partition is: its records from `committable` on are in flight, held, finished, or waiting."""
 
     committed: int
     committable: int
     in_flight: int
     finished_beyond: int
+    held: int = 0
 
 
 class Turn(Protocol):
@@ -140,7 +156,13 @@ class Ownership(Protocol):
 
 
 Delivered = Callable[[Any, KafkaError | None, Any], None]
-"""Gets an outcome, and Kafka's error or None and the message of what it produced. On Quix's thread; must not raise."""
+"""Gets an outcome, and Kafka's error or None and the message of what it produced, or None where Kafka's client refuses
+it at once. Called once for each record that an outcome produces, on Quix's thread; must not raise."""
+
+Refused = Callable[[Record, Any, Any, KafkaError], Any]
+"""Gets a record, what `prepare` returned for its partition, its outcome, and the error with which Kafka refuses that
+(of ABOUT_THE_RECORD). Returns the outcome to send instead, or None where the record is to be held. On Quix's thread;
+must not raise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -155,6 +177,8 @@ class _Assignment:
     prepared: "asyncio.Future[Any] | None" = None
     waiting: "list[_Item]" = field(default_factory=list)
     """Records that wait for `prepared`, in order."""
+    held: int = 0
+    """Records whose outcome Kafka refuses."""
 
 
 @dataclass(slots=True, eq=False)
@@ -168,8 +192,8 @@ class _Item:
     elsewhere: bool
     taken_at: float
     begins: int = 0
-    produced: int = 0
-    delivered: int = 0
+    undelivered: int = 0
+    """Records that its outcome has produced and Kafka has not acknowledged."""
     started: bool = False
     begun: bool = False
     handed_back: bool = False
@@ -190,12 +214,25 @@ class _Item:
     def end(self) -> None:
         self.begun = False
 
+
+@dataclass(slots=True, eq=False)
+class _Production:
+    """A record that an outcome has produced, until Kafka has it."""
+
+    item: _Item
+    outcome: Any
+    options: dict[str, Any]
+    """Arguments of confluent_kafka's `produce`."""
+    alone: bool = False
+    """Whether it was sent in a batch of its own, so that an error is not another record's."""
+    held: bool = False
+    """Whether its record is held."""
+    error: KafkaError | None = None
+    message: Any = None
+
     def on_delivery(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            self.error = KafkaException(error)
-        self.operator.deliveries.append(self)
-        if self.operator.delivered is not None:
-            self.operator.delivered(self.outcome, error, message)
+        self.error, self.message = error, message
+        self.item.operator.deliveries.append(self)
 
 
 class ApplyAsync(StreamFunction, Generic[Prepared]):
@@ -218,6 +255,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         shutdown_seconds: float,
         ownership: Ownership | None,
         delivered: Delivered | None,
+        refused: Refused | None,
+        lone_producer: Callable[[], Producer],
     ) -> None:
         StreamFunction.__init__(self, self._take)
         self._func = func
@@ -228,14 +267,26 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._drain_seconds = drain_seconds
         self._shutdown_seconds = shutdown_seconds
         self._ownership = ownership
-        self.delivered = delivered
+        self._delivered = delivered
+        self._refused = refused
+        self._make_lone_producer = lone_producer
 
         self._assignments: dict[Partition, _Assignment] = {}
         self._items: dict[tuple[str, int, int], _Item] = {}
         self._in_flight_bytes = 0
         self._inbox: deque[_Item] = deque()
         self._outbox: deque[_Item] = deque()
-        self.deliveries: deque[_Item] = deque()
+        self.deliveries: deque[_Production] = deque()
+        self._lone_producer: Producer | None = None
+        self._held: list[_Production] = []
+        self._held_bytes = 0
+        self._held_retry_at = 0.0
+        self._held_retry_seconds = HELD_RETRY_SECONDS_FIRST
+        self._held_reasons: set[tuple[str, int]] = set()
+        self.held = 0
+        """Records whose outcome Kafka refuses, as of a second ago at most. May be read from any thread."""
+        self.topic_trouble: str | None = None
+        """Why Kafka takes no outcomes for a topic, where that is not about single records. Any thread."""
         self._lock = threading.Lock()
         self._emitting: _Item | None = None
         self._loop_woken = False
@@ -268,6 +319,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         producer: Any = self._context.producer
         self._poll_producer, producer.poll = producer.poll, self._serve_deliveries
         self._produce_to_kafka, producer.produce = producer.produce, self._produce
+        self._kafka_producer = producer._producer
         consumer.close = _unless_kafka_is_silent(consumer.close)
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
@@ -336,7 +388,13 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
             return
-        fullness = max(len(self._items) / self._in_flight_max, self._in_flight_bytes / self._in_flight_bytes_max)
+        if self._held and now >= self._held_retry_at:
+            self._send_held_again(now)
+        fullness = max(
+            len(self._items) / self._in_flight_max,
+            self._in_flight_bytes / self._in_flight_bytes_max,
+            self.held / HELD_RECORDS_MAX,
+        )
         if fullness >= 1:
             if self._full_since is None:
                 self._full_since = now
@@ -369,14 +427,20 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _serve_deliveries(self, timeout: float = 0) -> None:
         if not (self._arrived and self._reading):  # once for all that has arrived
-            self._poll_producer(timeout)
+            self._poll_producers(timeout)
 
-    def _produce(self, *arguments: Any, **options: Any) -> None:
+    def _poll_producers(self, timeout: float) -> None:
+        self._poll_producer(timeout)
+        if self._lone_producer is not None:
+            self._lone_producer.poll(0)
+
+    def _produce(self, **options: Any) -> None:
         item = self._emitting
-        if item is not None:
-            item.produced += 1
-            options["on_delivery"] = item.on_delivery
-        self._produce_to_kafka(*arguments, **options)
+        if item is None:
+            self._produce_to_kafka(**options)
+            return
+        item.undelivered += 1
+        _send(self._kafka_producer, _Production(item, item.outcome, options))
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
@@ -407,10 +471,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner."""
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
-        self._poll_producer(0)
+        self._poll_producers(0)
         self._account()
         while self._waited_for() and time.monotonic() < give_up_at:
-            self._poll_producer(WAIT_SECONDS)  # the run loop stands still meanwhile
+            self._poll_producers(WAIT_SECONDS)  # the run loop stands still meanwhile
             self._account()
         self._give_up()
         self._account()
@@ -433,6 +497,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         for assignment in self._assignments.values():
             assignment.gone = True
         self._assignments.clear()
+        self._held.clear()  # their next owner reads them again
+        self._held_bytes = 0
+        self._end_trouble_unless_held()
 
     def _give_up_assignments(self) -> None:
         self._forget_assignments()
@@ -455,15 +522,103 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             item = self._outbox.popleft()
             if not (item.emitted or item.handed_back or item.error or item.assignment.gone):
                 copy_context().run(self._emit, item)  # its partition was gone in the moment its coroutine ended
-            if item.emitted and item.delivered < item.produced:
+            if item.emitted and item.undelivered:
                 item.awaits_delivery = True
             else:
                 self._leave(item)
+        early = []
         while self.deliveries:
-            item = self.deliveries.popleft()
-            item.delivered += 1
-            if item.awaits_delivery and item.delivered == item.produced:
-                self._leave(item)
+            production = self.deliveries.popleft()
+            if production.error is None:
+                self._deliver(production)
+            elif not production.item.awaits_delivery:
+                early.append(production)  # its coroutine has not come to its end yet
+            elif production.item.assignment.given_up:
+                production.item.emitted = False  # the partition's next owner emits it
+                self._leave(production.item)
+            elif not production.alone or production.error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
+                # Kafka refuses whole batches: for one record of them, or as they are too large together.
+                self._send_alone(production)
+            else:
+                self._refuse(production, production.error)
+        self.deliveries.extend(early)
+
+    def _deliver(self, production: _Production) -> None:
+        item = production.item
+        if production.held and not item.assignment.gone:
+            item.assignment.held -= 1
+            self._held_retry_at, self._held_retry_seconds = 0.0, HELD_RETRY_SECONDS_FIRST
+            self._end_trouble_unless_held()
+        self._end_production(production)
+
+    def _end_production(self, production: _Production) -> None:
+        """Count a record that an outcome has produced as done with: Kafka has it, or it was replaced."""
+        item = production.item
+        item.undelivered -= 1
+        if self._delivered is not None:
+            self._delivered(production.outcome, production.error, production.message)
+        if item.awaits_delivery and not item.undelivered:
+            self._leave(item)
+
+    def _send_alone(self, production: _Production) -> None:
+        if self._lone_producer is None:
+            self._lone_producer = self._make_lone_producer()
+        production.alone = True
+        _send(self._lone_producer, production)
+
+    def _refuse(self, production: _Production, error: KafkaError) -> None:
+        """Send another outcome in the place of one that Kafka refuses for good, or hold the record."""
+        item = production.item
+        replacement = None
+        if error.name() in ABOUT_THE_RECORD and self._refused is not None and not production.held:
+            prepared = item.assignment.prepared
+            assert prepared is not None  # or its coroutine had not run
+            replacement = self._refused(item.record, prepared.result(), production.outcome, error)
+        if replacement is None:
+            self._hold(production, error)
+            return
+        item.outcome = replacement
+        item.awaits_delivery = item.emitted = False
+        copy_context().run(self._emit, item)
+        self._end_production(production)
+        item.awaits_delivery = item.emitted
+        if not (item.emitted and item.undelivered):
+            self._leave(item)
+
+    def _hold(self, production: _Production, error: KafkaError) -> None:
+        """Let the record be in nobody's way: neither in flight nor committed past."""
+        record, topic = production.item.record, production.options["topic"]
+        position = (record.topic, record.partition, record.offset)
+        if not production.held:
+            production.held = True
+            production.item.assignment.held += 1
+            self._forget(position)
+        production.message = None  # it repeats the record
+        why = explained(error.name(), error.str())
+        if error.name() not in ABOUT_THE_RECORD:
+            self.topic_trouble = f"the topic {topic} takes no outcomes: {why}"
+        if (topic, error.code()) not in self._held_reasons:
+            self._held_reasons.add((topic, error.code()))
+            logger.error("%s[%d]@%d is held, as the topic %s does not take its outcome: %s", *position, topic, why)
+        if self._held_bytes + record.size_bytes <= HELD_BYTES_MAX:
+            self._held.append(production)
+            self._held_bytes += record.size_bytes
+        else:
+            logger.warning("%s[%d]@%d is held until it is read again: restart this processor then", *position)
+
+    def _send_held_again(self, now: float) -> None:
+        self._held_retry_seconds = min(2 * self._held_retry_seconds, HELD_RETRY_SECONDS_MAX)
+        self._held_retry_at = now + self._held_retry_seconds
+        held, self._held, self._held_bytes = self._held, [], 0
+        for production in held:
+            if not production.item.assignment.gone:
+                self._send_alone(production)
+
+    def _end_trouble_unless_held(self) -> None:
+        """Forget what was logged about held records as soon as none is held, so that the next one is logged again."""
+        if not any(assignment.held for assignment in self._assignments.values()):
+            self._held_reasons.clear()
+            self.topic_trouble = None
 
     def _leave(self, item: _Item) -> None:
         record = item.record
@@ -476,7 +631,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             if not self._draining:  # it came back in the very moment in which its coroutine ended
                 self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
         elif item.error is not None:
-            raise item.error  # a coroutine or a delivery that fails stops the application, with its offset uncommitted
+            raise item.error  # a coroutine that fails stops the application, with its offset uncommitted
         elif item.emitted:
             item.assignment.progress.finish(record.offset)
         else:
@@ -494,6 +649,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _look(self) -> None:
         mine = (item.taken_at for item in self._items.values() if not item.assignment.gone)
         self._oldest_taken_at = next(mine, None)
+        self.held = sum(assignment.held for assignment in self._assignments.values())
         self.standings = {
             partition: self._standing(self._assignments.get(partition), committed)
             for partition, committed in self._commits.committed.items()
@@ -505,7 +661,13 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if assignment is None:
             return Standing(committed, committed, 0, 0)
         in_flight = assignment.progress.in_flight
-        return Standing(committed, in_flight.committable or committed, len(in_flight), in_flight.finished_beyond)
+        return Standing(
+            committed,
+            in_flight.committable or committed,
+            len(in_flight) - assignment.held,
+            in_flight.finished_beyond,
+            assignment.held,
+        )
 
     def _pause(self) -> None:
         if not self._paused:
@@ -632,6 +794,8 @@ def apply_async(
     shutdown_seconds: float = 20.0,
     ownership: Ownership | None = None,
     delivered: Delivered | None = None,
+    refused: Refused | None = None,
+    lone_producer: Callable[[], Producer],
 ) -> ApplyAsync[Prepared]:
     """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
 
@@ -649,6 +813,9 @@ def apply_async(
         shutdown_seconds: how long `stop` waits for them.
         ownership: is told which partitions are assigned.
         delivered: is told how each outcome's way to Kafka ended.
+        refused: answers what is sent in the place of an outcome that Kafka refuses.
+        lone_producer: makes a producer that sends each record in a batch of its own; called when Kafka refuses an
+            outcome for the first time.
 
     Returns:
         The operator; its `dataframe` is the dataframe to go on with.
@@ -664,7 +831,19 @@ def apply_async(
         shutdown_seconds=shutdown_seconds,
         ownership=ownership,
         delivered=delivered,
+        refused=refused,
+        lone_producer=lone_producer,
     )
+
+
+def _send(producer: Any, production: _Production) -> None:
+    given = {name: value for name, value in production.options.items() if value is not None}
+    try:
+        producer.produce(**given, on_delivery=production.on_delivery)
+    except KafkaException as error:  # the client refuses it itself, for instance as larger than its own limit
+        production.on_delivery(error.args[0], None)
+    except BufferError:
+        production.on_delivery(KafkaError(KafkaError._QUEUE_FULL), None)
 
 
 class _WithoutHeaders:

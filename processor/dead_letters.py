@@ -1,17 +1,17 @@
-"""The dead-letter topic from its start to its end, and the records on the import topic that dead letters once were.
+"""The dead-letter topic from its start to its end.
 
 Reads without a consumer group: it takes no partition from a processor and commits nothing.
 """
 
-import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.identity import first_position
 from processor.ledger import Position
 from processor.outcome import Original, original
 from shared.kafka_trouble import REASONS, explained, missing_rights, named, rights_granted
@@ -25,12 +25,6 @@ SILENT_SECONDS = 30.0
 
 POLL_SECONDS = 0.5
 """How long a look for the next record may take, and so a wish to stop."""
-
-NEAR_OFFSETS = 500
-"""Up to so far ahead it is quicker to read on than to jump."""
-
-FETCH_BYTES = 256 * 1024
-"""Of one answer of Kafka's, unless a single batch of records is larger. A jump throws the rest of an answer away."""
 
 QUEUED_KILOBYTES = 16 * 1024
 """What a consumer may have read ahead."""
@@ -48,11 +42,6 @@ class TopicNow:
     id: str
     bounds: dict[int, tuple[int, int]]
 
-    def has(self, number: int, offset: int) -> bool:
-        """Tell whether the offset lies within the partition's bounds."""
-        first, end = self.bounds.get(number, (0, 0))
-        return first <= offset < end
-
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -62,6 +51,17 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     original: Original
+
+    @property
+    def identity(self) -> Position:
+        """The position by which the record is known, now and after any number of dead letters: its first one.
+
+        The dead letter's own, where it was written before dead letters carried their topic's id.
+        """
+        what = self.original
+        if (first := first_position(what.headers)) is not None:
+            return first
+        return self.position if what.topic_id is None else Position(what.topic_id, what.partition, what.offset)
 
 
 def dead_letter_of(message: Message, topic: TopicNow) -> DeadLetter | None:
@@ -73,13 +73,6 @@ def dead_letter_of(message: Message, topic: TopicNow) -> DeadLetter | None:
     if what is None:
         return None
     return DeadLetter(Position(topic.id, message.partition(), message.offset()), message.key(), message.value(), what)
-
-
-def is_same(message: Message | None, letter: DeadLetter) -> bool:
-    """Tell whether the record is the one that the dead letter was."""
-    return (
-        message is not None and message.timestamp()[1] == letter.original.timestamp and message.value() == letter.value
-    )
 
 
 class DeadLetters:
@@ -141,23 +134,6 @@ class DeadLetters:
                 if message is None or message.offset() + 1 >= end:
                     open_until.pop(number, None)
 
-    def records(self, topic: TopicNow, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Message]:
-        """Return the records at those of the wanted partitions and offsets that have one."""
-        found: dict[tuple[int, int], Message] = {}
-        there = sorted({(number, offset) for number, offset in wanted if topic.has(number, offset)})
-        with self._consumer() as consumer:
-            for number, positions in itertools.groupby(there, key=lambda position: position[0]):
-                message: Message | None = None
-                for _, offset in positions:
-                    if message is None or offset > message.offset() + NEAR_OFFSETS:
-                        consumer.assign(topic.name, {number: offset})
-                        message = consumer.next_or_end()
-                    while message is not None and message.offset() < offset:
-                        message = consumer.next_or_end()
-                    if message is not None and message.offset() == offset:
-                        found[number, offset] = message
-        return found
-
     def _note_reason(self, error: KafkaError) -> None:
         if self._reason is None or named(error.name(), error.str()) in REASONS:
             self._reason = error
@@ -175,7 +151,6 @@ class DeadLetters:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",  # where Kafka has deleted records meanwhile
             "enable.partition.eof": True,
-            "fetch.message.max.bytes": FETCH_BYTES,
             "fetch.wait.max.ms": 50,
             "queued.max.messages.kbytes": QUEUED_KILOBYTES,
         }
@@ -217,10 +192,3 @@ class _Consumer:
         if self._silent_seconds > SILENT_SECONDS:
             raise KafkaSilent(f"Kafka sends nothing for {SILENT_SECONDS:g} seconds{self._error}")
         return None, None
-
-    def next_or_end(self) -> Message | None:
-        """Return the next record of the one partition that is read, or None at its end."""
-        number, message = self.next()
-        while number is None:
-            number, message = self.next()
-        return message

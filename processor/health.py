@@ -16,16 +16,17 @@ Missing = Callable[[], list[str]]
 """Answers what is missing, in words; nothing is well."""
 
 
-def serve_health(port: int, *, live: Missing, ready: Missing, providers: Callable[[], dict[str, str]]) -> None:
+def serve_health(port: int, *, live: Missing, ready: Missing, shown: Callable[[], dict[str, Any]]) -> None:
     """Answer `/health/live`, `/health/ready` and `/metrics` from a daemon thread, for as long as the process lives.
 
-    A provider that does not answer is shown and is no reason for 503: another processor would be no better off.
+    A provider that does not answer is shown and is no reason for 503: another processor would be no better off. Neither
+    are records that are held: the others go on.
 
     Args:
         port: where to listen.
         live: what is missing for the process to go on; a restart would help.
         ready: what is missing for it to work.
-        providers: answers provider -> state of its circuit.
+        shown: answers what `/health/ready` has besides `status` and `missing`.
 
     Raises:
         OSError: the port is taken.
@@ -37,7 +38,7 @@ def serve_health(port: int, *, live: Missing, ready: Missing, providers: Callabl
             case "/health/live":
                 return _answer(start_response, live(), {})
             case "/health/ready":
-                return _answer(start_response, ready(), {"providers": providers()})
+                return _answer(start_response, ready(), shown())
             case "/metrics":
                 return metrics(environ, start_response)
             case _:

@@ -65,8 +65,8 @@ class Lag(Collector):
         """
         records = GaugeMetricFamily(
             "integration_lag_records",
-            "Records above the committed offset, by state: waiting in Kafka, in_flight, or finished beyond one that is "
-            "not. True lag is waiting + in_flight.",
+            "Records above the committed offset, by state: waiting in Kafka, in_flight, held as Kafka "
+            "refuses their outcome, or finished beyond one that is not. True lag is waiting + in_flight.",
             labels=["partition", "state"],
         )
         committed_lag = GaugeMetricFamily(
@@ -85,10 +85,11 @@ class Lag(Collector):
             committed, committable = max(first, standing.committed), max(first, standing.committable)
             finished = committable - committed + standing.finished_beyond
             # The end may be older than what is known of the records before it.
-            waiting = max(0, end - committed - finished - standing.in_flight)
+            waiting = max(0, end - committed - finished - standing.in_flight - standing.held)
             records.add_metric([number, "waiting"], waiting)
             records.add_metric([number, "in_flight"], standing.in_flight)
+            records.add_metric([number, "held"], standing.held)
             records.add_metric([number, "finished"], finished)
-            committed_lag.add_metric([number], waiting + standing.in_flight + finished)
+            committed_lag.add_metric([number], waiting + standing.in_flight + standing.held + finished)
         yield records
         yield committed_lag

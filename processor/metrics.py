@@ -51,6 +51,10 @@ CIRCUIT = Enum(
 
 IN_FLIGHT = Gauge("integration_in_flight_records", "Records taken and not finished.")
 IN_FLIGHT_MAX = Gauge("integration_in_flight_max_records", "At how many of them reading stops: IN_FLIGHT_MAX.")
+HELD = Gauge(
+    "integration_held_records",
+    "Records whose outcome Kafka refuses: not in flight, not committed, sent again until Kafka takes it.",
+)
 OLDEST_UNFINISHED = Gauge(
     "integration_oldest_unfinished_seconds", "Since when the record is in flight that was taken first; 0 without any."
 )

@@ -8,9 +8,6 @@ from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorC
 if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
     from processor.apply_async import Record
 
-# The head of a batch of one record, the record's own length, and one byte each for its attributes and two deltas.
-_RECORD_FRAMING_BYTES = 61 + 5 + 3
-
 HeaderList = list[tuple[str, bytes | None]]
 
 _WHY = (
@@ -18,10 +15,14 @@ _WHY = (
     f"{DEAD_LETTER_HEADER_PREFIX}original-partition",
     f"{DEAD_LETTER_HEADER_PREFIX}original-offset",
     f"{DEAD_LETTER_HEADER_PREFIX}original-timestamp",
+    f"{DEAD_LETTER_HEADER_PREFIX}original-topic-id",
     f"{DEAD_LETTER_HEADER_PREFIX}exception-message",
     ERROR_CODE_HEADER,
 )
 """The headers of a dead letter after those of its record, in this order."""
+
+_WHY_WITHOUT_ID = tuple(name for name in _WHY if not name.endswith("topic-id"))
+"""The same of dead letters that were written before they carried their topic's id."""
 
 
 class Outcome(NamedTuple):
@@ -31,39 +32,23 @@ class Outcome(NamedTuple):
     headers: HeaderList
     is_result: bool
 
-    def size_bytes(self, key: bytes | None) -> int:
-        """Return what the broker counts against a topic's max.message.bytes, or a few bytes more.
-
-        Many small headers are mostly framing: what is counted too much of each would hold records that fit.
-        """
-        headers = sum(_size_bytes(name.encode()) + _size_bytes(value) for name, value in self.headers)
-        count = _varint_bytes(len(self.headers))
-        return _RECORD_FRAMING_BYTES + _size_bytes(key) + _size_bytes(self.value) + count + headers
-
-
-def _size_bytes(part: bytes | None) -> int:
-    """Return what a part of a record takes with its length before it (Kafka's protocol guide, "Record")."""
-    return 1 if part is None else _varint_bytes(len(part)) + len(part)
-
-
-def _varint_bytes(number: int) -> int:
-    return max(1, ((2 * number).bit_length() + 6) // 7)  # seven bits a byte, doubled as it has a sign
-
 
 def result(record: "Record", task_id: int, row_id: int) -> Outcome:
     """Return the result, with the record's headers."""
     return Outcome(Result(task_id=task_id, id=row_id).to_bytes(), list(record.headers or ()), is_result=True)
 
 
-def dead_letter(record: "Record", code: ErrorCode, reason: str) -> Outcome:
+def dead_letter(record: "Record", topic_id: str, code: ErrorCode, reason: str) -> Outcome:
     """Return the record with the headers that say where it came from and why it failed.
 
     Args:
         record: goes on as it is. Headers that an earlier dead letter left in it stay, the new ones come after them.
+        topic_id: Kafka's own id of the record's topic.
         code: goes into `error_code`.
         reason: for a person; must not repeat the task or the answer.
     """
-    why = (record.topic, str(record.partition), str(record.offset), str(record.timestamp), reason, code.value)
+    numbers = (str(record.partition), str(record.offset), str(record.timestamp))
+    why = (record.topic, *numbers, topic_id, reason, code.value)
     headers = [*(record.headers or ()), *((name, text.encode()) for name, text in zip(_WHY, why, strict=True))]
     return Outcome(record.value, headers, is_result=False)
 
@@ -77,15 +62,29 @@ class Original:
     partition: int
     offset: int
     timestamp: int
+    topic_id: str | None
+    """None where the dead letter was written before they carried it."""
     code: ErrorCode
 
 
 def original(headers: HeaderList) -> Original | None:
     """Undo what `dead_letter` did to the headers, once; None where they do not end as its own do."""
-    if tuple(name for name, _ in headers[-len(_WHY) :]) != _WHY:
+    names = tuple(name for name, _ in headers)
+    count = next((len(why) for why in (_WHY, _WHY_WITHOUT_ID) if names[-len(why) :] == why), 0)
+    if not count:
         return None
     try:
-        topic, partition, offset, timestamp, _, code = ((value or b"").decode() for _, value in headers[-len(_WHY) :])
-        return Original(headers[: -len(_WHY)], topic, int(partition), int(offset), int(timestamp), code=ErrorCode(code))
+        topic, partition, offset, timestamp, *topic_id, _, code = (
+            (value or b"").decode() for _, value in headers[-count:]
+        )
+        return Original(
+            headers[:-count],
+            topic,
+            int(partition),
+            int(offset),
+            int(timestamp),
+            topic_id=topic_id[0] if topic_id else None,
+            code=ErrorCode(code),
+        )
     except ValueError:  # no UTF-8, no number, no code of ours
         return None

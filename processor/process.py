@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+from confluent_kafka import KafkaError
 from pydantic_core import to_json
 
 from processor.apply_async import Record, Turn
@@ -42,8 +43,6 @@ class Process:
         claim: Callable[[Claim], Awaitable[int | None]],
         release: Callable[[Claim], Awaitable[None]],
         task_types: Collection[TaskType],
-        result_bytes_max: int,
-        dead_letter_bytes_max: int,
     ) -> None:
         """Note the steps.
 
@@ -55,8 +54,6 @@ class Process:
             claim: answers the id of an idempotency key's row, waiting for it, or None where this record makes it.
             release: frees the key of a record that has failed.
             task_types: what this processor handles; records of other types are passed over.
-            result_bytes_max: the largest record that the result topic takes.
-            dead_letter_bytes_max: the largest record that the dead-letter topic takes.
         """
         self._enrich = enrich
         self._store = store
@@ -64,8 +61,6 @@ class Process:
         self._claim = claim
         self._release = release
         self._task_types = task_types
-        self._result_bytes_max = result_bytes_max
-        self._dead_letter_bytes_max = dead_letter_bytes_max
 
     async def __call__(self, record: Record, finished: FinishedRecords, turn: Turn) -> Outcome | None:
         """Return what is to be produced for the record, or None where another group of processors handles it.
@@ -112,14 +107,10 @@ class Process:
             became, reason = ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}"
         attempts = turn.begins
         if isinstance(became, ErrorCode):
-            outcome = dead_letter(record, became, reason)
+            outcome = dead_letter(record, finished.topic_id, became, reason)
             if claim is not None:
                 turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
                 await self._release(claim)  # before anybody can see the failure and try again with the key
-        if outcome.size_bytes(record.key) > (
-            self._result_bytes_max if outcome.is_result else self._dead_letter_bytes_max
-        ):
-            await self._hold(record)
         _note(record, task, became, reason, attempts, began_at)
         return outcome
 
@@ -132,14 +123,20 @@ class Process:
             await asyncio.sleep(ELSEWHERE_PAUSE_SECONDS)
         return None
 
-    async def _hold(self, record: Record) -> None:
-        # Neither losing it nor stopping for it: it stays in flight, its offset uncommitted, until somebody acts.
-        logger.error(
-            "%s does not fit into the result or the dead-letter topic and is held: raise their max.message.bytes "
-            "above the import topic's by 64 KiB, then restart",
-            _where(record),
-        )
-        await asyncio.get_running_loop().create_future()
+
+def in_place_of_refused(
+    record: Record, finished: FinishedRecords, outcome: Outcome, error: KafkaError
+) -> Outcome | None:
+    """Return the dead letter of a record whose result Kafka refuses for good; None where that is a dead letter itself.
+
+    Its row is there, so that the record is answered from the ledger once it is put back.
+    """
+    if not outcome.is_result:
+        return None
+    reason = f"the result topic does not take the result: {error.name()}"
+    DEAD_LETTERS.labels(ErrorCode.INTERNAL_ERROR).inc()
+    logger.warning("dead letter", extra={"position": _where(record), "outcome": "internal_error", "reason": reason})
+    return dead_letter(record, finished.topic_id, ErrorCode.INTERNAL_ERROR, reason)
 
 
 def _note(record: Record, task: Task | None, became: str, reason: str, attempts: int, began_at: float) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from processor.dead_letters import DeadLetter, DeadLetters, TopicNow, dead_letter_of, is_same
+from processor.dead_letters import DeadLetter, DeadLetters, TopicNow, dead_letter_of
 from processor.identity import first_position, redriven_from
 from processor.ledger import Position
 from processor.redriven import Redriven
 from processor.settings import ProcessorSettings
-from processor.topics import PRODUCER_BYTES_MAX
+from processor.topics import RECORD_BYTES_MAX
+from shared.kafka_trouble import ABOUT_THE_RECORD
 from shared.messages import ErrorCode
 
 BATCH_LETTERS_MAX = 500
@@ -128,7 +129,8 @@ class Redrive:
                 **settings.kafka_connection(),
                 "enable.idempotence": True,
                 "acks": "all",
-                "message.max.bytes": PRODUCER_BYTES_MAX,
+                "message.max.bytes": RECORD_BYTES_MAX,
+                "compression.type": "zstd",  # as small as their own producers may have made them
                 "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
                 # Below most topics' max.message.bytes, or one record that is too large fails others with it.
                 "batch.size": 64 * 1024,
@@ -148,7 +150,7 @@ class Redrive:
         """
         if not self._remembered.lock(self._settings.kafka_dead_letter_topic):
             raise NotPutBack("another redrive is at work")
-        rights = ["READ"] if self._wanted.dry_run else ["READ", "WRITE"]
+        rights = [] if self._wanted.dry_run else ["WRITE"]
         self._import = self._kafka.topic(self._settings.kafka_import_topic, *rights)
         letters = self._kafka.topic(self._settings.kafka_dead_letter_topic, "READ")
         if not self._wanted.dry_run:
@@ -213,8 +215,8 @@ class Redrive:
         batch = [letter for letter in batch if letter.position not in known]
         # A crash of a processor can leave a record's dead letter twice: both have its identity, and one goes back.
         by_identity: dict[Position, list[DeadLetter]] = {}
-        for letter, identity in zip(batch, self._identities(batch), strict=True):
-            by_identity.setdefault(identity, []).append(letter)
+        for letter in batch:
+            by_identity.setdefault(letter.identity, []).append(letter)
         noted = [letter for identity in by_identity.keys() & self._done for letter in by_identity.pop(identity)]
         self._skip([*noted, *(letter for letters in by_identity.values() for letter in letters[1:])], "repeated")
         if self._wanted.dry_run:
@@ -229,39 +231,27 @@ class Redrive:
             self._report.put_back[by_identity[identity][0].original.code] += 1
         self._remembered.enter([letter.position for letter in noted])
         for identity, error in failed.items():
-            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            if error.name() not in ABOUT_THE_RECORD:
                 raise NotPutBack(f"Kafka does not take records: {error.str()}")
-            self._skip(by_identity[identity][:1], "too large for the import topic")
-
-    def _identities(self, batch: list[DeadLetter]) -> list[Position]:
-        """Return by which position each record is known, now and after any number of dead letters.
-
-        The first one's own, while the record is still there to be read from. Else the dead letter's: the position may
-        be another record's, if the topic was made again.
-        """
-        found = self._kafka.records(
-            self._import,
-            (
-                (letter.original.partition, letter.original.offset)
-                for letter in batch
-                if letter.original.topic == self._import.name and first_position(letter.original.headers) is None
-            ),
-        )
-        return [first_position(letter.original.headers) or self._position_now(letter, found) for letter in batch]
-
-    def _position_now(self, letter: DeadLetter, found: dict[tuple[int, int], Message]) -> Position:
-        number, offset = letter.original.partition, letter.original.offset
-        if letter.original.topic == self._import.name and is_same(found.get((number, offset)), letter):
-            return Position(self._import.id, number, offset)
-        return letter.position
+            self._skip(by_identity[identity][:1], f"refused by the import topic: {error.name()}")
 
     def _produce(self, by_identity: dict[Position, list[DeadLetter]]) -> dict[Position, KafkaError]:
         """Produce the first dead letter of each identity. Returns those that Kafka has not acknowledged, and why."""
+        letters = {identity: letters[0] for identity, letters in by_identity.items()}
+        failed = self._produce_together(letters)
+        # Kafka refuses whole batches: for one record of them, or as they are too large together.
+        for identity, error in list(failed.items()):
+            if error.name() in (*ABOUT_THE_RECORD, "_INVALID_DIFFERENT_RECORD"):
+                del failed[identity]
+                failed |= self._produce_together({identity: letters[identity]})
+        return failed
+
+    def _produce_together(self, letters: dict[Position, DeadLetter]) -> dict[Position, KafkaError]:
         silent = KafkaError(KafkaError._TIMED_OUT)
-        failed = dict.fromkeys(by_identity, silent)
+        failed = dict.fromkeys(letters, silent)
         news: deque[tuple[Position, KafkaError | None]] = deque()
-        for identity, letters in by_identity.items():
-            letter, what = letters[0], letters[0].original
+        for identity, letter in letters.items():
+            what = letter.original
             headers = [*what.headers]
             if first_position(headers) is None:
                 headers.append(redriven_from(identity))

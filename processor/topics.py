@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from processor.commits import Partition
 from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights, rights_granted
@@ -19,11 +19,10 @@ while the time-out of a future's `result` would be another exception."""
 
 RETRY_SECONDS = 1.0
 
-PRODUCER_BYTES_MAX = 8 * 1024 * 1024
-"""What a producer takes: above any record, so that the topic's limit decides."""
 
-MESSAGE_BYTES_DEFAULT = 1_048_588
-"""Kafka's own default of max.message.bytes."""
+RECORD_BYTES_MAX = 100_000_000
+"""Of a record that is produced, before it is compressed: what a consumer takes, by librdkafka's own default. The broker
+counts compressed bytes, and decides."""
 
 
 class Topics:
@@ -114,17 +113,6 @@ class Topics:
         except KafkaException as error:
             logger.warning("the number of partitions may have changed: %s", error.args[0].str())
         return self._partitions.get(name, 0)
-
-    def message_bytes_max(self, name: str) -> int:
-        """Return the largest record, in bytes, that the topic takes; the default where it may not be asked. Blocks."""
-        try:
-            [answer] = self._admin.describe_configs(
-                [ConfigResource(ResourceType.TOPIC, name)], request_timeout=ASK_SECONDS
-            ).values()
-            return int(answer.result()["max.message.bytes"].value)
-        except KafkaException as error:
-            logger.warning("max.message.bytes is not known, its default is assumed: %s", error.args[0].str())
-            return MESSAGE_BYTES_DEFAULT
 
     async def id(self, name: str) -> str:
         """Return Kafka's own id of the topic, which a topic made again does not share."""

@@ -20,7 +20,7 @@ from opentelemetry.semconv.attributes import url_attributes as url
 from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from processor.apply_async import Record, Turn
+from processor.apply_async import Record, Refused, Turn
 from processor.enrich import Lane
 from processor.ledger import FinishedRecords, Ledger, Position, Row
 from processor.outcome import Outcome
@@ -137,14 +137,23 @@ class TracedSteps:
         traced.span = self._traces.start(f"send {topic}", SpanKind.PRODUCER, attributes, set_span_in_context(span))
         return traced
 
-    def delivered(self, outcome: Any, error: KafkaError | None, message: Message) -> None:
+    def refused(self, refused: Refused) -> Refused:
+        """Return the function so that the outcome in a refused one's place has a producer span, too."""
+
+        def traced(record: Record, finished: FinishedRecords, outcome: Any, error: KafkaError) -> Outcome | None:
+            replacement = refused(record, finished, outcome, error)
+            return None if replacement is None else self._on_its_way(replacement, outcome.span)
+
+        return traced
+
+    def delivered(self, outcome: Any, error: KafkaError | None, message: Message | None) -> None:
         """End the producer span of an outcome. Called on Quix's thread, which may be late; Kafka's client is not."""
         if error is not None:
             fail(outcome.span, error.name())
-        else:
+        elif message is not None:
             outcome.span.set_attribute(messaging.MESSAGING_DESTINATION_PARTITION_ID, str(message.partition()))
             outcome.span.set_attribute(messaging.MESSAGING_KAFKA_OFFSET, message.offset())
-        seconds = message.latency()
+        seconds = None if message is None else message.latency()
         outcome.span.end(None if seconds is None else outcome.started_ns + int(seconds * 1e9))
 
     def enrich(self, enrich: Callable[[Task, Turn], Awaitable[Answer]]) -> Callable[[Task, Turn], Awaitable[Answer]]:

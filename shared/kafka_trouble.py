@@ -13,7 +13,17 @@ REASONS = {
 """Name of a librdkafka error that is a reason -> what to look at. Its other errors may only follow from these: where a
 broker refuses the login, all brokers are "down", and questions time out."""
 
-LOOK_AT = {**REASONS, "_ALL_BROKERS_DOWN": "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL"}
+LOOK_AT = {
+    **REASONS,
+    "_ALL_BROKERS_DOWN": "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL",
+    "MSG_SIZE_TOO_LARGE": "the topic's max.message.bytes",
+    "INVALID_RECORD": "the topic's cleanup.policy: a compacted topic takes no record without a key",
+    "TOPIC_AUTHORIZATION_FAILED": "the right WRITE on the topic",
+}
+
+ABOUT_THE_RECORD = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECORD")
+"""Names of the errors over one record that its topic does not take, while it takes others. All other errors of a
+producer are about the topic, the cluster or the way there."""
 
 Rights = Mapping[str, Collection[str]]
 """Topic -> names of Kafka's operations."""

@@ -20,7 +20,15 @@ import httpx
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
@@ -309,6 +317,15 @@ class Topics:
             self.producer.produce(self.name, json.dumps(task).encode(), partition=n % self.partitions)
             self.producer.poll(0)
         assert self.producer.flush(60) == 0
+
+    def alter(self, topic, **settings):
+        """Change a topic's settings; underscores stand for dots."""
+        entries = [
+            ConfigEntry(name.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET)
+            for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+        self.admin.incremental_alter_configs([resource])[resource].result(30)
 
     def add_partitions(self, partitions):
         """Grow all three topics."""

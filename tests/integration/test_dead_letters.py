@@ -1,4 +1,4 @@
-"""Reading the dead-letter and the import topic, in a real Kafka."""
+"""Reading the dead-letter topic, in a real Kafka."""
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -31,29 +31,14 @@ def test_every_record_up_to_the_end_is_read_once_and_none_that_comes_later(topic
     assert sorted(read) == sorted(b"%d/%d" % (number, offset) for number in range(3) for offset in range(300))
 
 
-def test_records_are_found_near_and_far_apart_and_not_where_there_are_none(topics, kafka_now):
-    fill(topics, 3000)
-    topics.admin.delete_records([TopicPartition(topics.name, 1, 1000)])[TopicPartition(topics.name, 1)].result(30)
-    now = kafka_now.topic(topics.name)
-    there = [(number, offset) for number in (0, 2) for offset in (0, 1, 7, 500, 1002, 1003, 2999)]
-    there += [(1, 1000), (1, 2500)]
-    not_there = [(0, 3000), (0, -1), (1, 0), (1, 999), (3, 0), (4, 0)]
-
-    found = kafka_now.records(now, [*not_there, *there[::-1], *there])
-
-    assert {where: message.value() for where, message in found.items()} == {where: b"%d/%d" % where for where in there}
-
-
-def test_records_that_kafka_has_deleted_meanwhile_are_not_found_and_not_waited_for(topics, kafka_now):
+def test_records_that_kafka_has_deleted_meanwhile_are_not_waited_for(topics, kafka_now):
     fill(topics, 1000)
     now = kafka_now.topic(topics.name)
     topics.admin.delete_records([TopicPartition(topics.name, 0, 1000)])[TopicPartition(topics.name, 0)].result(30)
     topics.admin.delete_records([TopicPartition(topics.name, 1, 500)])[TopicPartition(topics.name, 1)].result(30)
 
-    found = kafka_now.records(now, [(0, 0), (0, 999), (1, 0), (1, 400), (1, 600)])
     read = [message for message in kafka_now.read(now) if message is not None]
 
-    assert {where: message.value() for where, message in found.items()} == {(1, 600): b"1/600"}
     assert len(read) == 1500
 
 

@@ -345,6 +345,7 @@ def test_every_kind_of_bad_record_is_dead_lettered_byte_for_byte_and_stops_no_ot
             "kafka_dlt-original-partition",
             "kafka_dlt-original-offset",
             "kafka_dlt-original-timestamp",
+            "kafka_dlt-original-topic-id",
             "kafka_dlt-exception-message",
             "error_code",
         ]

@@ -86,22 +86,33 @@ class FakeConsumer:
 
 
 class FakeProducer:
-    """Delivers what was produced when it is polled, unless Kafka is away."""
+    """Delivers what was produced when it is polled, unless Kafka is away or refuses it."""
 
     def __init__(self):
         self.away = False
-        self.failing = None
+        self.refused = {}  # offset or outcome -> name of Kafka's error
+        self.refused_at_once = {}
         self.delivered = set()
+        self.outcomes = []
         self.undelivered = []
 
-    def produce(self, value, on_delivery):
-        self.undelivered.append((value, on_delivery))
+    def produce(self, topic, value, key, on_delivery):
+        if (name := self.refused_at_once.get(key)) is not None:
+            raise KafkaException(kafka_error(name))
+        self.undelivered.append((value, key, on_delivery))
 
     def poll(self, timeout=0):
         while self.undelivered and not self.away:
-            value, on_delivery = self.undelivered.pop(0)
-            self.delivered.add(value)
-            on_delivery(self.failing, None)
+            value, key, on_delivery = self.undelivered.pop(0)
+            name = self.refused.get(value) or self.refused.get(key)
+            if name is None:
+                self.delivered.add(value)
+                self.outcomes.append(key)
+            on_delivery(None if name is None else kafka_error(name), None)
+
+
+def kafka_error(name):
+    return KafkaError(getattr(KafkaError, name))
 
 
 class Bench:
@@ -119,6 +130,10 @@ class Bench:
         self.loop = asyncio.new_event_loop()
         self.consumer = FakeConsumer()
         self.producer = FakeProducer()
+        client = self.producer
+        self.quix_producer = SimpleNamespace(_producer=client, produce=client.produce, poll=client.poll)
+        self.lone_producer = FakeProducer()
+        self.replacements = {}  # outcome -> what is sent in its place where Kafka refuses it
         self.emitted = []
         self.called = []
         self.prepared = []
@@ -132,7 +147,7 @@ class Bench:
         self.now = 0.0
         context = SimpleNamespace(
             consumer=self.consumer,
-            producer=self.producer,
+            producer=self.quix_producer,
             dataframe_registry=DataFrameRegistry(),
             init_checkpoint=lambda: None,
         )
@@ -152,6 +167,8 @@ class Bench:
             shutdown_seconds=shutdown_seconds,
             ownership=self,
             delivered=lambda *told: self.told.append(told),
+            refused=lambda record, prepared, outcome, error: self.replacements.get(outcome),
+            lone_producer=lambda: self.lone_producer,
         )
         stream = self.operator.dataframe.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
@@ -196,7 +213,7 @@ class Bench:
             return
         context = message_context()
         self.emitted.append((context.partition, context.offset, value, key, timestamp, headers))
-        self.producer.produce(context.offset)
+        self.quix_producer.produce(topic="results", value=context.offset, key=value)
 
     def assign(self, *partitions):
         self.consumer.assign([TopicPartition("import", partition) for partition in partitions])
@@ -220,7 +237,7 @@ class Bench:
 
     def poll(self, seconds=0.0):
         self.now += seconds
-        self.producer.poll()
+        self.quix_producer.poll()
         if self.operator._stop is None:  # only then does it wait for the loop
             self.turn_periodic_tasks()
         else:
@@ -393,15 +410,159 @@ def test_no_offset_is_committed_before_what_came_of_it_is_delivered(bench):
     assert run.consumer.commits == [("import", 0, 6)]
 
 
-def test_a_delivery_that_fails_for_good_stops_the_application_with_its_offset_uncommitted(bench):
+def held_in(run):
+    run.poll(seconds=2)  # sent, refused, and sent alone
+    run.poll(seconds=2)
+    run.poll(seconds=2)
+    return run.operator.held
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_outcome_that_kafka_refuses_in_a_batch_is_sent_again_alone(bench, at_once):
     run = bench()
     run.take(5)
-    run.producer.failing = KafkaError(KafkaError._FATAL)
+    refused = run.producer.refused_at_once if at_once else run.producer.refused
+    refused["done"] = "MSG_SIZE_TOO_LARGE"
+
     run.finish(5)
 
-    with pytest.raises(KafkaException):
-        run.poll(seconds=10)
+    assert held_in(run) == 0
+    assert run.lone_producer.delivered == {5}
+    assert run.consumer.commits == [("import", 0, 6)]
+    assert [(outcome, error) for outcome, error, _ in run.told] == [("done", None)]
 
+
+def test_an_outcome_that_another_one_was_refused_with_is_sent_until_it_stands_alone(bench):
+    run = bench()
+    run.take(5)
+    run.producer.refused[5] = run.lone_producer.refused[5] = "_INVALID_DIFFERENT_RECORD"
+    run.finish(5)
+    run.poll(seconds=2)
+    run.poll(seconds=2)
+    run.lone_producer.refused.clear()
+
+    assert held_in(run) == 0
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_outcome_that_kafka_refuses_for_good_is_replaced(bench, at_once):
+    run = bench()
+    run.take(5)
+    run.replacements["done"] = "failed"
+    for producer in (run.producer, run.lone_producer):
+        refused = producer.refused_at_once if at_once else producer.refused
+        refused["done"] = "INVALID_RECORD"
+
+    run.finish(5)
+
+    assert held_in(run) == 0
+    assert run.producer.outcomes == ["failed"]
+    assert run.emitted[-1][2:] == ("failed", b"key 5", 1005, [("h", b"5")])
+    assert run.consumer.commits == [("import", 0, 6)]
+    assert [(outcome, error and error.name()) for outcome, error, _ in run.told] == [
+        ("done", "INVALID_RECORD"),
+        ("failed", None),
+    ]
+
+
+def test_a_record_whose_outcome_kafka_refuses_is_held_and_in_nobodys_way(bench, caplog):
+    run = bench(in_flight_max=2)
+    run.producer.refused["stuck"] = run.lone_producer.refused["stuck"] = "MSG_SIZE_TOO_LARGE"
+    for offset in range(5, 15):
+        run.take(offset)
+        run.finish(offset, outcome="stuck" if offset in (5, 7, 9) else "done")
+        held_in(run)
+
+    assert run.operator.held == 3
+    assert run.operator.in_flight == 0
+    assert run.consumer.paused == set()
+    assert set(run.consumer.commits) == {("import", 0, 5)}
+    assert run.operator.standings["import", 0] == Standing(5, 5, in_flight=0, finished_beyond=7, held=3)
+    assert run.operator.topic_trouble is None
+    [line] = caplog.messages
+    assert line.startswith("import[0]@5 is held") and "max.message.bytes" in line
+
+    run.lone_producer.refused.clear()
+    run.poll(seconds=module.HELD_RETRY_SECONDS_MAX)
+
+    assert held_in(run) == 0
+    assert run.consumer.commits[-1] == ("import", 0, 15)
+
+
+def test_a_topic_that_takes_nothing_is_told_and_what_was_for_it_is_sent_when_it_does(bench):
+    run = bench()
+    run.replacements["done"] = "failed"
+    run.producer.refused["done"] = run.lone_producer.refused["done"] = "TOPIC_AUTHORIZATION_FAILED"
+    run.take(5)
+    run.finish(5)
+
+    assert held_in(run) == 1
+    assert "results takes no outcomes" in run.operator.topic_trouble
+
+    run.lone_producer.refused.clear()
+    run.poll(seconds=module.HELD_RETRY_SECONDS_MAX)
+
+    assert held_in(run) == 0
+    assert run.operator.topic_trouble is None
+    assert run.lone_producer.outcomes == ["done"]
+
+
+def test_reading_stops_where_too_many_records_are_held_and_goes_on_when_kafka_takes_them(bench, monkeypatch):
+    monkeypatch.setattr(module, "HELD_RECORDS_MAX", 3)
+    run = bench()
+    run.producer.refused["done"] = run.lone_producer.refused["done"] = "INVALID_RECORD"
+    for offset in range(3):
+        run.take(offset)
+        run.finish(offset)
+    held_in(run)
+    assert run.consumer.paused == {0}
+
+    run.lone_producer.refused.clear()
+    run.poll(seconds=module.HELD_RETRY_SECONDS_MAX)
+    held_in(run)
+
+    assert run.consumer.paused == set()
+    assert run.consumer.commits[-1] == ("import", 0, 3)
+
+
+def test_large_records_that_are_held_take_no_memory_and_wait_for_the_next_owner(bench, monkeypatch, caplog):
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 15)
+    run = bench()
+    run.producer.refused["done"] = run.lone_producer.refused["done"] = "MSG_SIZE_TOO_LARGE"
+    for offset in range(3):
+        run.take(offset)  # of 12 bytes
+        run.finish(offset)
+
+    assert held_in(run) == 3
+    assert len(caplog.messages) == 3
+    run.lone_producer.refused.clear()
+    run.poll(seconds=module.HELD_RETRY_SECONDS_MAX)
+    assert held_in(run) == 2
+    assert run.consumer.commits[-1] == ("import", 0, 1)
+
+    run.revoke()
+    assert run.operator.held == 0
+    run.assign(0)
+    for offset in (1, 2):
+        run.take(offset)
+        run.finish(offset)
+    assert held_in(run) == 0
+    assert run.consumer.commits[-1] == ("import", 0, 3)
+
+
+def test_a_stop_does_not_wait_for_what_is_held(bench):
+    run = bench()
+    run.producer.refused["done"] = run.lone_producer.refused["done"] = "INVALID_RECORD"
+    run.take(5)
+    run.finish(5)
+    held_in(run)
+
+    stopped = []
+    run.operator.stop(lambda: stopped.append(True))
+    run.poll()
+
+    assert stopped == [True]
     assert run.consumer.commits == []
 
 
@@ -972,7 +1133,9 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
         log_end, next_offset, committed, lost = 12, 0, 0, False
         for _ in range(data.draw(st.integers(1, 60))):
             can_finish = sorted(offset for _, offset in bench.waiting)
-            step = data.draw(st.sampled_from(["take", "finish", "poll", "revoke", "lose", "Kafka goes or comes"]))
+            step = data.draw(
+                st.sampled_from(["take", "finish", "poll", "revoke", "lose", "Kafka goes or comes", "refuse"])
+            )
             if step == "take" and next_offset < log_end:
                 bench.take(next_offset, turn_loop=data.draw(st.booleans()))
                 next_offset += 1
@@ -984,8 +1147,13 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
                 bench.operator._commit()
             elif step == "Kafka goes or comes":
                 bench.producer.away = not bench.producer.away
+            elif step == "refuse":
+                producer = data.draw(st.sampled_from([bench.producer, bench.lone_producer]))
+                error = data.draw(st.sampled_from(["INVALID_RECORD", "TOPIC_AUTHORIZATION_FAILED", None]))
+                producer.refused[data.draw(st.integers(0, log_end))] = error
             elif step in ("revoke", "lose"):
                 lost = lost or bool(bench.producer.away and bench.producer.undelivered)
+                lost = lost or bool(bench.producer.refused)
                 if step == "revoke":
                     bench.revoke()
                 else:
@@ -995,15 +1163,19 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
                 bench.assign(0)
                 next_offset = committed
             for _, _, offset in bench.consumer.commits:
-                assert set(range(offset)) <= bench.producer.delivered, "committed past an unfinished record"
+                delivered = bench.producer.delivered | bench.lone_producer.delivered
+                assert set(range(offset)) <= delivered, "committed past an unfinished record"
 
         committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
         bench.producer.away = False
-        for _ in range(3):
+        bench.producer.refused.clear()
+        bench.lone_producer.refused.clear()
+        for _ in range(5):
             bench.turn_loop()
             for partition, offset in sorted(bench.waiting):
                 bench.finish(offset, partition, outcome=f"done {offset}")
-            bench.poll()
+            bench.poll(seconds=module.HELD_RETRY_SECONDS_MAX)
+        assert bench.operator.held == 0
         bench.revoke()
         assert set(bench.emitted_offsets) >= set(range(next_offset)), "lost"
         assert lost or len(set(bench.emitted_offsets)) == len(bench.emitted), "emitted again without need"

@@ -73,7 +73,7 @@ def test_headers_are_a_first_position_and_a_key_or_none_and_no_key_is_told(heade
 def test_a_dead_letter_is_its_record_and_tells_where_it_was(sent, code):
     record = Record("import", 3, 42, sent.value, sent.key, sent.timestamp or 0, sent.headers)
 
-    letter = dead_letter(record, code, "why")
+    letter = dead_letter(record, "topic-id", code, "why")
 
     assert letter.value == sent.value
     what = original(letter.headers)

@@ -116,7 +116,8 @@ def test_the_headers_of_a_dead_letter_are_those_that_the_processor_writes(make):
     schema = document["components"]["messages"]["failedTask"]["headers"]
     record = Record("tasks.in", 3, 42, b"value", b"key", 1_700_000_000_000, [])
 
-    written = {name: text.decode() for name, text in dead_letter(record, ErrorCode.TASK_REJECTED, "why").headers}
+    letter = dead_letter(record, "topic-id", ErrorCode.TASK_REJECTED, "why")
+    written = {name: text.decode() for name, text in letter.headers}
 
     assert list(written) == schema["required"]
     assert_fits(written, schema, document)

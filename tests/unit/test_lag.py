@@ -49,28 +49,35 @@ def lag_of(standing, *answers):
 
 def test_true_lag_is_told_apart_from_what_is_finished_beyond_a_slow_record():
     assert lag_of(Standing(committed=100, committable=100, in_flight=2, finished_beyond=500), (0, 1000)) == (
-        {"waiting": 398, "in_flight": 2, "finished": 500},
+        {"waiting": 398, "in_flight": 2, "held": 0, "finished": 500},
         900,
+    )
+
+
+def test_records_that_are_held_are_no_true_lag_and_keep_the_committed_one():
+    assert lag_of(Standing(committed=10, committable=10, in_flight=1, finished_beyond=5, held=2), (0, 20)) == (
+        {"waiting": 2, "in_flight": 1, "held": 2, "finished": 5},
+        10,
     )
 
 
 def test_what_is_finished_and_not_committed_yet_is_no_true_lag():
     assert lag_of(Standing(committed=90, committable=100, in_flight=0, finished_beyond=0), (0, 100)) == (
-        {"waiting": 0, "in_flight": 0, "finished": 10},
+        {"waiting": 0, "in_flight": 0, "held": 0, "finished": 10},
         10,
     )
 
 
 def test_records_that_kafka_has_deleted_are_no_lag():
     assert lag_of(Standing(committed=0, committable=0, in_flight=0, finished_beyond=0), (70, 100)) == (
-        {"waiting": 30, "in_flight": 0, "finished": 0},
+        {"waiting": 30, "in_flight": 0, "held": 0, "finished": 0},
         30,
     )
 
 
 def test_an_end_that_is_older_than_the_records_makes_no_negative_lag():
     assert lag_of(Standing(committed=10, committable=20, in_flight=3, finished_beyond=0), (0, 15)) == (
-        {"waiting": 0, "in_flight": 3, "finished": 10},
+        {"waiting": 0, "in_flight": 3, "held": 0, "finished": 10},
         13,
     )
 
@@ -86,4 +93,4 @@ def test_a_partition_whose_end_is_not_known_is_not_told():
 
 
 def test_a_partition_of_which_only_the_end_is_known_is_read_and_has_no_lag():
-    assert lag_of(None, (0, 5)) == ({"waiting": 0, "in_flight": 0, "finished": 0}, 0)
+    assert lag_of(None, (0, 5)) == ({"waiting": 0, "in_flight": 0, "held": 0, "finished": 0}, 0)

@@ -4,12 +4,13 @@ import asyncio
 import logging
 
 import pytest
+from confluent_kafka import KafkaError
 from prometheus_client import REGISTRY
 
 from processor.apply_async import Record
 from processor.claims import OtherTask, StillClaimed
 from processor.ledger import Position, RowRefused
-from processor.process import Process
+from processor.process import Process, in_place_of_refused
 from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer
 from shared.messages import TASK_TYPES
 
@@ -59,7 +60,6 @@ def process(
     task_types=TASK_TYPES,
     finished=None,
     turn=None,
-    **limits,
 ):
     rows = []
 
@@ -78,7 +78,6 @@ def process(
             claim=claim or never,
             release=release or never,
             task_types=task_types,
-            **{"result_bytes_max": 10_000, "dead_letter_bytes_max": 10_000, **limits},
         )
         return await asyncio.wait_for(step(of, Finished(finished or {}), turn=turn or Turn()), timeout=0.5)
 
@@ -129,10 +128,11 @@ def test_a_record_that_is_no_task_is_dead_lettered_byte_for_byte(value):
         "kafka_dlt-original-partition",
         "kafka_dlt-original-offset",
         "kafka_dlt-original-timestamp",
+        "kafka_dlt-original-topic-id",
         "kafka_dlt-exception-message",
         "error_code",
     ]
-    assert list(why(outcome).values())[:4] == [b"import", b"3", b"42", b"1700000000000"]
+    assert list(why(outcome).values())[:5] == [b"import", b"3", b"42", b"1700000000000", b"topic-id"]
     assert why(outcome)["error_code"] == b"invalid_task"
 
 
@@ -165,7 +165,7 @@ def test_a_row_that_cannot_be_written_is_dead_lettered_as_internal_error(error):
 def test_a_record_without_headers_gets_those_of_its_dead_letter_only():
     outcome, _ = process(record(b"", headers=None))
 
-    assert len(outcome.headers) == 6
+    assert len(outcome.headers) == 7
 
 
 def test_records_of_other_types_are_passed_over():
@@ -245,15 +245,19 @@ def test_every_record_is_counted_by_what_became_of_it():
     assert REGISTRY.get_sample_value("integration_task_seconds_count", {"task_type": "phone"}) == timed + 3
 
 
-def test_a_dead_letter_that_the_topic_does_not_take_is_held_and_not_lost(caplog):
-    counted = {"error_code": "invalid_task"}
+def test_a_result_that_kafka_refuses_becomes_a_dead_letter_and_a_dead_letter_does_not():
+    counted = {"error_code": "internal_error"}
     before = REGISTRY.get_sample_value("integration_dead_letters_total", counted)
+    error = KafkaError(KafkaError.INVALID_RECORD)
+    outcome, _ = process(record())
 
-    with pytest.raises(TimeoutError):
-        process(record(b"x" * 1000), dead_letter_bytes_max=1000)
+    letter = in_place_of_refused(record(), Finished({}), outcome, error)
 
-    assert "max.message.bytes" in caplog.text
-    assert REGISTRY.get_sample_value("integration_dead_letters_total", counted) == before, "it is none yet"
+    assert (letter.is_result, letter.value, letter.headers[: len(HEADERS)]) == (False, VALUE, HEADERS)
+    assert why(letter)["error_code"] == b"internal_error"
+    assert b"INVALID_RECORD" in why(letter)["kafka_dlt-exception-message"]
+    assert REGISTRY.get_sample_value("integration_dead_letters_total", counted) == before + 1
+    assert in_place_of_refused(record(), Finished({}), letter, error) is None
 
 
 KEY = [*HEADERS, ("idempotency_key", b"k")]
