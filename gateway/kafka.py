@@ -81,6 +81,19 @@ _Partition = tuple[str, int]
 DENIALS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 """What Kafka answers for want of a right. Without WRITE on a topic a producer may not be idempotent in its cluster."""
 
+NEW_SECONDS = 10.0
+"""How long the brokers may take to know partitions that are new, and to give each a leader, before it is logged."""
+
+NOT_KNOWN_YET = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+)
+"""Errors about a partition that is new to the broker, or to librdkafka, that was asked."""
+
 DENIED = SimpleNamespace(authorized_operations=[])
 """In the place of a topic that may not be described: nothing is allowed on it, and whether it is there is not told."""
 
@@ -145,6 +158,7 @@ class Kafka:
         self._threads: list[threading.Thread] = []
         # Partition -> its topic's id: as the topics are now, and as the consumer reads them.
         self._wanted: dict[_Partition, str] = {}
+        self._new_since = 0.0
         self._assigned: dict[_Partition, str] = {}
         self._next_offsets: dict[_Partition, int] = {}
         self._behind: set[_Partition] = set()
@@ -361,17 +375,19 @@ class Kafka:
             self._make(admin, [name for name in self._topics if name not in found])
             return
         rights = {name: ["WRITE" if name == self._import_topic else "READ"] for name in self._topics}
-        self._absent = missing_rights("topic", rights, {name: rights_granted(topic) for name, topic in found.items()})
+        self._absent = missing_rights(rights, {name: rights_granted(topic) for name, topic in found.items()})
         denied, self._denied = self._denied, None
         if self._absent:
             self._trouble.tell_missing(self._absent)
             return
-        self._wanted = {
+        wanted = {
             (name, partition.id): str(topic.topic_id)
             for name, topic in found.items()
             if name != self._import_topic
             for partition in topic.partitions
         }
+        if wanted != self._wanted:
+            self._wanted, self._new_since = wanted, time.monotonic()
         if denied is not None:  # and not for want of one of these rights
             self._trouble.tell(denied.name(), denied.str())
         elif self._trouble.end():
@@ -380,6 +396,7 @@ class Kafka:
     def _make(self, admin: AdminClient, names: list[str]) -> None:
         new = [NewTopic(name, self._new_topic_partitions, config=self._topics[name]) for name in names]
         made = admin.create_topics(new, operation_timeout=ASK_SECONDS)
+        self._new_since = time.monotonic()
         if not_made := [reason for name, answer in made.items() if (reason := _why_not_made(name, answer))]:
             self._trouble.tell_missing(not_made)
 
@@ -397,6 +414,8 @@ class Kafka:
         if error.code() in DENIALS:  # the next look says which right is missing
             self._denied = error
             self._look_now.set()
+            return
+        if error.code() in NOT_KNOWN_YET and time.monotonic() - self._new_since < NEW_SECONDS:
             return
         self._trouble.tell(error.name(), error.str())
 

@@ -39,7 +39,7 @@ from prometheus_client import REGISTRY
 with warnings.catch_warnings(record=True):
     from quixstreams.kafka.configuration import ConnectionConfig
     from quixstreams.kafka.exceptions import KafkaConsumerException
-    from quixstreams.models import Topic
+    from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
 from processor.apply_async import HELD_RECORDS_MAX, NEVER_SECONDS, ApplyAsync, DrainingApplication
 from processor.claims import Claims
@@ -85,8 +85,13 @@ COLLECT_OBJECTS = 10_000
 EXIT_SECONDS = 5.0
 """How long the event loop may take to close its connections."""
 
-KAFKA_PATIENCE = {"socket.timeout.ms": 10_000, "reconnect.backoff.max.ms": 1000}
-"""A connection that went silent is given up after 10 seconds instead of 60, and Kafka's return is soon noticed."""
+KAFKA_PATIENCE = {
+    "socket.timeout.ms": 10_000,
+    "reconnect.backoff.max.ms": 1000,
+    "topic.metadata.refresh.interval.ms": 5000,
+}
+"""A connection that went silent is given up after 10 seconds instead of 60, and Kafka's return is soon noticed. So are
+partitions that are added to a topic, which librdkafka looks for every 5 minutes by default."""
 
 PRODUCER: dict[str, str | int] = {
     **KAFKA_PATIENCE,
@@ -95,6 +100,7 @@ PRODUCER: dict[str, str | int] = {
     "partitioner": "murmur2_random",  # by Quix's own, all outcomes without a key lie on one partition
     "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
     "queue.buffering.max.messages": 0,  # records in flight are bounded already
+    "log_level": 3,  # below it librdkafka warns that a fresh cluster has no coordinator for producers yet
 }
 
 
@@ -135,12 +141,11 @@ def run(settings: ProcessorSettings) -> None:
         topics.ensure(
             settings.kafka_topics(),
             settings.kafka_topic_partitions,
-            topic_rights={
-                settings.kafka_import_topic: ("READ", "DESCRIBE_CONFIGS"),
-                settings.kafka_result_topic: ("WRITE", "DESCRIBE_CONFIGS"),
-                settings.kafka_dead_letter_topic: ("WRITE", "DESCRIBE_CONFIGS"),
+            rights={
+                settings.kafka_import_topic: ("READ",),
+                settings.kafka_result_topic: ("WRITE",),
+                settings.kafka_dead_letter_topic: ("WRITE",),
             },
-            group_rights={settings.consumer_group(): ("READ",)},
         )
         wire = Wire() if traced is None else traced.wire()
         asked = lanes(settings, wire, gates)
@@ -160,11 +165,11 @@ def run(settings: ProcessorSettings) -> None:
 
         app = application(settings)
         app.operator = build_pipeline(
-            app.dataframe(_topic(app, settings.kafka_import_topic, value_deserializer="bytes")),
+            app.dataframe(app.topic(settings.kafka_import_topic, value_deserializer="bytes")),
             process=process if traced is None else traced.process(process),
             finished_records=finished_records,
-            result_topic=_topic(app, settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
-            dead_letter_topic=_topic(app, settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
+            result_topic=app.topic(settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
+            dead_letter_topic=app.topic(settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
             loop=loop,
             ownership=Gates(gates.values(), loop, topics.partitions),
             in_flight_max=settings.in_flight_max,
@@ -258,9 +263,11 @@ def lanes(settings: ProcessorSettings, wire: Wire, gates: dict[str, Gate]) -> di
 
 def application(settings: ProcessorSettings) -> DrainingApplication:
     """Return the Quix application: it commits nothing by itself and never gives Kafka up."""
-    return DrainingApplication(
+    group = settings.consumer_group()
+    app = DrainingApplication(
         broker_address=ConnectionConfig.from_librdkafka_dict(settings.kafka_connection()),
-        consumer_group=settings.consumer_group(),
+        consumer_group=group,
+        topic_manager=TopicManager(_KnownTopics(""), group),
         auto_offset_reset="earliest",
         auto_create_topics=False,
         use_changelog_topics=False,
@@ -269,7 +276,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
         consumer_poll_timeout=POLL_SECONDS,
         broker_availability_timeout=0,
         loglevel=None,
-        on_consumer_error=_go_on,
+        on_consumer_error=lambda error, message, _: _goes_on(app, error, message),
         consumer_extra_config={
             **KAFKA_PATIENCE,
             "session.timeout.ms": 10_000,  # a replica that was killed stalls its partitions for that long
@@ -279,6 +286,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
         },
         producer_extra_config=PRODUCER,
     )
+    return app
 
 
 def lone_producer(settings: ProcessorSettings) -> Producer:
@@ -348,16 +356,6 @@ async def _close(wire: Wire, ledger: Ledger) -> None:
     await ledger.close()
 
 
-def _topic(app: DrainingApplication, name: str, **options: Any) -> Topic:
-    """Return Quix's topic, for which Quix asks Kafka at once."""
-    while True:
-        try:
-            return app.topic(name, **options)
-        except KafkaException as error:
-            logger.warning("waiting for Kafka: %s", error.args[0].str())
-            time.sleep(1)
-
-
 def _say_if_failed(background: "concurrent.futures.Future[None]") -> None:
     if not background.cancelled() and (error := background.exception()) is not None:
         logger.error("unforeseen %s in the background", type(error).__name__, exc_info=error)
@@ -368,7 +366,16 @@ def _refusing(task_types: str, names: str) -> Any:
     return without_keys(names)
 
 
-def _go_on(error: Exception, message: Any, _: logging.Logger) -> bool:
+class _KnownTopics(TopicAdmin):
+    """Quix's administration, where `Topics` has seen to the topics: it asks Kafka nothing, so nothing can fail."""
+
+    def inspect_topics(self, topic_names: list[str], timeout: float = 0) -> dict[str, TopicConfig | None]:
+        """Return that the topics are there. Of what else it returns, a pipeline without state needs nothing."""
+        return {name: TopicConfig(num_partitions=1, replication_factor=1, extra_config={}) for name in topic_names}
+
+
+def _goes_on(app: DrainingApplication, error: Exception, message: Any) -> bool:
+    """Log an error of the consumer's, and return whether the application goes on."""
     if message is not None:  # the record could not be read; going on would lose it
         logger.error("a record cannot be read: %s", type(error).__name__)
         return False
@@ -377,6 +384,13 @@ def _go_on(error: Exception, message: Any, _: logging.Logger) -> bool:
     if kafka_error is not None and kafka_error.code() == KafkaError._FATAL:
         logger.error("Kafka does not let this replica go on: %s", kafka_error.str())
         return False
+    denied = kafka_error is not None and kafka_error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+    if denied and app.operator is not None:
+        # The consumer tries to join again and again, and says so each time. It is over when partitions are assigned.
+        if not app.operator.missing:
+            app.operator.missing = [f"the right READ on the group {app.config.consumer_group}"]
+            logger.warning("waiting for Kafka: missing: %s", *app.operator.missing)
+        return True
     logger.warning("reading from Kafka: %s", error)
     return True
 
@@ -386,7 +400,7 @@ def _stuck(running: list[ApplyAsync[FinishedRecords]]) -> list[str]:
 
 
 def _missing(running: list[ApplyAsync[FinishedRecords]], topics: Topics, ledger: Ledger) -> list[str]:
-    missing = [] if running else topics.missing or ["the pipeline"]
+    missing = [*running[0].missing] if running else topics.missing or ["the pipeline"]
     if not ledger.connected:
         missing.append("PostgreSQL")
     for operator in running:

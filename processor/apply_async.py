@@ -302,6 +302,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self.standings: Mapping[Partition, Standing | None] = {}
         """The assigned partitions as they were at the last look, a second ago at most; None where nothing is known yet.
         May be read from any thread."""
+        self.missing: list[str] = []
+        """What keeps the consumer from its group, in words. The application sets it; an assignment ends it."""
         self._oldest_taken_at: float | None = None
         self.handed_back = 0
         """Records that `stop` has handed back unfinished."""
@@ -463,6 +465,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._assign_to_consumer(partitions)
         if self._ownership is not None:
             self._ownership.changed(notes)
+        self.missing = []
         logger.info("assigned %d partitions", len(partitions))
 
     def _hand_over(self) -> None:

@@ -6,6 +6,7 @@ record that is not would be done again by the partition's next owner.
 
 import base64
 import json
+import math
 import operator
 import zlib
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,11 @@ METADATA_CHARACTERS_MAX = 4096
 
 _NOTE_CHARACTERS_MAX = 1024
 _VERSION = 1
+
+_DISTANCES_BYTES_MAX = 4 * 1024 * 1024
+"""Of what is unpacked: more records than are in flight. Text of others' making may unpack to any size."""
+
+_OFFSET_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,11 @@ def encode(
 
 
 def decode(text: str | None, committed: int) -> CommitMetadata | None:
-    """Read what was committed beside the offset; None where it was not this operator that committed."""
-    if not text:
+    """Read what was committed beside the offset; None where it was not this operator that committed.
+
+    Whoever may commit for the group may leave any text here.
+    """
+    if not text or len(text) > METADATA_CHARACTERS_MAX:
         return None
     try:
         fields = json.loads(text)
@@ -75,8 +84,10 @@ def decode(text: str | None, committed: int) -> CommitMetadata | None:
         finished_below, *unfinished = _unpack(committed, fields["finished"])
         _, *in_hand = _unpack(committed, fields["hand"])
         note = {str(name): float(value) for name, value in fields["note"].items()}
+        if not all(map(math.isfinite, note.values())):
+            return None
         return CommitMetadata(str(fields["by"]), finished_below, tuple(unfinished), tuple(in_hand), note)
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
         return None
 
 
@@ -89,7 +100,10 @@ def _pack(committed: int, finished_below: int, unfinished: list[int]) -> str:
 
 
 def _unpack(committed: int, packed: str) -> list[int]:
-    distances = zlib.decompressobj().decompress(base64.b85decode(packed), 10 * 1024 * 1024)
+    unpacking = zlib.decompressobj()
+    distances = unpacking.decompress(base64.b85decode(packed), _DISTANCES_BYTES_MAX)
+    if not unpacking.eof:
+        raise ValueError("cut, or longer than what is ever packed")
     numbers = []
     number = shift = 0
     for byte in distances:
@@ -98,12 +112,16 @@ def _unpack(committed: int, packed: str) -> list[int]:
         if byte < 0x80:
             numbers.append(number)
             number = shift = 0
+        elif shift > 63:
+            raise ValueError("a number that is no offset")
     finished_below, *steps = numbers
     offsets = [committed + finished_below]
     last = committed
     for step in steps:
         last += step
         offsets.append(last)
+    if shift or 0 in steps[1:] or max(offsets) > _OFFSET_MAX:
+        raise ValueError("no offsets that rise")
     return offsets
 
 

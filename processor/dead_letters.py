@@ -101,7 +101,7 @@ class DeadLetters:
             described = self._admin.describe_topics(
                 TopicCollection([name]), request_timeout=ASK_SECONDS, include_authorized_operations=True
             )[name].result()
-            if missing := missing_rights("topic", {name: rights}, {name: rights_granted(described)}):
+            if missing := missing_rights({name: rights}, {name: rights_granted(described)}):
                 raise KafkaSilent(f"Kafka: missing: {', '.join(missing)}")
             with self._consumer() as consumer:
                 bounds = {partition.id: consumer.bounds(name, partition.id) for partition in described.partitions}

@@ -14,7 +14,8 @@ from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights, rights_gr
 logger = logging.getLogger(__name__)
 
 ASK_SECONDS = 5.0
-"""How long one question may take."""
+"""How long one question may take. It is librdkafka's to keep: its answer is then a KafkaException, as any other error,
+while the time-out of a future's `result` would be another exception."""
 
 RETRY_SECONDS = 1.0
 
@@ -46,30 +47,27 @@ class Topics:
         self.missing = ["Kafka"]
         """What `ensure` still waits for, in words."""
 
-    def ensure(
-        self, topics: dict[str, dict[str, str]], partitions: int, *, topic_rights: Rights, group_rights: Rights
-    ) -> None:
-        """Wait until all topics are there, making those that are missing, and until all rights are granted.
+    def ensure(self, topics: dict[str, dict[str, str]], partitions: int, rights: Rights) -> None:
+        """Wait until all topics are there, making those that are missing, and until all rights on them are granted.
 
-        Blocks; a signal handler may raise out of it.
+        Blocks; a signal handler may raise out of it. Whether the consumer may join its group is not asked: where the
+        group's coordinator does not answer, librdkafka aborts the process that asks it as an administrator.
 
         Args:
             topics: name -> configuration of a topic that is made here.
             partitions: of a topic that is made here.
-            topic_rights: what is done with the topics.
-            group_rights: what is done with consumer groups.
+            rights: what is done with the topics.
         """
         while True:
             try:
-                absent, denied = self._look(topics, topic_rights)
-                self.missing = [f"the topic {name}" for name in absent]
+                absent, denied = self._look(topics, rights)
+                self.missing = [f"the topic {name}" for name in absent] or denied
                 if absent:
                     self._make({name: topics[name] for name in absent}, partitions)
+                elif denied:
+                    self._trouble.tell_missing(denied)
                 else:
-                    self.missing = denied + self._look_at_groups(group_rights)
-                    if not self.missing:
-                        return
-                    self._trouble.tell_missing(self.missing)
+                    return
             except KafkaException as error:
                 self.missing = ["Kafka"]
                 self._admin.poll(0)  # the reason, where librdkafka has one, comes before what follows from it
@@ -91,28 +89,15 @@ class Topics:
                 elif error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
         absent = [name for name in topics if name not in granted]
-        return absent, missing_rights("topic", {name: rights[name] for name in granted}, granted)
-
-    def _look_at_groups(self, rights: Rights) -> list[str]:
-        """Return which rights on groups are missing. What else may be in the way of a group its consumer waits for."""
-        asked = self._admin.describe_consumer_groups(
-            list(rights), request_timeout=ASK_SECONDS, include_authorized_operations=True
-        )
-        granted: dict[str, Collection[str] | None] = {}
-        for name, answer in asked.items():
-            try:
-                granted[name] = rights_granted(answer.result())
-            except KafkaException as error:
-                denied = error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED
-                granted[name] = () if denied else None
-        return missing_rights("group", rights, granted)
+        return absent, missing_rights({name: rights[name] for name in granted}, granted)
 
     def _make(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
         new = [NewTopic(name, partitions, config=configuration) for name, configuration in topics.items()]
         not_made = []
-        for name, made in self._admin.create_topics(new, operation_timeout=ASK_SECONDS).items():
+        asked = self._admin.create_topics(new, operation_timeout=ASK_SECONDS, request_timeout=2 * ASK_SECONDS)
+        for name, made in asked.items():
             try:
-                made.result(ASK_SECONDS)
+                made.result()
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
                     not_made.append(f"the topic {name}, which cannot be made: {error.args[0].str()}")

@@ -26,7 +26,7 @@ ABOUT_THE_RECORD = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECO
 producer are about the topic, the cluster or the way there."""
 
 Rights = Mapping[str, Collection[str]]
-"""Topic or group -> names of Kafka's operations."""
+"""Topic -> names of Kafka's operations."""
 
 
 class KafkaTrouble:
@@ -76,7 +76,7 @@ def explained(name: str, text: str) -> str:
 
 
 def rights_granted(described: Any) -> list[str] | None:
-    """Return the names of the operations that are allowed on a topic or group, None where Kafka does not tell.
+    """Return the names of the operations that are allowed on a topic, None where Kafka does not tell.
 
     Args:
         described: by confluent_kafka, which was asked for the operations too.
@@ -85,16 +85,15 @@ def rights_granted(described: Any) -> list[str] | None:
     return None if operations is None else [operation.name for operation in operations]
 
 
-def missing_rights(kind: str, needed: Rights, granted: Mapping[str, Collection[str] | None]) -> list[str]:
+def missing_rights(needed: Rights, granted: Mapping[str, Collection[str] | None]) -> list[str]:
     """Return which rights are missing, in words.
 
     Args:
-        kind: "topic" or "group".
         needed: by what the program does.
         granted: by Kafka's answer, as `rights_granted` has it.
     """
     return [
-        f"the right {operation} on the {kind} {name}"
+        f"the right {operation} on the topic {name}"
         for name, operations in needed.items()
         if (allowed := granted[name]) is not None
         for operation in operations

@@ -18,9 +18,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 def made_by_the_processor(start, connection, topics):
     settings = Settings(**topics)
     rights = dict.fromkeys(settings.kafka_topics(), ("WRITE",))
-    Topics({"bootstrap.servers": connection}).ensure(
-        settings.kafka_topics(), 1, topic_rights=rights, group_rights={"group": ("READ",)}
-    )
+    Topics({"bootstrap.servers": connection}).ensure(settings.kafka_topics(), 1, rights)
 
 
 def made_by_the_gateway(start, connection, topics):

@@ -1,8 +1,10 @@
 """What is committed beside an offset is read back as it was, fits into Kafka, and never claims too much."""
 
+import base64
 import json
 import random
 import time
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -66,3 +68,49 @@ def test_what_somebody_else_committed_is_nothing(text):
 def test_a_note_that_is_too_long_is_an_error():
     with pytest.raises(ValueError, match="note"):
         write(0, 0, note={f"name {number}": time.time() for number in range(1000)})
+
+
+def packed(distances):
+    return base64.b85encode(zlib.compress(distances, 9)).decode()
+
+
+OURS = json.loads(write(5, 20, [7, 9, 12], [9], {"until": 1.5}))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "[" * 2000,
+        '{"a":' * 600,
+        json.dumps(OURS | {"note": {"until": 10**400}}),
+        json.dumps(OURS | {"note": {"until": float("inf")}}),
+        json.dumps(OURS).replace("1.5", "1e400"),
+        json.dumps(OURS | {"v": 2}),
+        json.dumps(OURS | {"finished": packed(bytes(64 * 1024 * 1024))[:3900]}),
+        json.dumps(OURS | {"finished": packed(b"\x80" * 1_000_000)}),
+        json.dumps(OURS | {"finished": packed(b"\xff" * 9 + b"\x01")}),
+        json.dumps(OURS | {"finished": packed(b"\x09\x01\x00")}),
+        json.dumps(OURS | {"finished": packed(b"\x09\x81")}),
+        json.dumps(OURS | {"finished": packed(b"\x09\x01")[:-5]}),
+        json.dumps(OURS | {"hand": packed(b"")}),
+        json.dumps(OURS) + " " * METADATA_CHARACTERS_MAX,
+        "\ud800",
+    ],
+    ids=range(15),
+)
+def test_what_others_have_committed_beside_an_offset_is_ignored(others):
+    assert decode(others, 5) is None
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.dictionaries(st.sampled_from(list(OURS)), st.text() | st.integers() | st.binary().map(packed) | st.none()),
+    st.integers(0, 2**63 - 1),
+)
+def test_whatever_is_read_is_offsets_that_rise_from_the_committed_one(others, committed):
+    metadata = decode(json.dumps(OURS | others), committed)
+
+    if metadata is not None:
+        for offsets in (metadata.unfinished, metadata.in_hand, (metadata.finished_below,)):
+            assert list(offsets) == sorted(set(offsets))
+            assert all(committed <= offset < 2**63 for offset in offsets)

@@ -11,7 +11,14 @@ from processor.apply_async import Record
 from processor.claims import OtherTask, StillClaimed
 from processor.ledger import Position, RowRefused
 from processor.process import Process, in_place_of_refused
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnstorableAnswer, UnusableAnswer
+from processor.providers import (
+    AccountRefused,
+    ProviderUnavailable,
+    TaskRejected,
+    UnexpectedAnswer,
+    UnstorableAnswer,
+    UnusableAnswer,
+)
 from shared.messages import TASK_TYPES
 
 CANARY = "canary-7d1f"

@@ -1,0 +1,98 @@
+"""A Kafka of three brokers, of which some are killed, paused, unknown or not there yet: no program ends over it."""
+
+import json
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from sandbox.kafka import KafkaCluster
+from tests.conftest import until
+
+TAKEOVER_SECONDS = 120.0
+"""By when another broker has taken over, the programs have found it, and all is done."""
+
+
+@pytest.fixture(scope="module")
+def kafka(session_folder):
+    cluster = KafkaCluster(session_folder / "three-brokers", session_folder / "logs" / "three-brokers")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(autouse=True)
+def all_brokers(kafka):
+    kafka.start()
+
+
+def coordinator(topics):
+    """Return the broker that coordinates the processors' group, which need not have been used before."""
+    group = topics.environment["KAFKA_CONSUMER_GROUP"]
+    consumer = Consumer({**topics.kafka.connection, "group.id": group})
+    try:
+        consumer.committed([TopicPartition(topics.name, 0)], timeout=30)
+    except KafkaException:
+        pass  # Kafka makes the topic of committed offsets now
+    finally:
+        consumer.close()
+
+    def found():
+        try:
+            return topics.kafka.coordinator(group)
+        except LookupError:
+            return None
+
+    return until(found, "a coordinator")
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+def test_no_processor_ends_when_its_groups_coordinator_does(topics, start_processor, kafka, fault, moment):
+    away = coordinator(topics)
+    processors = [start_processor()] if moment == "after" else []
+    if moment == "before":
+        getattr(away, fault)()
+    processors += [start_processor(wait=False) for _ in range(2)]
+    if moment != "before":
+        getattr(away, fault)()
+
+    topics.send_tasks(range(40))
+
+    def done():
+        assert all(processor.running for processor in processors), [each.returncode for each in processors]
+        return topics.read_results().keys() == {*range(40)}
+
+    until(done, "all results", TAKEOVER_SECONDS)
+    kafka.start()
+    assert [processor.wait().stop() for processor in processors] == [0] * len(processors)
+
+
+def new_topics(topics):
+    """Return settings with topics that are not there."""
+    return {
+        "KAFKA_IMPORT_TOPIC": f"{topics.name}-new",
+        "KAFKA_RESULT_TOPIC": f"{topics.name}-new-results",
+        "KAFKA_TOPIC_PARTITIONS": 50,
+    }
+
+
+def warnings(program):
+    """Return what the program has logged as a warning or worse, but for the gateway's word on callers without token."""
+    lines = [json.loads(line) for line in program.log_text().splitlines() if line.startswith("{")]
+    return [
+        line["event"]
+        for line in lines
+        if line["level"] not in ("debug", "info") and not line["event"].startswith("GATEWAY_AUTH=none")
+    ]
+
+
+def test_programs_that_make_their_topics_log_no_warning(topics, start, start_processor):
+    settings = new_topics(topics)
+    programs = [start("gateway", wait=False, **settings), start_processor(wait=False, **settings)]
+
+    answer = programs[0].wait().client.post("/tasks", json={"task_id": 1, "task_type": "phone", "data": "8 916"})
+
+    assert answer.status_code == 200
+    assert [(program.wait().stop(), warnings(program)) for program in programs] == [(0, [])] * 2
