@@ -28,12 +28,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
-from shared.kafka_trouble import KafkaTrouble, missing_rights, rights_granted
+from shared.kafka_trouble import KafkaTrouble, UnreadableHeaders, headers_of, missing_rights, rights_granted
 from shared.messages import (
     CORRELATION_ID_HEADER,
     DEAD_LETTER_HEADER_PREFIX,
     ERROR_CODE_HEADER,
-    UNREADABLE_HEADERS,
     ErrorCode,
 )
 
@@ -332,8 +331,8 @@ class Kafka:
             return None
         self._next_offsets[partition] = message.offset() + 1
         try:
-            headers = dict(message.headers() or ())  # of two with one name the last one counts
-        except UNREADABLE_HEADERS:  # no gateway has made them
+            headers = dict(headers_of(message))  # of two with one name the last one counts
+        except UnreadableHeaders:  # no gateway has made them
             return None
         correlation_id = _text(headers.get(CORRELATION_ID_HEADER))
         if message.topic() == self._dead_letter_topic:

@@ -45,8 +45,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.commits import Commits, Note, Partition, Progress
-from shared.kafka_trouble import ABOUT_THE_RECORD, explained
-from shared.messages import UNREADABLE_HEADERS
+from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
 logger = logging.getLogger(__name__)
 
@@ -846,33 +845,16 @@ def _send(producer: Any, production: _Production) -> None:
         production.on_delivery(KafkaError(KafkaError._QUEUE_FULL), None)
 
 
-class _WithoutHeaders:
-    """A message of Kafka's, but for its headers."""
-
-    def __init__(self, message: Any) -> None:
-        self._message = message
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._message, name)
-
-    def __len__(self) -> int:
-        return len(self._message)
-
-    def headers(self) -> None:
-        """Return none."""
-
-
 def _readable(message: Any) -> Any:
-    """Return the message, without its headers where confluent_kafka cannot read them: a name of one is not UTF-8.
+    """Return the message, without its headers where confluent_kafka cannot read them.
 
     Quix would end the application over it, and every replica after that.
     """
     try:
-        message.headers()
-    except UNREADABLE_HEADERS:
+        headers_of(message)
+    except UnreadableHeaders:
         where = (message.topic(), message.partition(), message.offset())
         logger.warning("%s[%d]@%d goes on without its headers, as a name of them is not UTF-8", *where)
-        return _WithoutHeaders(message)
     return message
 
 

@@ -14,8 +14,15 @@ from confluent_kafka.admin import AdminClient
 from processor.identity import first_position
 from processor.ledger import Position
 from processor.outcome import Original, original
-from shared.kafka_trouble import REASONS, explained, missing_rights, named, rights_granted
-from shared.messages import UNREADABLE_HEADERS
+from shared.kafka_trouble import (
+    REASONS,
+    UnreadableHeaders,
+    explained,
+    headers_of,
+    missing_rights,
+    named,
+    rights_granted,
+)
 
 ASK_SECONDS = 10.0
 """How long one question may take."""
@@ -67,8 +74,8 @@ class DeadLetter:
 def dead_letter_of(message: Message, topic: TopicNow) -> DeadLetter | None:
     """Return the record of the dead-letter topic as a dead letter, or None where it is none of this service's."""
     try:
-        what = original(message.headers() or [])
-    except UNREADABLE_HEADERS:
+        what = original(headers_of(message))
+    except UnreadableHeaders:
         return None
     if what is None:
         return None

@@ -1,6 +1,7 @@
 """What keeps a program from using Kafka: said once, in an operator's words, with the setting or right to look at."""
 
 import logging
+import operator
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,30 @@ producer are about the topic, the cluster or the way there."""
 
 Rights = Mapping[str, Collection[str]]
 """Topic -> names of Kafka's operations."""
+
+_call_headers = operator.methodcaller("headers")
+
+
+class UnreadableHeaders(Exception):
+    """A name of the message's headers is not UTF-8, and confluent_kafka can read none of them."""
+
+
+def headers_of(message: Any) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a message that was consumed. Nothing else may read them before.
+
+    Where a name is not UTF-8, confluent_kafka returns a list with a hole in it and sets an exception beside it. CPython
+    notices that where it checks what a call has returned; calls of a method that it has specialised, as it does after
+    some rounds, are not checked, and the exception is raised somewhere else, or the hole is read. `methodcaller` calls
+    by PyObject_Call (3.11, 3.12) or PyObject_VectorcallMethod (3.13), which check every time.
+
+    Raises:
+        UnreadableHeaders: they cannot be read. From then on the message has none, whoever reads them.
+    """
+    try:
+        return _call_headers(message) or []
+    except (UnicodeDecodeError, SystemError):
+        message.set_headers([])  # in the place of the list with the hole
+        raise UnreadableHeaders from None
 
 
 class KafkaTrouble:

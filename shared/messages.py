@@ -28,10 +28,6 @@ are several, the last counts."""
 ERROR_CODE_HEADER = "error_code"
 DEAD_LETTER_HEADER_PREFIX = "kafka_dlt-"
 
-UNREADABLE_HEADERS = (UnicodeDecodeError, SystemError)
-"""What confluent_kafka's `Message.headers()` raises where a header's name is not UTF-8, the second as it goes on over
-the first. Call it once: what it returns the second time is half made, and breaks Python."""
-
 
 class Task(BaseModel):
     """A task as it stands in the import topic's value and in the body of `POST /tasks`. Unknown fields are ignored."""

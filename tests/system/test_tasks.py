@@ -98,6 +98,30 @@ def test_a_record_whose_headers_nobody_can_read_stops_no_other_and_becomes_what_
     assert gateway.answers("/health/live")
 
 
+def test_headers_that_nobody_can_read_end_no_program_that_has_read_many_others(topics, start, start_processor):
+    """CPython specialises a call that was made often, and no longer checks what it returns."""
+    gateway, processor = start("gateway"), start_processor()
+    headers = [("kafka_correlationId", b"c")]
+    good, bad = [json.dumps(task(number)).encode() for number in range(200)], [json.dumps(task(7))] * 20
+    topics.send(*good, headers=headers)
+    topics.send(*[b"no task"] * 200, headers=headers)
+    until(lambda: len(topics.read()) == 400, "the results and the dead letters, which the gateway reads as well")
+
+    send_raw(topics, topics.name, *bad)
+    send_raw(topics, topics.results, *bad)
+    send_raw(topics, topics.dead_letters, *bad)
+    topics.send(*good)
+
+    until(lambda: processor.log_text().count("goes on without its headers") == 20, "the bad ones to be read")
+    until(lambda: topics.lag() == 0, "all offsets to be committed")
+    assert gateway.client.post("/tasks", json=task(5)).status_code == 200
+    assert processor.running and gateway.answers("/health/live")
+    redrive = start_processor(arguments=("redrive",), wait=False, LOG_LEVEL="INFO")
+    until(lambda: not redrive.running, "redrive to end")
+    told = redrive.log_text().splitlines()[-1]
+    assert told == "200 put back (200 invalid_task), 20 skipped (20 not this service's)"
+
+
 def test_records_without_key_and_headers_are_as_good_as_any(topics, start_processor):
     start_processor()
 
