@@ -282,6 +282,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "session.timeout.ms": 10_000,  # a replica that was killed stalls its partitions for that long
             "heartbeat.interval.ms": 1000,  # how late a replica notices that the others wait for it to rebalance
             "queued.max.messages.kbytes": 16 * 1024,
+            "enable.partition.eof": True,  # the operator commits a partition's end, where transactions leave no record
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },
         producer_extra_config=PRODUCER,

@@ -292,6 +292,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._loop_woken = False
         self._draining = False
         self._arrived: deque[Any] = deque()
+        self._ends: dict[Partition, int] = {}
         self._full_since: float | None = None
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
@@ -383,6 +384,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         now = self.polled_at = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
+            if not self._arrived:  # all that arrived before a partition's end is taken
+                self._reach_ends()
             self._commit()
             self._look()
         if self._stop is not None:
@@ -416,10 +419,28 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         message = self._poll_consumer(PAUSED_POLL_SECONDS if self._paused else timeout)
         if message is None:
             return None
-        self._arrived.append(message)
+        self._arrive([message])
         # A rebalance in between throws away what arrived before it: its partition's next owner reads it again.
-        self._arrived.extend(self._context.consumer.consume(ARRIVED_MAX, 0))
+        self._arrive(self._context.consumer.consume(ARRIVED_MAX, 0))
         return _readable(self._arrived.popleft()) if self._arrived and self._reading else None
+
+    def _arrive(self, messages: list[Any]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                self._ends[message.topic(), message.partition()] = message.offset()
+            else:
+                self._arrived.append(message)
+
+    def _reach_ends(self) -> None:
+        """Let what has no record count as finished at a partition's end: markers of transactions, and aborted ones."""
+        for partition, end in self._ends.items():
+            assignment = self._assignments.get(partition)
+            if assignment is None and end > (self._commits.committed.get(partition) or 0):
+                assignment = self._new_assignment(*partition, end)
+            if assignment is not None:
+                assignment.progress.reach(end)
+        self._ends.clear()
 
     @property
     def _reading(self) -> bool:
@@ -488,6 +509,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _give_up(self) -> None:
         """Let nothing more be emitted. What was emitted before is in the outbox when this returns."""
         self._arrived.clear()
+        self._ends.clear()
         with self._lock:
             for assignment in self._assignments.values():
                 assignment.given_up = True

@@ -47,6 +47,12 @@ class Progress:
         self.in_hand.discard(offset)
         self.changed = True
 
+    def reach(self, offset: int) -> None:
+        """Go on at the offset: there is no record below it that was not taken."""
+        before = self.in_flight.committable
+        self.in_flight.reach(offset)
+        self.changed = self.changed or self.in_flight.committable != before
+
     def leave_in_hand(self, offset: int) -> None:
         """Note that this process goes on with the record, although it gives the partition up."""
         self.in_hand.add(offset)

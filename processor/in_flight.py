@@ -62,6 +62,13 @@ class InFlight:
         del self._unfinished[offset]
         self._finished_below = max(self._finished_below, offset + 1)
 
+    def reach(self, offset: int) -> None:
+        """Go on at the offset: there is no record below it that was not taken. Transactions end in such offsets."""
+        self._next = max(self._next, offset)
+        self._finished_below = max(self._finished_below, offset)
+        while self._to_come and self._to_come[0] < offset:
+            self._to_come.popleft()
+
     @property
     def committable(self) -> int | None:
         """The lowest unfinished offset, or the one after the last; None while nothing was taken."""

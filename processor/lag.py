@@ -61,7 +61,7 @@ class Lag(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the metrics. Part of prometheus_client's Collector, called on any thread.
 
-        Offsets without a record, as transactions leave them, count as finished, and at a partition's end as waiting.
+        Offsets without a record, as transactions leave them, count as finished once the partition's end is reached.
         """
         records = GaugeMetricFamily(
             "integration_lag_records",

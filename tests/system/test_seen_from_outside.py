@@ -1,7 +1,9 @@
 """What an operator sees of two running programs: metrics that tell what is still to be done, and lines to search."""
 
 import json
+import re
 
+from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.child import free_port
@@ -97,3 +99,54 @@ def test_every_line_of_both_programs_and_of_the_libraries_below_is_json(topics, 
     assert (finished["attempts"], failed["attempts"]) == (1, 1)
     [request] = [line for line in lines(gateway) if line.get("correlation_id") == done]
     assert (request["status"], request["route"], request["request_id"]) == (200, "/tasks", "mine")
+
+
+def test_at_rest_there_is_no_lag_after_transactions_committed_or_aborted(start_processor, topics):
+    processor = start_processor()
+    producer = Producer({**topics.kafka.connection, "transactional.id": topics.name})
+    producer.init_transactions(30)
+    for number in range(8):
+        producer.begin_transaction()
+        value = json.dumps({"task_id": number, "task_type": "phone", "data": f"8 916 {number}"}).encode()
+        for partition in range(topics.partitions - 1):  # the last one stays empty
+            if number % 2 or partition:  # the first one ends up with nothing but aborted records
+                producer.produce(topics.name, value, partition=partition)
+            else:
+                producer.produce(topics.name, b"aborted", partition=partition)
+        producer.flush(30)
+        (producer.abort_transaction if number % 2 else producer.commit_transaction)(30)
+
+    def waiting():
+        shown = processor.client.get("/metrics").text
+        found = re.findall(r'^integration_lag_records{partition="\d+",state="waiting"} (\S+)$', shown, re.M)
+        return [float(records) for records in found]
+
+    until(lambda: topics.lag() == 0, "the lag to be 0, as Kafka tells it")
+    until(lambda: waiting() == [0] * topics.partitions, "the lag to be 0, as the processor tells it")
+    assert processor.stop() == 0
+    producer.begin_transaction()
+    producer.produce(topics.name, b"aborted", partition=0)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    assert topics.lag() > 0
+
+    start_processor()
+
+    until(lambda: topics.lag() == 0, "a new owner to find nothing but the end")
+
+
+def test_partitions_that_are_added_are_soon_read_and_replies_on_them_heard(start, start_processor, topics):
+    start_processor()
+    gateway = start("gateway")
+    topics.send_tasks(range(topics.partitions))
+    until(lambda: len(topics.read_results()) == topics.partitions, "the first results")
+    topics.add_partitions(2 * topics.partitions)
+    topics.partitions *= 2
+    topics.producer = Producer(topics.kafka.connection)  # the earlier one looks for new partitions now and then only
+
+    topics.send_tasks(range(100, 100 + topics.partitions))
+
+    until(lambda: topics.lag() == 0, "the new partitions to be read")
+    for number in range(10):
+        answer = gateway.client.post("/tasks", json={"task_id": number, "task_type": "phone", "data": "8 916"})
+        assert answer.status_code == 200

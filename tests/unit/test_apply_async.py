@@ -1053,11 +1053,68 @@ class Arrived(str):
     def headers(self):
         return None
 
+    def error(self):
+        return None
+
+
+class End:
+    """A partition's end, as the consumer tells it."""
+
+    def __init__(self, offset, partition=0):
+        self.topic, self.partition, self.offset = (lambda: "import"), (lambda: partition), (lambda: offset)
+
+    def error(self):
+        return kafka_error("_PARTITION_EOF")
+
+
+def test_a_partitions_end_is_committed_when_all_before_it_is_finished_and_quix_never_sees_it(bench):
+    run = bench()
+    run.take(5)
+    run.consumer.arrived = [End(9)]
+
+    assert run.consumer.poll(timeout=1) is None
+    run.poll(seconds=2)
+    assert run.consumer.commits == []
+    run.finish(5)
+    run.poll(seconds=2)
+
+    assert run.consumer.commits == [("import", 0, 9)]
+    run.take(9)
+    run.finish(9)
+    run.poll(seconds=2)
+    assert run.consumer.commits[-1] == ("import", 0, 10)
+
+
+def test_a_partitions_end_is_committed_where_no_record_came(bench):
+    run = bench()
+    run.consumer.stored[1] = (5, "")
+    run.consumer.stored[2] = (7, "")
+    run.assign(0, 1, 2)
+    run.consumer.arrived = [End(0, 0), End(9, 1), End(7, 2)]
+
+    run.consumer.poll(timeout=1)
+    run.poll(seconds=2)
+
+    assert run.consumer.commits == [("import", 1, 9)]
+
+
+def test_a_partitions_end_waits_for_what_arrived_before_it(bench):
+    run = bench()
+    run.consumer.arrived = [*arrived("first", "second"), End(9)]
+    assert run.consumer.poll(timeout=1) == "first"
+
+    run.poll(seconds=2)
+    assert run.consumer.commits == []
+    assert run.consumer.poll(timeout=1) == "second"
+    run.poll(seconds=2)
+
+    assert run.consumer.commits == [("import", 0, 9)]
+
 
 class Unreadable:
     """A message with a header whose name is not UTF-8."""
 
-    topic, partition, offset = (lambda _: "import"), (lambda _: 3), (lambda _: 7)
+    topic, partition, offset, error = (lambda _: "import"), (lambda _: 3), (lambda _: 7), (lambda _: None)
 
     def headers(self):
         raise UnicodeDecodeError("utf-8", b"", 0, 1, "")

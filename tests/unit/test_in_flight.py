@@ -145,3 +145,29 @@ def test_however_often_a_partition_changes_hands_each_record_is_finished_once(da
 
     assert sorted(finished) == offsets
     assert committed == offsets[-1] + 1
+
+
+@given(st.data())
+def test_however_far_a_partitions_end_is_nothing_unfinished_is_passed(data):
+    gaps = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=40))
+    offsets = [sum(gaps[:number]) for number in range(1, len(gaps) + 1)]
+    left = data.draw(st.lists(st.sampled_from(offsets), unique=True)) if data.draw(st.booleans()) else []
+    in_flight = InFlight(offsets[-1] + 1, sorted(left)) if left else InFlight()
+    unfinished, end = set(left), 0
+
+    for offset, following in zip(offsets, [*offsets[1:], offsets[-1] + 9], strict=True):
+        if in_flight.take(offset):
+            unfinished.add(offset)
+        if data.draw(st.booleans()):
+            end = data.draw(st.integers(offset + 1, following))
+            in_flight.reach(end)
+        for done in data.draw(st.sets(st.sampled_from(offsets))) & {each for each in unfinished if each <= offset}:
+            in_flight.finish(done)
+            unfinished.remove(done)
+        assert in_flight.committable <= min(unfinished, default=10**6)
+        assert set(in_flight.unfinished()) >= {each for each in unfinished if each < in_flight.finished_below}
+
+    for done in sorted(unfinished):
+        in_flight.finish(done)
+    in_flight.reach(offsets[-1] + 9)
+    assert in_flight.committable == offsets[-1] + 9
