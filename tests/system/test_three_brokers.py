@@ -88,6 +88,27 @@ def warnings(program):
     ]
 
 
+@pytest.mark.parametrize("hanging", [[0, 1], [1, 2]])
+def test_programs_whose_topics_are_missing_wait_while_two_of_three_brokers_hang(
+    topics, start, start_processor, kafka, hanging
+):
+    for number in hanging:
+        kafka.brokers[number].pause()
+    settings = new_topics(topics)
+    programs = [start("gateway", wait=False, **settings), *(start_processor(wait=False, **settings) for _ in range(2))]
+
+    until(lambda: all(warnings(program) for program in programs), "each to say what it waits for", TAKEOVER_SECONDS)
+    until(lambda: all(program.answers("/health/ready", 503) for program in programs), "none to be ready")
+    for number in hanging:
+        kafka.brokers[number].resume()
+
+    for program in programs:
+        until(lambda program=program: program.answers("/health/ready"), "each to be ready", TAKEOVER_SECONDS)
+    answer = programs[0].client.post("/tasks", json={"task_id": 1, "task_type": "phone", "data": "8 916"})
+    assert answer.status_code == 200
+    assert [program.stop() for program in programs] == [0, 0, 0]
+
+
 def test_programs_that_make_their_topics_log_no_warning(topics, start, start_processor):
     settings = new_topics(topics)
     programs = [start("gateway", wait=False, **settings), start_processor(wait=False, **settings)]
