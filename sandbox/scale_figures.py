@@ -18,6 +18,8 @@ class Lag:
     """Taken and not finished."""
     finished: int = 0
     """Finished, but beyond one that is not: they cannot be committed, and are no work any more."""
+    held: int = 0
+    """Kafka refuses their outcome."""
     committed: int = 0
     """All of them, as the difference to the committed offset has it."""
 

@@ -7,6 +7,7 @@ METRICS = """\
 # TYPE integration_lag_records gauge
 integration_lag_records{partition="10",state="waiting"} 7.0
 integration_lag_records{partition="10",state="in_flight"} 2.0
+integration_lag_records{partition="10",state="held"} 3.0
 integration_lag_records{partition="10",state="finished"} 5.0
 integration_lag_records{partition="2",state="waiting"} 1.0
 integration_lag_records{partition="2",state="in_flight"} 0.0
@@ -29,7 +30,7 @@ def test_a_replicas_metrics_say_what_it_owns_and_what_is_left_to_do():
     replica = Replica.read(METRICS)
 
     assert list(replica.partitions) == [2, 10]
-    assert replica.partitions[10] == Lag(waiting=7, in_flight=2, finished=5, committed=14)
+    assert replica.partitions[10] == Lag(waiting=7, in_flight=2, finished=5, held=3, committed=14)
     assert replica.partitions[10].true == 9
     assert replica.in_flight == 2
     assert replica.quotas == {"dadata": Quota(slots=10, used=9)}
@@ -42,7 +43,7 @@ def test_a_replica_that_is_starting_owns_nothing():
 def test_lags_are_added_up():
     total = Lag.total(Replica.read(METRICS).partitions.values())
 
-    assert total == Lag(waiting=8, in_flight=2, finished=5, committed=15)
+    assert total == Lag(waiting=8, in_flight=2, finished=5, held=3, committed=15)
 
 
 def test_partitions_are_divided_when_each_is_one_replicas_and_no_replica_goes_without_that_could_have_one():

@@ -10,7 +10,7 @@ from sandbox.scale_screen import Screen, View, numbers, phase_table, picture
 
 REPLICAS = [
     Replica(
-        {partition: Lag(12_345, 1_234, 123, 13_702) for partition in range(first, first + 3)},
+        {partition: Lag(12_345, 1_234, 123, 0, 13_702) for partition in range(first, first + 3)},
         in_flight=3_702,
         quotas={"dadata": Quota(5, 4)},
     )
