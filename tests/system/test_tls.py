@@ -266,8 +266,8 @@ def test_each_missing_right_is_named_and_the_program_goes_on_once_it_is_granted(
     wait_for(denied)
     for right in rights[1:]:
         administrator.revoke(package, right)
+        administrator.grant(package, denied)  # the right on the group is missed when all on topics are granted
         wait_for(right)
-        administrator.grant(package, denied)
         denied = right
     administrator.grant(package, denied)
     program.wait()
