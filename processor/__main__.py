@@ -28,6 +28,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ from processor.providers.yandexgpt import yandexgpt
 from processor.quota import Quota
 from processor.settings import ProcessorSettings
 from processor.sink import Sink
+from processor.topic_ids import TopicIds
 from processor.topics import RECORD_BYTES_MAX, Topics
 from shared.logs import configure_logs
 from shared.messages import TaskType
@@ -147,6 +149,9 @@ def run(settings: ProcessorSettings) -> None:
                 settings.kafka_dead_letter_topic: ("WRITE",),
             },
         )
+        topic_ids = TopicIds((settings.kafka_import_topic,), topics.ids, topics.cluster_id)
+        in_background(topic_ids.watch(), loop)
+        asyncio.run_coroutine_threadsafe(topic_ids.first_answer(), loop).result()
         wire = Wire() if traced is None else traced.wire()
         asked = lanes(settings, wire, gates)
         enrich = Enrich(asked if traced is None else traced.lanes(asked), settings.provider_attempts)
@@ -160,14 +165,12 @@ def run(settings: ProcessorSettings) -> None:
             task_types=settings.task_types,
         )
 
-        async def finished_records(topic: str, partition: int, first_offset: int) -> FinishedRecords:
-            return await ledger.finished(await topics.id(topic), partition)
-
         app = application(settings)
         app.operator = build_pipeline(
             app.dataframe(app.topic(settings.kafka_import_topic, value_deserializer="bytes")),
             process=process if traced is None else traced.process(process),
-            finished_records=finished_records,
+            finished_records=ledger.finished,
+            topic_ids=topic_ids,
             result_topic=app.topic(settings.kafka_result_topic, value_serializer=OutcomeSerializer()),
             dead_letter_topic=app.topic(settings.kafka_dead_letter_topic, value_serializer=OutcomeSerializer()),
             loop=loop,
@@ -182,7 +185,7 @@ def run(settings: ProcessorSettings) -> None:
         running.append(app.operator)
         lag = measure(app.operator, ledger, settings)
         for background in (ledger.connect(), lag.watch(topics), prune(ledger, topics, settings)):
-            asyncio.run_coroutine_threadsafe(background, loop).add_done_callback(_say_if_failed)
+            in_background(background, loop)
         logger.info(
             "started: %s -> %s | %s, group %s",
             settings.kafka_import_topic,
@@ -327,8 +330,8 @@ async def prune(ledger: Ledger, topics: Topics, settings: ProcessorSettings) -> 
         try:
             await ledger.prune_keys()
             # Of the dead-letter topic too: a dead letter that was put back may be known by its own position.
-            for topic in (settings.kafka_import_topic, settings.kafka_dead_letter_topic):
-                topic_id = await topics.id(topic)
+            names = (settings.kafka_import_topic, settings.kafka_dead_letter_topic)
+            for topic, topic_id in (await topics.ids(names)).items():
                 for partition, first_offset in (await topics.first_offsets(topic)).items():
                     await ledger.prune(topic_id, partition, first_offset)
         except KafkaException as error:
@@ -355,6 +358,11 @@ async def _close(wire: Wire, ledger: Ledger) -> None:
     await asyncio.gather(*others, return_exceptions=True)
     wire.close()
     await ledger.close()
+
+
+def in_background(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> None:
+    """Run the work on the loop until that stops; an error that ends it is logged."""
+    asyncio.run_coroutine_threadsafe(work, loop).add_done_callback(_say_if_failed)
 
 
 def _say_if_failed(background: "concurrent.futures.Future[None]") -> None:
@@ -401,7 +409,7 @@ def _stuck(running: list[ApplyAsync[FinishedRecords]]) -> list[str]:
 
 
 def _missing(running: list[ApplyAsync[FinishedRecords]], topics: Topics, ledger: Ledger) -> list[str]:
-    missing = [*running[0].missing] if running else topics.missing or ["the pipeline"]
+    missing = running[0].missing + running[0].topic_ids.missing if running else topics.missing or ["the pipeline"]
     if not ledger.connected:
         missing.append("PostgreSQL")
     for operator in running:

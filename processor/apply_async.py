@@ -21,6 +21,9 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
 * Quix stores an offset as soon as the record is taken and would commit it, by its clock, when partitions are revoked
   and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
   watermark itself and leaves Quix an empty checkpoint.
+* Kafka does not tell a consumer that a topic was made again under its name. A record's coroutine begins when Kafka has
+  said, after the record was taken, that the topic has the id that it had when the partition was assigned; where it has
+  another, all partitions are assigned anew, from the new topic's beginning.
 * It learns of assigned, revoked and lost partitions, and of Kafka's silence in a rebalance, by standing between Quix
   and public methods of Quix's consumer: `subscribe`, `assign`, `poll_row` and `close`; and in front of its `poll` it
   takes messages by the hundred and stands still at the limit.
@@ -36,7 +39,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
 from quixstreams import Application
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
@@ -45,6 +48,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.commits import Commits, Note, Partition, Progress
+from processor.topic_ids import TopicIds
 from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
 logger = logging.getLogger(__name__)
@@ -248,7 +252,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
         *,
         loop: asyncio.AbstractEventLoop,
-        prepare: Callable[[str, int, int], Awaitable[Prepared]],
+        prepare: Callable[[str, int], Awaitable[Prepared]],
+        topic_ids: TopicIds,
         in_flight_max: int,
         in_flight_bytes_max: int,
         drain_seconds: float,
@@ -261,6 +266,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         StreamFunction.__init__(self, self._take)
         self._func = func
         self._prepare = prepare
+        self.topic_ids = topic_ids
         self._loop = loop
         self._in_flight_max = in_flight_max
         self._in_flight_bytes_max = in_flight_bytes_max
@@ -293,6 +299,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._draining = False
         self._arrived: deque[Any] = deque()
         self._ends: dict[Partition, int] = {}
+        self._unreadable_headers = logging.WARNING
         self._full_since: float | None = None
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
@@ -310,7 +317,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
         self._context = sdf.processing_context
         self._context.dataframe_registry.register_periodic_task(self.poll)
-        self._commits = Commits(self._context.consumer)
+        self._commits = Commits(self._context.consumer, topic_ids)
         consumer: Any = self._context.consumer
         # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
         self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
@@ -359,7 +366,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             return  # the partition's earlier owner has handed its outcome on
         record = Record(topic, partition, offset, value, key, timestamp, headers)
         running = self._items.get((topic, partition, offset))
-        if running is not None and not running.handed_back and running.record == record:
+        if (
+            running is not None
+            and not running.handed_back
+            and running.record == record
+            and running.assignment.progress.topic_id == assignment.progress.topic_id
+        ):
             # Its partition was taken away and came back while its coroutine still runs: one call is enough.
             with self._lock:
                 running.assignment = assignment
@@ -375,12 +387,14 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._inbox.append(item)
         if not self._loop_woken:  # one wake-up of the loop for a burst of records
             self._loop_woken = True
-            self._loop.call_soon_threadsafe(self._start_tasks)
+            self._loop.call_soon_threadsafe(self._ask_for_topics)
 
     def poll(self) -> None:
         """Take note of what is finished, commit, pause or resume reading. Quix calls it once a turn of its run loop."""
         if self._outbox or self.deliveries:
             self._account()
+        if self._commits.assigned_ids is not self.topic_ids.known and self._stop is None:
+            self._start_over()
         now = self.polled_at = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
@@ -412,7 +426,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _poll(self, timeout: float | None = None) -> Any:
         """Return the next message. What has arrived is taken together, as each call lets another thread run."""
         if self._arrived and self._reading:
-            return _readable(self._arrived.popleft())
+            return self._readable(self._arrived.popleft())
         if self._full_since is not None and not self._paused:
             time.sleep(FULL_LOOK_SECONDS)
             return None
@@ -422,7 +436,20 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._arrive([message])
         # A rebalance in between throws away what arrived before it: its partition's next owner reads it again.
         self._arrive(self._context.consumer.consume(ARRIVED_MAX, 0))
-        return _readable(self._arrived.popleft()) if self._arrived and self._reading else None
+        return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
+
+    def _readable(self, message: Any) -> Any:
+        """Return the message, without its headers where confluent_kafka cannot read them.
+
+        Quix would end the application over it, and every replica after that.
+        """
+        try:
+            headers_of(message)
+        except UnreadableHeaders:
+            level, self._unreadable_headers = self._unreadable_headers, logging.DEBUG  # a producer makes all alike
+            where = (message.topic(), message.partition(), message.offset())
+            logger.log(level, "%s[%d]@%d goes on without its headers, as a name of them is not UTF-8", *where)
+        return message
 
     def _arrive(self, messages: list[Any]) -> None:
         for message in messages:
@@ -465,7 +492,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
-            self._hand_over()
+            unfinished = self._hand_over()
+            logger.info("revoked: %d records in flight go to the partitions' next owner", unfinished)
             self._context.init_checkpoint()  # type: ignore[no-untyped-call]
             on_revoke(consumer, partitions)
 
@@ -488,8 +516,27 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self.missing = []
         logger.info("assigned %d partitions", len(partitions))
 
-    def _hand_over(self) -> None:
-        """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner."""
+    def _start_over(self) -> None:
+        """Read those topics from their beginning that were made again."""
+        before, now = self._commits.assigned_ids, self.topic_ids.known
+        assigned = [TopicPartition(each.topic, each.partition) for each in self._context.consumer.assignment()]
+        for each in assigned:
+            if now[each.topic] != before[each.topic]:
+                each.offset = OFFSET_BEGINNING
+        if not assigned:
+            self._commits.assigned_ids = now
+            return
+        made_again = ", ".join(sorted({each.topic for each in assigned if each.offset == OFFSET_BEGINNING}))
+        logger.warning("the topic %s was made again: all its records are new, and read from the first on", made_again)
+        self._hand_over()
+        self._assign(assigned)
+
+    def _hand_over(self) -> int:
+        """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner.
+
+        Returns:
+            How many records that are.
+        """
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
         self._poll_producers(0)
@@ -503,8 +550,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             if item.begun and not item.assignment.gone:
                 item.assignment.progress.leave_in_hand(item.record.offset)
         self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
-        logger.info("revoked: %d records in flight go to the partitions' next owner", self._unfinished())
+        unfinished = self._unfinished()
         self._give_up_assignments()
+        return unfinished
 
     def _give_up(self) -> None:
         """Let nothing more be emitted. What was emitted before is in the outbox when this returns."""
@@ -749,14 +797,22 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         """Tell whether the record is on its way back to Kafka: nothing new may begin for it."""
         return self._draining or item.assignment.gone
 
-    def _start_tasks(self) -> None:
+    def _ask_for_topics(self) -> None:
         self._loop_woken = False
-        while self._inbox:
-            item = self._inbox.popleft()
+        taken = []
+        while self._inbox:  # the other thread may put more in meanwhile
+            taken.append(self._inbox.popleft())
+        self.topic_ids.next_answer(len(taken)).add_done_callback(lambda _: self._start_tasks(taken))
+
+    def _start_tasks(self, items: "list[_Item]") -> None:
+        for item in items:
             assignment = item.assignment
+            if self.topic_ids.known[item.record.topic] != assignment.progress.topic_id:
+                item.handed_back = True
+                self._outbox.append(item)
+                continue
             if assignment.prepared is None:
-                record = item.record
-                preparing = self._prepare(record.topic, record.partition, record.offset)
+                preparing = self._prepare(assignment.progress.topic_id, item.record.partition)
                 assignment.prepared = asyncio.ensure_future(preparing, loop=self._loop)
                 assignment.prepared.add_done_callback(partial(self._start_waiting, assignment))
             if assignment.waiting or not assignment.prepared.done():
@@ -808,7 +864,8 @@ def apply_async(
     func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
     *,
     loop: asyncio.AbstractEventLoop,
-    prepare: Callable[[str, int, int], Awaitable[Prepared]],
+    prepare: Callable[[str, int], Awaitable[Prepared]],
+    topic_ids: TopicIds,
     in_flight_max: int = 5000,
     in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
     drain_seconds: float = 5.0,
@@ -826,8 +883,9 @@ def apply_async(
             stops with the record's offset uncommitted. It may be called again for the same record after a crash or a
             rebalance; until it has begun its turn, a rebalance or a stop cancels it and hands the record back.
         loop: an event loop that runs in another thread.
-        prepare: called with topic, partition and first offset, once for every partition before its first record, each
+        prepare: called with the topic's id and the partition, once for every partition before its first record, each
             time the partition is assigned. The records of the partition wait for it.
+        topic_ids: of all topics of the dataframe; known, and watched on the loop.
         in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
         in_flight_bytes_max: the same in bytes; records that have arrived already are taken beyond it.
         drain_seconds: how long a rebalance waits for records whose turn has begun.
@@ -846,6 +904,7 @@ def apply_async(
         func,
         loop=loop,
         prepare=prepare,
+        topic_ids=topic_ids,
         in_flight_max=in_flight_max,
         in_flight_bytes_max=in_flight_bytes_max,
         drain_seconds=drain_seconds,
@@ -865,19 +924,6 @@ def _send(producer: Any, production: _Production) -> None:
         production.on_delivery(error.args[0], None)
     except BufferError:
         production.on_delivery(KafkaError(KafkaError._QUEUE_FULL), None)
-
-
-def _readable(message: Any) -> Any:
-    """Return the message, without its headers where confluent_kafka cannot read them.
-
-    Quix would end the application over it, and every replica after that.
-    """
-    try:
-        headers_of(message)
-    except UnreadableHeaders:
-        where = (message.topic(), message.partition(), message.offset())
-        logger.warning("%s[%d]@%d goes on without its headers, as a name of them is not UTF-8", *where)
-    return message
 
 
 def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,10 +28,12 @@ _OFFSET_MAX = 2**63 - 1
 class CommitMetadata:
     """Every record below `finished_below` is finished but for `unfinished`, which rises from the committed offset.
 
-    Of the unfinished ones an owner that gave the partition up was still at work with those `in_hand`. `writer` tells
-    the processes apart that commit; `note` is theirs to fill: small, name -> number.
+    Of the unfinished ones an owner that gave the partition up was still at work with those `in_hand`. `topic` is the
+    topic that has the records: Kafka's id of its cluster and its own; None where an earlier version has committed.
+    `writer` tells the processes apart that commit; `note` is theirs to fill: small, name -> number.
     """
 
+    topic: tuple[str, str] | None
     writer: str
     finished_below: int
     unfinished: tuple[int, ...]
@@ -45,6 +47,7 @@ def encode(
     finished_below: int,
     unfinished: Iterable[int],
     in_hand: Iterable[int],
+    topic: tuple[str, str],
     writer: str,
     note: Mapping[str, float],
 ) -> str:
@@ -54,6 +57,7 @@ def encode(
     while True:
         fields = {
             "v": _VERSION,
+            "topic": topic,
             "by": writer,
             "finished": _pack(committed, finished_below, holes),
             "hand": _pack(committed, committed, held),
@@ -86,7 +90,11 @@ def decode(text: str | None, committed: int) -> CommitMetadata | None:
         note = {str(name): float(value) for name, value in fields["note"].items()}
         if not all(map(math.isfinite, note.values())):
             return None
-        return CommitMetadata(str(fields["by"]), finished_below, tuple(unfinished), tuple(in_hand), note)
+        topic = None
+        if "topic" in fields:
+            cluster_id, topic_id = map(str, fields["topic"])
+            topic = cluster_id, topic_id
+        return CommitMetadata(topic, str(fields["by"]), finished_below, tuple(unfinished), tuple(in_hand), note)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
         return None
 

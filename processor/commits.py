@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from processor.commit_metadata import CommitMetadata, decode, encode
 from processor.in_flight import InFlight
+from processor.topic_ids import TopicIds
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Progress:
     """What is finished and what is committed of one partition, for as long as it is assigned."""
 
     partition: Partition
+    topic_id: str
+    """Kafka's id of the topic that it is a partition of."""
     committed: int
     in_flight: InFlight
     in_hand: set[int] = field(default_factory=set)
@@ -62,13 +65,17 @@ class Progress:
 class Commits:
     """The offsets that this process commits, and what earlier owners of its partitions have left. On one thread."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, topic_ids: TopicIds) -> None:
         """Note whom to ask.
 
         Args:
             consumer: has confluent_kafka's `commit`, `committed` and `assignment`.
+            topic_ids: of the topics that it reads.
         """
         self._consumer = consumer
+        self._topic_ids = topic_ids
+        self.assigned_ids = topic_ids.known
+        """Topic -> id, as of the last assignment."""
         self._writer = uuid.uuid4().hex[:12]
         self._with_metadata = True
         self._under_way: _Commit | None = None
@@ -77,15 +84,32 @@ class Commits:
         """The assigned partitions' committed offsets; 0 where nothing is committed, None where it is not known."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
-        """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own."""
+        """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own.
+
+        Where the topic was made again since, nothing of that counts, and the partition's offset is set to its
+        beginning. A topic that is named in another cluster is a copy of that: the committed offset counts, while what
+        was finished beyond it may lie elsewhere in the copy.
+
+        Args:
+            partitions: those that are assigned. The offset says where to begin if nothing that counts is committed.
+        """
         self._earlier = {}
+        self.assigned_ids = self._topic_ids.known
         self.committed = dict.fromkeys((each.topic, each.partition) for each in partitions)
+        asked = {(each.topic, each.partition): each for each in partitions}
         for answer in self._ask(partitions):
             partition = (answer.topic, answer.partition)
-            self.committed[partition] = max(0, answer.offset)
-            if (metadata := decode(answer.metadata, answer.offset)) is not None:
+            topic = (self._topic_ids.cluster_id, self.assigned_ids[answer.topic])
+            metadata = decode(answer.metadata, answer.offset)
+            if metadata is not None and metadata.topic == topic:
+                asked[partition].offset = OFFSET_INVALID  # librdkafka's word for the committed one
+            elif metadata is not None and metadata.topic is not None and metadata.topic[0] == topic[0]:
+                asked[partition].offset = OFFSET_BEGINNING
+            made_again = asked[partition].offset == OFFSET_BEGINNING
+            self.committed[partition] = 0 if made_again else max(0, answer.offset)
+            if metadata is not None and metadata.topic in (None, topic) and not made_again:
                 self._earlier[partition] = (answer.offset, metadata)
-        return {(each.topic, each.partition): self._note_of_others((each.topic, each.partition)) for each in partitions}
+        return {partition: self._note_of_others(partition) for partition in asked}
 
     def start(self, partition: Partition, offset: int) -> Progress:
         """Return the partition's progress where it is read from the offset on."""
@@ -93,10 +117,11 @@ class Commits:
         if self.committed.get(partition) is None:
             self.committed[partition] = offset
         committed, earlier = self._earlier.pop(partition, (offset, None))
+        topic_id = self.assigned_ids[partition[0]]
         if earlier is None or offset < committed:
-            return Progress(partition, offset, InFlight())
+            return Progress(partition, topic_id, offset, InFlight())
         in_flight = InFlight(earlier.finished_below, earlier.unfinished)
-        return Progress(partition, offset, in_flight, set(earlier.in_hand))
+        return Progress(partition, topic_id, offset, in_flight, set(earlier.in_hand))
 
     def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
         """Commit the low watermarks. Returns whether they are, within so many seconds; else the next call goes on."""
@@ -106,7 +131,8 @@ class Commits:
         moved = [
             (each, self._to_commit(each, committable, note))
             for each in progress
-            if (committable := each.in_flight.committable) is not None
+            if each.topic_id == self._topic_ids.known.get(each.partition[0])  # else the offset is another topic's
+            and (committable := each.in_flight.committable) is not None
             and (each.changed or committable != each.committed or note != each.note)
         ]
         if not moved:
@@ -144,6 +170,7 @@ class Commits:
             finished_below=in_flight.finished_below,
             unfinished=in_flight.unfinished(),
             in_hand=progress.in_hand,
+            topic=(self._topic_ids.cluster_id, progress.topic_id),
             writer=self._writer,
             note=note,
         )

@@ -11,13 +11,15 @@ from quixstreams.models import SerializationContext, Serializer, Topic
 from processor.apply_async import ApplyAsync, Ownership, Record, Turn, apply_async
 from processor.ledger import FinishedRecords
 from processor.outcome import Outcome
+from processor.topic_ids import TopicIds
 
 
 def build_pipeline(
     records: StreamingDataFrame,
     *,
     process: Callable[[Record, FinishedRecords, Turn], Awaitable[Outcome | None]],
-    finished_records: Callable[[str, int, int], Awaitable[FinishedRecords]],
+    finished_records: Callable[[str, int], Awaitable[FinishedRecords]],
+    topic_ids: TopicIds,
     result_topic: Topic,
     dead_letter_topic: Topic,
     loop: asyncio.AbstractEventLoop,
@@ -29,14 +31,17 @@ def build_pipeline(
     Args:
         records: the import topic's dataframe; values and keys are bytes.
         process: decode -> enrich -> PostgreSQL sink, many records at a time.
-        finished_records: answers which records of a partition are done already, whenever it is assigned.
+        finished_records: answers which records of a topic (by its id) and partition are done already.
+        topic_ids: of the import topic.
         result_topic: gets an outcome that is a result.
         dead_letter_topic: gets every other outcome.
         loop: where `process` runs.
         ownership: is told which partitions are assigned.
         limits: of `apply_async`.
     """
-    operator = apply_async(records, process, loop=loop, prepare=finished_records, ownership=ownership, **limits)
+    operator = apply_async(
+        records, process, loop=loop, prepare=finished_records, topic_ids=topic_ids, ownership=ownership, **limits
+    )
     outcomes = operator.dataframe.filter(lambda outcome: outcome is not None)
     outcomes = outcomes.set_headers(lambda outcome, key, timestamp, headers: outcome.headers)
     outcomes = outcomes.set_timestamp(_written_now)

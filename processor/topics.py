@@ -46,6 +46,8 @@ class Topics:
         )
         self.missing = ["Kafka"]
         """What `ensure` still waits for, in words."""
+        self.cluster_id = ""
+        """Kafka's id of the cluster, once `ensure` has returned."""
 
     def ensure(self, topics: dict[str, dict[str, str]], partitions: int, rights: Rights) -> None:
         """Wait until all topics are there, making those that are missing, and until all rights on them are granted.
@@ -67,6 +69,7 @@ class Topics:
                 elif denied:
                     self._trouble.tell_missing(denied)
                 else:
+                    self.cluster_id = self._admin.list_topics(next(iter(topics)), timeout=ASK_SECONDS).cluster_id
                     return
             except KafkaException as error:
                 self.missing = ["Kafka"]
@@ -114,15 +117,21 @@ class Topics:
             logger.warning("the number of partitions may have changed: %s", error.args[0].str())
         return self._partitions.get(name, 0)
 
-    async def id(self, name: str) -> str:
-        """Return Kafka's own id of the topic, which a topic made again does not share."""
-        while True:
+    async def ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return name -> Kafka's own id of those topics that are there. A topic that is made again has another.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ASK_SECONDS)
+        ids = {}
+        for name, answer in asked.items():
             try:
-                asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)
-                return str((await asyncio.wrap_future(asked[name])).topic_id)
+                ids[name] = str((await asyncio.wrap_future(answer)).topic_id)
             except KafkaException as error:
-                logger.warning("the topic's id is not known yet: %s", error.args[0].str())
-                await asyncio.sleep(RETRY_SECONDS)
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+        return ids
 
     async def first_offsets(self, name: str) -> dict[int, int]:
         """Return partition -> first offset that Kafka still has.

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -37,6 +37,7 @@ from sandbox.prometheus import PrometheusMissing
 from sandbox.prometheus import install as install_prometheus
 from sandbox.toxiproxy import GoMissing, Toxiproxy
 from sandbox.toxiproxy import install as install_toxiproxy
+from shared.kafka_trouble import UnreadableHeaders, headers_of
 
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
 with warnings.catch_warnings(record=True):
@@ -173,6 +174,14 @@ class Database:
         return {
             row_id: rest for row_id, *rest in self.query("SELECT id, data, task_type::text FROM integration_service")
         }
+
+
+def _headers(message):
+    """Return a record's headers, none where nobody can read them."""
+    try:
+        return headers_of(message)
+    except UnreadableHeaders:
+        return []
 
 
 _database_numbers = itertools.count(1)
@@ -333,10 +342,15 @@ class Topics:
         for made in self.admin.create_partitions(new).values():
             made.result(30)
 
-    def make_again(self):
-        """Delete the import topic and make it again under its name."""
-        self.admin.delete_topics([self.name])[self.name].result(30)
-        until(lambda: self.name not in self.admin.list_topics(timeout=10).topics, "the topic to be gone")
+    def id(self):
+        """Return Kafka's own id of the import topic."""
+        return str(self.admin.describe_topics(TopicCollection([self.name]))[self.name].result(30).topic_id)
+
+    def make_again(self, gone_seconds=0.0):
+        """Make the import topic again under its name, once it was gone for so many seconds."""
+        if self.name in self.admin.list_topics(timeout=10).topics:
+            self.admin.delete_topics([self.name])[self.name].result(30)
+        time.sleep(gone_seconds)
 
         def made_again():
             try:
@@ -358,7 +372,7 @@ class Topics:
                     message.offset(),
                     message.key(),
                     message.value(),
-                    message.headers() or [],
+                    _headers(message),
                 )
             )
         return self.seen

@@ -57,21 +57,30 @@ SEND_RAW = """
 import asyncio, sys
 from aiokafka import AIOKafkaProducer
 
+# No UTF-8 at all, overlong, half of a pair, cut, and what Latin-1 makes of a letter.
+NAMES = [b"\\xff\\xfe", b"\\xc0\\xaf", b"\\xed\\xa0\\x80", b"name \\xe2\\x82", b"\\xe9t\\xe9"]
+
 class Raw(str):
     def encode(self, *_):
-        return b"\\xff\\xfe"
+        return NAMES[int(self)]
 
 async def send(servers, topic, *values):
     async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        for value in values:
-            await producer.send_and_wait(topic, value.encode(), headers=[(Raw("name"), b"1")], partition=0)
+        for number, value in enumerate(values):
+            headers = [(Raw(number % len(NAMES)), b"1")]
+            if number == 0:
+                headers = [("good", b"1")] * 5000 + headers + [("good", b"1")] * 5000
+            await producer.send_and_wait(topic, value.encode(), headers=headers, partition=0)
 
 asyncio.run(send(*sys.argv[1:]))
 """
 
 
 def send_raw(topics, topic, *values):
-    """Send values in records with a header whose name is not UTF-8, which confluent_kafka neither sends nor reads."""
+    """Send values in records with a header whose name is not UTF-8, which confluent_kafka neither sends nor reads.
+
+    The first of them has 10,000 others.
+    """
     subprocess.run(
         [sys.executable, "-c", SEND_RAW, topics.kafka.bootstrap_servers, topic, *values],
         env={"AIOKAFKA_NO_EXTENSIONS": "1"},  # in C it takes no such name either
@@ -102,24 +111,33 @@ def test_headers_that_nobody_can_read_end_no_program_that_has_read_many_others(t
     """CPython specialises a call that was made often, and no longer checks what it returns."""
     gateway, processor = start("gateway"), start_processor()
     headers = [("kafka_correlationId", b"c")]
-    good, bad = [json.dumps(task(number)).encode() for number in range(200)], [json.dumps(task(7))] * 20
+    good, bad, later = (
+        [json.dumps(task(number)).encode() for number in numbers]
+        for numbers in (range(200), range(200, 220), range(220, 300))
+    )
     topics.send(*good, headers=headers)
     topics.send(*[b"no task"] * 200, headers=headers)
     until(lambda: len(topics.read()) == 400, "the results and the dead letters, which the gateway reads as well")
 
-    send_raw(topics, topics.name, *bad)
-    send_raw(topics, topics.results, *bad)
-    send_raw(topics, topics.dead_letters, *bad)
-    topics.send(*good)
+    for topic in (topics.name, topics.dead_letters):
+        send_raw(topics, topic, *(each.decode() for each in bad))
+    send_raw(topics, topics.results, *(json.dumps({"task_id": -1, "id": -1}) for _ in bad))
+    topics.send(*later, *[b"no task"] * 50)
 
-    until(lambda: processor.log_text().count("goes on without its headers") == 20, "the bad ones to be read")
+    until(lambda: topics.read_results().keys() == {*range(-1, 300)}, "every task's result")
+    assert {number: len(ids) for number, ids in topics.read_results().items()} == {
+        -1: 20,
+        **dict.fromkeys(range(300), 1),
+    }
     until(lambda: topics.lag() == 0, "all offsets to be committed")
+    told = [line for line in processor.log_text().splitlines() if "without its headers" in line]
+    assert (len(told), sum('"warning"' in line for line in told)) == (20, 1)
     assert gateway.client.post("/tasks", json=task(5)).status_code == 200
     assert processor.running and gateway.answers("/health/live")
     redrive = start_processor(arguments=("redrive",), wait=False, LOG_LEVEL="INFO")
     until(lambda: not redrive.running, "redrive to end")
     told = redrive.log_text().splitlines()[-1]
-    assert told == "200 put back (200 invalid_task), 20 skipped (20 not this service's)"
+    assert told == "250 put back (250 invalid_task), 20 skipped (20 not this service's)"
 
 
 def test_records_without_key_and_headers_are_as_good_as_any(topics, start_processor):

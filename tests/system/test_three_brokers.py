@@ -1,10 +1,13 @@
 """A Kafka of three brokers, of which some are killed, paused, unknown or not there yet: no program ends over it."""
 
 import json
+import time
+from functools import partial
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from sandbox.child import free_port
 from sandbox.kafka import KafkaCluster
 from tests.conftest import until
 
@@ -99,6 +102,8 @@ def test_programs_whose_topics_are_missing_wait_while_two_of_three_brokers_hang(
 
     until(lambda: all(warnings(program) for program in programs), "each to say what it waits for", TAKEOVER_SECONDS)
     until(lambda: all(program.answers("/health/ready", 503) for program in programs), "none to be ready")
+    time.sleep(15)  # a few questions in vain
+    assert [len(warnings(program)) for program in programs] == [1, 1, 1], [warnings(program) for program in programs]
     for number in hanging:
         kafka.brokers[number].resume()
 
@@ -107,6 +112,49 @@ def test_programs_whose_topics_are_missing_wait_while_two_of_three_brokers_hang(
     answer = programs[0].client.post("/tasks", json={"task_id": 1, "task_type": "phone", "data": "8 916"})
     assert answer.status_code == 200
     assert [program.stop() for program in programs] == [0, 0, 0]
+
+
+def test_programs_wait_for_brokers_that_are_down_or_unknown_and_say_so_once(topics, start, start_processor, kafka):
+    for broker in kafka.brokers:
+        broker.kill()
+    programs = [start("gateway", wait=False), start_processor(wait=False)]
+    unknown = {"KAFKA_BOOTSTRAP_SERVERS": "no-such-broker.invalid:9092"}
+    others = [start("gateway", wait=False, **unknown), start_processor(wait=False, **unknown)]
+    until(lambda: all(warnings(program) for program in programs + others), "each to say what it waits for")
+    time.sleep(15)  # a few attempts in vain
+
+    assert [len(warnings(program)) for program in programs + others] == [1] * 4, [*map(warnings, programs + others)]
+    assert all("look at KAFKA_BOOTSTRAP_SERVERS" in warning for program in others for warning in warnings(program))
+    assert all(program.running and program.answers("/health/ready", 503) for program in programs + others)
+    assert [program.stop() for program in others] == [0, 0]
+    kafka.start()
+    answer = programs[0].wait().client.post("/tasks", json={"task_id": 1, "task_type": "phone", "data": "8 916"})
+    assert answer.status_code == 200
+    assert [program.wait().stop() for program in programs] == [0, 0]
+
+
+def test_hosts_that_are_gone_from_the_list_of_brokers_are_passed_over(topics, start, start_processor, kafka):
+    servers = f"no-such-broker.invalid:9092,127.0.0.1:{free_port()},{kafka.bootstrap_servers}"
+    programs = [program(KAFKA_BOOTSTRAP_SERVERS=servers) for program in (partial(start, "gateway"), start_processor)]
+
+    answer = programs[0].client.post("/tasks", json={"task_id": 1, "task_type": "phone", "data": "8 916"})
+
+    assert answer.status_code == 200
+    assert [program.stop() for program in programs] == [0, 0]
+
+
+@pytest.mark.parametrize("hanging", [0, 1, 2])
+def test_redrive_puts_all_back_while_a_broker_hangs(topics, start_processor, kafka, hanging):
+    processor = start_processor()
+    topics.send(*(b"no task %d" % number for number in range(40)))
+    until(lambda: len(topics.read_dead_letters()) == 40, "the dead letters")
+    processor.stop()
+    kafka.brokers[hanging].pause()
+
+    redrive = start_processor(arguments=("redrive",), wait=False, LOG_LEVEL="INFO")
+
+    until(lambda: not redrive.running, "redrive to end", TAKEOVER_SECONDS)
+    assert redrive.log_text().splitlines()[-1] == "40 put back (40 invalid_task), 0 skipped"
 
 
 def test_programs_that_make_their_topics_log_no_warning(topics, start, start_processor):

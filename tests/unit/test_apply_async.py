@@ -8,7 +8,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quixstreams.context import copy_context, message_context, set_message_context
@@ -84,6 +84,33 @@ class FakeConsumer:
         self.paused -= {partition.partition for partition in partitions}
 
 
+class FakeTopicIds:
+    """Answers at once, unless Kafka is away."""
+
+    cluster_id = "cluster"
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.known = {"import": "id 1"}
+        self.now = "id 1"
+        self.away = False
+        self.asked = []
+
+    def next_answer(self, records):
+        self.asked.append(self.loop.create_future())
+        if not self.away:
+            self.answer()
+        return self.asked[-1]
+
+    def answer(self, topic_id=None):
+        self.now = topic_id or self.now
+        if self.known["import"] != self.now:
+            self.known = {"import": self.now}
+        for asked in self.asked:
+            if not asked.done():
+                asked.set_result(None)
+
+
 class FakeProducer:
     """Delivers what was produced when it is polled, unless Kafka is away or refuses it."""
 
@@ -137,6 +164,7 @@ class Bench:
         self.called = []
         self.prepared = []
         self.waiting = {}
+        self.topic_ids = FakeTopicIds(self.loop)
         self.owned = []
         self.begins = True
         self.passed_over = False
@@ -160,6 +188,7 @@ class Bench:
             self.func,
             loop=self.loop,
             prepare=self.prepare,
+            topic_ids=self.topic_ids,
             in_flight_max=in_flight_max,
             in_flight_bytes_max=in_flight_bytes_max,
             drain_seconds=drain_seconds,
@@ -190,8 +219,8 @@ class Bench:
     def note(self):
         return self.own_note
 
-    async def prepare(self, topic, partition, offset):
-        self.prepared.append((topic, partition, offset))
+    async def prepare(self, topic_id, partition):
+        self.prepared.append((topic_id, partition))
         return f"prepared {len(self.prepared)}"
 
     async def func(self, record, prepared, turn):
@@ -237,7 +266,8 @@ class Bench:
     def poll(self, seconds=0.0):
         self.now += seconds
         self.quix_producer.poll()
-        if self.operator._stop is None:  # only then does it wait for the loop
+        made_again = self.operator._commits.assigned_ids is not self.topic_ids.known
+        if self.operator._stop is None and not made_again:  # only then does it wait for the loop
             self.turn_periodic_tasks()
         else:
             self.beside_the_loop(self.turn_periodic_tasks)
@@ -734,7 +764,7 @@ def test_a_partition_is_prepared_once_an_assignment(bench):
     run.assign(0)
     run.take(7)
 
-    assert run.prepared == [("import", 0, 5), ("import", 1, 9), ("import", 0, 7)]
+    assert run.prepared == [("id 1", 0), ("id 1", 1), ("id 1", 0)]
     assert run.called == [(5, "prepared 1"), (6, "prepared 1"), (9, "prepared 2"), (7, "prepared 3")]
 
 
@@ -855,7 +885,7 @@ def test_a_rebalance_hands_back_at_once_what_has_not_begun_and_nothing_begins_fo
 def test_a_rebalance_hands_back_what_the_loop_has_not_even_seen_and_leaves_nothing_in_flight(bench):
     run = bench(drain_seconds=60, begins_late=True)
     run.take(5, turn_loop=False)
-    run.operator._start_tasks()  # the task is there, and has not made its first step
+    run.operator._start_tasks([run.operator._inbox.popleft()])  # the task is there, and has not made its first step
     run.take(7, turn_loop=False)
     run.revoke()
 
@@ -1185,6 +1215,162 @@ def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):
 
     assert run.emitted == []
     assert run.owned[-1] == {}
+
+
+def test_no_record_begins_before_kafka_has_said_that_its_topic_is_the_one_that_was_assigned(bench):
+    run = bench()
+    run.topic_ids.away = True
+    run.take(5)
+    run.take(6)
+    assert run.called == []
+
+    run.topic_ids.answer()
+    run.turn_loop()
+
+    assert [offset for offset, _ in run.called] == [5, 6]
+    assert len(run.topic_ids.asked) == 2, "one question for each burst"
+
+
+def test_a_topic_made_again_is_read_from_its_beginning_and_nothing_of_it_is_done_under_the_old_id(bench, caplog):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.poll(seconds=10)
+    run.topic_ids.away = True
+    run.take(6)
+    run.topic_ids.answer("id 2")
+    run.turn_loop()
+    run.poll(seconds=10)
+    run.topic_ids.away = False
+
+    assert run.operator.in_flight == 0
+    assert [each.offset for each in run.consumer.partitions] == [OFFSET_BEGINNING]
+    assert "the topic import was made again" in caplog.text
+    run.take(0)
+    run.finish(0)
+    run.poll(seconds=10)
+    assert run.called == [(5, "prepared 1"), (0, "prepared 2")]
+    assert run.prepared == [("id 1", 0), ("id 2", 0)]
+    assert run.consumer.commits == [("import", 0, 6), ("import", 0, 1)]
+
+
+def test_what_has_begun_is_finished_when_its_topic_is_made_again_and_nothing_of_it_is_committed(bench):
+    run = bench(drain_seconds=60)
+    run.take(5)
+    run.topic_ids.answer("id 2")
+    outcome = run.waiting.pop((0, 5))
+    run.loop.call_soon(outcome.set_result, "done")
+    run.poll(seconds=10)
+
+    assert run.emitted_offsets == [5]
+    assert run.consumer.commits == []
+
+
+def test_a_record_that_is_like_one_of_the_topic_before_at_its_position_is_done_all_the_same(bench):
+    run = bench()
+    run.take(5)
+    run.topic_ids.answer("id 2")
+    run.poll()
+    run.take(5)
+
+    assert run.called == [(5, "prepared 1"), (5, "prepared 2")]
+
+
+@pytest.mark.parametrize(
+    ("cluster_id", "topic_id", "first", "not_done"),
+    [
+        ("cluster", "id 1", OFFSET_INVALID, [5, 8]),
+        ("cluster", "id 0", OFFSET_BEGINNING, [5, 6, 7, 8]),  # it was made again since
+        ("another", "id 0", OFFSET_INVALID, [5, 6, 7, 8]),  # replicated from there: offsets may differ
+    ],
+)
+def test_what_was_committed_is_believed_as_far_as_it_is_about_the_topic(bench, cluster_id, topic_id, first, not_done):
+    first_owner = bench(drain_seconds=0)
+    first_owner.topic_ids.cluster_id = cluster_id
+    first_owner.topic_ids.answer(topic_id)
+    first_owner.assign(0)
+    for offset in (5, 6, 7):
+        first_owner.take(offset)
+    first_owner.finish(6)
+    first_owner.finish(7)
+    first_owner.poll()
+    run = bench()
+    run.consumer.stored = first_owner.consumer.stored
+    run.assign(0)
+
+    assert [each.offset for each in run.consumer.partitions] == [first]
+    for offset in (5, 6, 7, 8):
+        run.take(offset)
+    assert [offset for offset, _ in run.called] == not_done
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_whenever_a_topic_is_made_again_its_records_are_done_under_its_own_id(data):
+    """Kafka tells nothing: reading goes on at the offset of before, or begins again where there are fewer records."""
+    bench = Bench(begins_late=data.draw(st.booleans()))
+    topic, next_offset, done = 1, 0, set()
+    try:
+
+        async def func(record, topic_id, turn):
+            assert record.value.decode() == topic_id
+            outcome = await bench_func(record, topic_id, turn)
+            done.add((topic_id, record.offset))
+            return outcome
+
+        bench_func, bench.operator._func = bench.func, func
+        bench.operator._prepare = lambda topic_id, partition: asyncio.sleep(0, topic_id)
+        steps = ["take", "finish", "poll", "make again", "Kafka answers or not", "answer", "revoke", "lose"]
+        for step in [*data.draw(st.lists(st.sampled_from(steps), max_size=60)), "end"]:
+            can_finish = sorted(offset for _, offset in bench.waiting)
+            if step == "take" and next_offset < 12:
+                bench.take(next_offset, value=b"id %d" % topic, turn_loop=data.draw(st.booleans()))
+                next_offset += 1
+            elif step == "finish" and can_finish:
+                bench.finish(data.draw(st.sampled_from(can_finish)))
+            elif step == "make again":
+                topic += 1
+                next_offset = data.draw(st.sampled_from([next_offset, 0]))
+                bench.topic_ids.now = f"id {topic}"
+            elif step == "Kafka answers or not":
+                bench.topic_ids.away = not bench.topic_ids.away
+            elif step == "answer":
+                bench.topic_ids.answer()
+                bench.turn_loop()
+            elif step in ("revoke", "lose"):
+                if step == "revoke":
+                    bench.revoke()
+                else:
+                    bench.consumer.callbacks["on_lost"](None, bench.consumer.partitions)
+                bench.assign(0)
+                next_offset = first_offset(bench)
+            elif step == "poll":
+                assigned = bench.consumer.partitions
+                bench.poll(seconds=10)
+                if bench.consumer.partitions is not assigned:
+                    next_offset = first_offset(bench)
+
+        bench.topic_ids.away = False
+        bench.topic_ids.answer()
+        bench.poll(seconds=10)
+        if bench.consumer.partitions[0].offset == OFFSET_BEGINNING:
+            next_offset = 0
+        for offset in range(next_offset, 12):
+            bench.take(offset, value=b"id %d" % topic)
+        for _ in range(3):
+            bench.turn_loop()
+            for partition, offset in sorted(bench.waiting):
+                bench.finish(offset, partition)
+            bench.poll(seconds=10)
+        assert {offset for topic_id, offset in done if topic_id == f"id {topic}"} == set(range(12))
+    finally:
+        bench.close()
+
+
+def first_offset(bench):
+    """Return where librdkafka begins to read after an assignment."""
+    [assigned] = bench.consumer.partitions
+    return 0 if assigned.offset == OFFSET_BEGINNING else max(0, bench.consumer.stored.get(0, (0,))[0])
 
 
 @settings(deadline=None, max_examples=300)

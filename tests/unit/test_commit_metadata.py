@@ -15,7 +15,13 @@ from processor.commit_metadata import METADATA_CHARACTERS_MAX, decode, encode
 
 def write(committed, finished_below, unfinished=(), in_hand=(), note=None):
     return encode(
-        committed, finished_below=finished_below, unfinished=unfinished, in_hand=in_hand, writer="me", note=note or {}
+        committed,
+        finished_below=finished_below,
+        unfinished=unfinished,
+        in_hand=in_hand,
+        topic=("cluster", "id"),
+        writer="me",
+        note=note or {},
     )
 
 

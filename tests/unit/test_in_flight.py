@@ -138,6 +138,7 @@ def test_however_often_a_partition_changes_hands_each_record_is_finished_once(da
                 finished_below=in_flight.finished_below,
                 unfinished=in_flight.unfinished(),
                 in_hand=(),
+                topic=("", ""),
                 writer="",
                 note={},
             )

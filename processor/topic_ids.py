@@ -1,0 +1,136 @@
+"""Kafka's own ids of the topics that are read. A topic that is made again under its name is another, with another id.
+
+Nobody tells a consumer so: librdkafka fetches by name, and goes on in the new topic at the old one's offset wherever
+that has as many records.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from confluent_kafka import KafkaException
+
+from shared.kafka_trouble import KafkaTrouble
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two questions while nobody waits for an answer."""
+
+PAUSE_SECONDS_EACH = 0.002
+PAUSE_SECONDS_MAX = 0.02
+"""After an answer, for each record that waited for it: a lone one is answered at once, and under load one answer is for
+many."""
+
+PATIENCE_SECONDS_FIRST = 1.0
+PATIENCE_SECONDS_MAX = 8.0
+"""After which a question is asked again: the next one may go to a broker that does not hang. Doubled each time."""
+
+RETRY_SECONDS = 0.5
+"""Between a question that was not answered and the next."""
+
+GONE_SECONDS = 3.0
+"""How long a topic may be unknown before it counts as missing. A broker may not have heard of a new one yet."""
+
+
+class TopicIds:
+    """Asks for the ids again and again. Lives on the event loop."""
+
+    def __init__(
+        self, names: Collection[str], ask: Callable[[Collection[str]], Awaitable[Mapping[str, str]]], cluster_id: str
+    ) -> None:
+        """Note how to ask; nothing is known yet.
+
+        Args:
+            names: of the topics.
+            ask: answers name -> id of those that are there. Raises KafkaException.
+            cluster_id: of the Kafka cluster that has them.
+        """
+        self.cluster_id = cluster_id
+        self.known: Mapping[str, str] = {}
+        """Name -> id by the last answer; another object only where something has changed. Any thread."""
+        self.missing: list[str] = []
+        """The topics that are not there, in words. Any thread."""
+        self._names = tuple(names)
+        self._ask = ask
+        self._earlier: set[str] = set()
+        self._next: asyncio.Future[None] | None = None
+        self._records = 0
+        self._asked: list[asyncio.Future[None]] = []
+        self._wanted = asyncio.Event()
+        self._gone_since: float | None = None
+        self._trouble = KafkaTrouble(logger, "waiting for Kafka")
+
+    def next_answer(self, records: int = 1) -> "asyncio.Future[None]":
+        """Return a future that is done once `known` is by a question that was asked after this call.
+
+        A record that was taken before is of the topic with that id, where it was fetched by an assignment that knew the
+        same id: a topic never gets an earlier id back. Do not cancel it: others may wait for it too.
+
+        Args:
+            records: how many wait for it.
+        """
+        self._records += records
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+            self._wanted.set()
+        return self._next
+
+    async def first_answer(self) -> None:
+        """Return as soon as the ids are known."""
+        await self.next_answer()
+
+    async def watch(self) -> None:
+        """Ask, at once where somebody waits for the next answer. While Kafka is away everybody waits."""
+        patience_seconds = PATIENCE_SECONDS_FIRST
+        while True:
+            if not self._asked:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+            self._wanted.clear()
+            if self._next is not None:
+                self._asked.append(self._next)
+                self._next = None
+            records, self._records = self._records, 0
+            try:
+                async with asyncio.timeout(patience_seconds):
+                    found = await self._ask(self._names)
+            except TimeoutError:
+                patience_seconds = min(2 * patience_seconds, PATIENCE_SECONDS_MAX)
+            except KafkaException as error:
+                self._trouble.tell(error.args[0].name(), error.args[0].str())
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                patience_seconds = PATIENCE_SECONDS_FIRST
+                if not self._learn(found):
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    await asyncio.sleep(min(records * PAUSE_SECONDS_EACH, PAUSE_SECONDS_MAX))
+
+    def _learn(self, found: Mapping[str, str]) -> bool:
+        """Take note of an answer; False where it does not tell the ids of now."""
+        absent = [name for name in self._names if name not in found]
+        self._note_absent(absent)
+        if absent or not self._earlier.isdisjoint(found.values()):  # that broker has not heard of the new topic yet
+            return False
+        if found != self.known:
+            self._earlier.update(set(self.known.values()) - set(found.values()))
+            self.known = found
+        if self._trouble.end():
+            logger.info("Kafka answers")
+        for asked in self._asked:
+            asked.set_result(None)
+        self._asked.clear()
+        return True
+
+    def _note_absent(self, names: list[str]) -> None:
+        now = time.monotonic()
+        if not names:
+            self._gone_since, self.missing = None, []
+        elif self._gone_since is None:
+            self._gone_since = now
+        elif now - self._gone_since >= GONE_SECONDS:
+            self.missing = [f"the topic {name}" for name in names]
+            self._trouble.tell_missing(self.missing)
