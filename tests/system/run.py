@@ -151,7 +151,7 @@ class Run:
         for program in self.fleet.replicas + self.fleet.gateways:
             try:
                 ready = httpx.get(f"{program.url}/health/ready", timeout=2, trust_env=False).text.strip()
-                in_flight = program.in_flight()
+                in_flight = program.in_flight() if program in self.fleet.replicas else 0
             except httpx.TransportError as error:
                 ready, in_flight = repr(error), -1
             self.notes.append(f"{program.name}: {ready}, in flight {in_flight}\n{program.tail(8)}")

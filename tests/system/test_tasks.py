@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 import pytest
@@ -138,6 +139,21 @@ def test_headers_that_nobody_can_read_end_no_program_that_has_read_many_others(t
     until(lambda: not redrive.running, "redrive to end")
     told = redrive.log_text().splitlines()[-1]
     assert told == "250 put back (250 invalid_task), 20 skipped (20 not this service's)"
+
+
+def test_reading_that_was_paused_at_a_partitions_end_goes_on_with_the_next_record(
+    topics, start_processor, simulators, database
+):
+    simulators.control(latency_ms=3000, remember_inputs=True)
+    start_processor(IN_FLIGHT_MAX=8)
+    for number in range(8):  # one by one, so that each comes with the end of its partition
+        topics.send_tasks([number])
+        time.sleep(0.05)
+    time.sleep(2)  # at the limit for long enough, reading is paused
+    topics.send_tasks(range(8, 24))
+
+    until(lambda: topics.read_results().keys() == {*range(24)}, "every task's result")
+    until(lambda: topics.lag() == 0, "all offsets to be committed")
 
 
 def test_records_without_key_and_headers_are_as_good_as_any(topics, start_processor):

@@ -1080,6 +1080,11 @@ def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
 class Arrived(str):
     """A message that is known by its name, and has no headers."""
 
+    topic, partition = (lambda _: "import"), (lambda _: 0)
+
+    def offset(self):
+        return self.at
+
     def headers(self):
         return None
 
@@ -1153,8 +1158,11 @@ class Unreadable:
         self.headers = lambda: headers
 
 
-def arrived(*names):
-    return [Arrived(name) for name in names]
+def arrived(*names, first=0):
+    messages = [Arrived(name) for name in names]
+    for offset, message in enumerate(messages, first):
+        message.at = offset
+    return messages
 
 
 def test_messages_are_handed_out_one_by_one_in_their_order(bench):
@@ -1197,13 +1205,28 @@ def test_no_message_is_handed_out_at_the_limit_and_none_is_lost(bench):
     assert run.consumer.poll(timeout=1) is None
     run.poll(seconds=module.PAUSE_AFTER_SECONDS)
     assert run.consumer.paused
-    run.consumer.arrived = arrived("fourth")
+    run.consumer.arrived = arrived("fourth", first=3)
     assert run.consumer.poll(timeout=1) is None
     run.finish(0)
     run.poll()
     run.poll()
 
     assert [run.consumer.poll(timeout=1) for _ in range(4)] == ["second", "third", "fourth", None]
+
+
+def test_reading_goes_on_after_a_pause_with_what_has_not_arrived_whatever_librdkafka_takes_for_its_position(bench):
+    run = bench(in_flight_max=1)
+    run.assign(0, 1, 2)
+    run.consumer.arrived = [*arrived("first", first=5), End(9, partition=1)]
+    run.consumer.poll(timeout=1)
+    run.take(5)
+    run.fill()
+    run.finish(5)
+    run.poll()
+    run.poll()
+
+    assert run.consumer.paused == set()
+    assert [(each.partition, each.offset) for each in run.consumer.partitions] == [(0, 6), (1, 9), (2, OFFSET_INVALID)]
 
 
 def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):
