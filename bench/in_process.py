@@ -6,7 +6,7 @@ python -m bench.in_process      # the environment is the processor's own
 from typing import Any
 
 from processor import __main__ as processor
-from processor.providers import Answer, Provider
+from processor.enrich.errors import Answer, Provider
 from processor.settings import ProcessorSettings
 from shared.settings import read_settings
 

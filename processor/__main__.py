@@ -42,25 +42,25 @@ with warnings.catch_warnings(record=True):
     from quixstreams.kafka.exceptions import KafkaConsumerException
     from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
-from processor.apply_async import HELD_RECORDS_MAX, NEVER_SECONDS, ApplyAsync, DrainingApplication
-from processor.claims import Claims
-from processor.enrich import Enrich, Lane
-from processor.gate import Gate, Gates
-from processor.grouped import Grouped
+from processor.apply_async.operator import HELD_RECORDS_MAX, NEVER_SECONDS, ApplyAsync, DrainingApplication
+from processor.apply_async.topic_ids import TopicIds
+from processor.enrich.enrich import Enrich, Lane
+from processor.enrich.errors import without_keys
+from processor.enrich.gate import Gate, Gates
+from processor.enrich.providers.dadata import dadata
+from processor.enrich.providers.wire import Wire
+from processor.enrich.providers.yandexgpt import yandexgpt
+from processor.enrich.quota import Quota
 from processor.health import serve_health
 from processor.lag import Lag
-from processor.ledger import FinishedRecords, Ledger, RowRefused, UnfitDatabase
 from processor.metrics import HELD, IN_FLIGHT, IN_FLIGHT_MAX, OLDEST_UNFINISHED, POSTGRES_CONNECTED
 from processor.pipeline import OutcomeSerializer, build_pipeline
 from processor.process import Process, in_place_of_refused
-from processor.providers import without_keys
-from processor.providers.dadata import dadata
-from processor.providers.wire import Wire
-from processor.providers.yandexgpt import yandexgpt
-from processor.quota import Quota
 from processor.settings import ProcessorSettings
-from processor.sink import Sink
-from processor.topic_ids import TopicIds
+from processor.store.claims import Claims
+from processor.store.grouped import Grouped
+from processor.store.ledger import FinishedRecords, Ledger, RowRefused, UnfitDatabase
+from processor.store.sink import Sink
 from processor.topics import RECORD_BYTES_MAX, Topics
 from shared.logs import configure_logs
 from shared.messages import TaskType

@@ -120,7 +120,7 @@ def _redrive(
 ) -> int:
     settings = read_settings(ProcessorSettings)
     # Here, as help and what is wrong with arguments and settings need none of it.
-    from processor.redrive import Wanted
-    from processor.redrive_command import redrive
+    from processor.redrive.command import redrive
+    from processor.redrive.redrive import Wanted
 
     return redrive(settings, Wanted(reason, since, limit, dry_run))

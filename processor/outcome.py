@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode, Result
 
 if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
-    from processor.apply_async import Record
+    from processor.apply_async.operator import Record
 
 HeaderList = list[tuple[str, bytes | None]]
 

@@ -8,10 +8,10 @@ from typing import Any
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models import SerializationContext, Serializer, Topic
 
-from processor.apply_async import ApplyAsync, Ownership, Record, Turn, apply_async
-from processor.ledger import FinishedRecords
+from processor.apply_async.operator import ApplyAsync, Ownership, Record, Turn, apply_async
+from processor.apply_async.topic_ids import TopicIds
 from processor.outcome import Outcome
-from processor.topic_ids import TopicIds
+from processor.store.ledger import FinishedRecords
 
 
 def build_pipeline(

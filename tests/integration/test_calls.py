@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
-from processor.providers.dadata import dadata
-from processor.providers.wire import ANSWER_BYTES_MAX, Wire
-from processor.providers.yandexgpt import yandexgpt
+from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
+from processor.enrich.providers.dadata import dadata
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Wire
+from processor.enrich.providers.yandexgpt import yandexgpt
 from sandbox.child import free_port
 from tests.conftest import PATIENCE_SECONDS, until
 

@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import TopicPartition
 
-from processor.dead_letters import DeadLetters, KafkaSilent
+from processor.redrive.letters import DeadLetters, KafkaSilent
 
 
 @pytest.fixture

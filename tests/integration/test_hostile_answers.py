@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from processor.enrich import Enrich, Lane
-from processor.gate import Gate
-from processor.providers import ProviderError, ProviderUnavailable, UnexpectedAnswer, UnusableAnswer
-from processor.providers.wire import ANSWER_BYTES_MAX, Wire
+from processor.enrich.enrich import Enrich, Lane
+from processor.enrich.errors import ProviderError, ProviderUnavailable, UnexpectedAnswer, UnusableAnswer
+from processor.enrich.gate import Gate
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Wire
 from shared.messages import Task
 from tests.conftest import PATIENCE_SECONDS
 from tests.integration.test_calls import CANARY, provider_of
@@ -180,8 +180,8 @@ class NoTurn:
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    monkeypatch.setattr("processor.enrich.BACK_OFF_SECONDS_FIRST", 0.0)
-    monkeypatch.setattr("processor.enrich.BACK_OFF_JITTER_SECONDS", 0.0)
+    monkeypatch.setattr("processor.enrich.enrich.BACK_OFF_SECONDS_FIRST", 0.0)
+    monkeypatch.setattr("processor.enrich.enrich.BACK_OFF_JITTER_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

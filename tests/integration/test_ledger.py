@@ -11,11 +11,21 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from processor import ledger as ledger_module
-from processor.claims import Claims
-from processor.grouped import Grouped
-from processor.ledger import CLAIMS_DAYS, KEYS_DAYS, Claim, Ledger, Owner, Position, Row, RowRefused, UnfitDatabase
-from processor.sink import Sink
+from processor.store import ledger as ledger_module
+from processor.store.claims import Claims
+from processor.store.grouped import Grouped
+from processor.store.ledger import (
+    CLAIMS_DAYS,
+    KEYS_DAYS,
+    Claim,
+    Ledger,
+    Owner,
+    Position,
+    Row,
+    RowRefused,
+    UnfitDatabase,
+)
+from processor.store.sink import Sink
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last
 
@@ -483,7 +493,7 @@ def test_a_write_whose_connection_postgresql_ends_happens_once(database, caplog)
 
     assert ids == entries(database)
     assert list(database.rows()) == list(ids.values())
-    assert [record.levelname for record in caplog.records if record.name == "processor.ledger"] == [
+    assert [record.levelname for record in caplog.records if record.name == "processor.store.ledger"] == [
         "INFO",
         "WARNING",
         "INFO",
@@ -575,7 +585,7 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
 
     assert {position(offset): row_id for offset, row_id in enumerate(ids)} == entries(own_database)
     assert sorted(own_database.rows()) == sorted(ids)
-    messages = [record.getMessage() for record in caplog.records if record.name == "processor.ledger"]
+    messages = [record.getMessage() for record in caplog.records if record.name == "processor.store.ledger"]
     assert messages[0] == messages[-1] == "PostgreSQL answers"
     assert all(message.startswith("PostgreSQL cannot be used") for message in messages[1:-1])
     assert len(messages) == len(set(messages)) + 1 > 2, "each reason once"

@@ -8,8 +8,8 @@ import subprocess
 import httpx
 import pytest
 
-from processor.providers import ProviderError, ProviderUnavailable, UnusableAnswer
-from processor.providers.wire import ANSWER_BYTES_MAX, Wire
+from processor.enrich.errors import ProviderError, ProviderUnavailable, UnusableAnswer
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Wire
 from tests.conftest import PATIENCE_SECONDS
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -161,7 +161,7 @@ def test_a_connection_on_which_something_came_that_nobody_asked_for_is_not_used(
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch):
-    monkeypatch.setattr("processor.providers.wire.KEEP_ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr("processor.enrich.providers.wire.KEEP_ALIVE_SECONDS", 0.0)
 
     server, answers = talk([OK], [OK], calls=2)
 

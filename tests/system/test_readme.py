@@ -13,7 +13,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
-from processor.apply_async import Record
+from processor.apply_async.operator import Record
 from processor.outcome import dead_letter
 from sandbox.postgres import program
 from shared.messages import ErrorCode

@@ -17,8 +17,8 @@ from quixstreams.dataframe.registry import DataFrameRegistry
 from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
-from processor import apply_async as module
-from processor.apply_async import Standing, apply_async
+from processor.apply_async import operator as module
+from processor.apply_async.operator import Standing, apply_async
 
 
 class FakeConsumer:

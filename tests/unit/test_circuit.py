@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.circuit import FAILURES_MAX, PROBE_SECONDS_FIRST, PROBE_SECONDS_MAX, Circuit
+from processor.enrich.circuit import FAILURES_MAX, PROBE_SECONDS_FIRST, PROBE_SECONDS_MAX, Circuit
 
 
 def opened(now=0.0):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.commit_metadata import METADATA_CHARACTERS_MAX, decode, encode
+from processor.apply_async.commit_metadata import METADATA_CHARACTERS_MAX, decode, encode
 
 
 def write(committed, finished_below, unfinished=(), in_hand=(), note=None):

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor import enrich as enrich_module
-from processor.enrich import Enrich, Lane, back_off_seconds
-from processor.gate import Gate
+from processor.enrich import enrich as enrich_module
+from processor.enrich.enrich import Enrich, Lane, back_off_seconds
+from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
+from processor.enrich.gate import Gate
 from processor.metrics import PROVIDER_SECONDS
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
 from shared.messages import Task
 
 PHONE = Task(task_id=1, task_type="phone", data="8 916")
@@ -20,8 +20,8 @@ GPT = Task(task_id=2, task_type="gpt", data="?")
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("processor.enrich.BACK_OFF_SECONDS_FIRST", 0.0)
-    monkeypatch.setattr("processor.enrich.BACK_OFF_JITTER_SECONDS", 0.0)
+    monkeypatch.setattr("processor.enrich.enrich.BACK_OFF_SECONDS_FIRST", 0.0)
+    monkeypatch.setattr("processor.enrich.enrich.BACK_OFF_JITTER_SECONDS", 0.0)
 
 
 def enrich(ask, *, slots=10, attempts_max=3):

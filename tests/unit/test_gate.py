@@ -6,11 +6,11 @@ import math
 import pytest
 from prometheus_client import REGISTRY
 
-from processor import gate as module
-from processor.circuit import FAILURES_MAX
-from processor.gate import Gate, Gates
-from processor.providers import AccountRefused, ProviderUnavailable, TaskRejected, UnusableAnswer
-from processor.quota import LATE_SECONDS_MAX, Quota
+from processor.enrich import gate as module
+from processor.enrich.circuit import FAILURES_MAX
+from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected, UnusableAnswer
+from processor.enrich.gate import Gate, Gates
+from processor.enrich.quota import LATE_SECONDS_MAX, Quota
 
 UNAVAILABLE = ProviderUnavailable("the provider answered 503")
 
@@ -105,8 +105,8 @@ def test_while_the_circuit_is_open_the_others_wait_for_a_probe_which_lets_them_i
 
 
 def test_probes_that_fail_are_spread_over_the_waiting_tasks(monkeypatch):
-    monkeypatch.setattr("processor.circuit.PROBE_SECONDS_FIRST", 0.001)
-    monkeypatch.setattr("processor.circuit.PROBE_SECONDS_MAX", 0.001)
+    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_FIRST", 0.001)
+    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_MAX", 0.001)
 
     async def scenario():
         gate = Gate("test", quota=None, requests_max=100)

@@ -8,7 +8,7 @@ from jsonschema import Draft7Validator
 
 from gateway.asyncapi import asyncapi_document
 from gateway.settings import GatewaySettings
-from processor.apply_async import Record
+from processor.apply_async.operator import Record
 from processor.outcome import dead_letter
 from shared.messages import ErrorCode
 from tests.documented import assert_fits, resolved

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from processor.grouped import QUESTIONS_MAX, Grouped
+from processor.store.grouped import QUESTIONS_MAX, Grouped
 
 
 def ask_all(questions, fail_at=None, cancel=()):

@@ -8,16 +8,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BELONGS = {
-    "quixstreams": {"processor/apply_async.py", "processor/pipeline.py", "processor/__main__.py"},
-    "psycopg": {"processor/ledger.py", "processor/redriven.py"},
-    "httpx": {"processor/providers/", "processor/__main__.py"},
-    "httptools": {"processor/providers/wire.py", "gateway/protocol.py"},
+    "quixstreams": {"processor/apply_async/operator.py", "processor/pipeline.py", "processor/__main__.py"},
+    "psycopg": {"processor/store/ledger.py", "processor/redrive/put_back.py"},
+    "httpx": {"processor/enrich/", "processor/__main__.py"},
+    "httptools": {"processor/enrich/providers/wire.py", "gateway/protocol.py"},
     "confluent_kafka": {"gateway/kafka.py", "processor/"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
     "uvicorn": {"gateway/__main__.py", "gateway/protocol.py"},
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
-    "rich": {"processor/redrive_command.py"},
+    "rich": {"processor/redrive/command.py"},
     # These are imported only where traces are turned on: test_traces.py.
     "requests": {"shared/traces.py"},
     "opentelemetry": {"shared/traces.py", "gateway/traces.py", "processor/traces.py"},

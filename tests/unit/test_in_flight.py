@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.commit_metadata import decode, encode
-from processor.in_flight import InFlight
+from processor.apply_async.commit_metadata import decode, encode
+from processor.apply_async.in_flight import InFlight
 
 
 def test_nothing_is_committable_before_a_record_was_taken():

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from processor.apply_async import Standing
+from processor.apply_async.operator import Standing
 from processor.lag import Lag
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.apply_async import Record
+from processor.apply_async.operator import Record
 from processor.outcome import Original, dead_letter, original
 from shared.messages import ErrorCode
 

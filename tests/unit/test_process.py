@@ -7,11 +7,8 @@ import pytest
 from confluent_kafka import KafkaError
 from prometheus_client import REGISTRY
 
-from processor.apply_async import Record
-from processor.claims import OtherTask, StillClaimed
-from processor.ledger import Position, RowRefused
-from processor.process import Process, in_place_of_refused
-from processor.providers import (
+from processor.apply_async.operator import Record
+from processor.enrich.errors import (
     AccountRefused,
     ProviderUnavailable,
     TaskRejected,
@@ -19,6 +16,9 @@ from processor.providers import (
     UnstorableAnswer,
     UnusableAnswer,
 )
+from processor.process import Process, in_place_of_refused
+from processor.store.claims import OtherTask, StillClaimed
+from processor.store.ledger import Position, RowRefused
 from shared.messages import TASK_TYPES
 
 CANARY = "canary-7d1f"

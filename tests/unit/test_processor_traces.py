@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from processor.apply_async import Record
-from processor.enrich import Enrich, Lane
-from processor.gate import Gate
-from processor.ledger import Position, Row
+from processor.apply_async.operator import Record
+from processor.enrich.enrich import Enrich, Lane
+from processor.enrich.errors import ProviderUnavailable
+from processor.enrich.gate import Gate
 from processor.outcome import result
-from processor.providers import ProviderUnavailable
 from processor.settings import ProcessorSettings
-from processor.sink import Sink
+from processor.store.ledger import Position, Row
+from processor.store.sink import Sink
 from processor.traces import TracedSteps
 from shared.messages import decode_task
 

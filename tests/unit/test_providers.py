@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from processor.providers import (
+from processor.enrich.errors import (
     AccountRefused,
     ProviderError,
     ProviderUnavailable,
@@ -20,8 +20,8 @@ from processor.providers import (
     UnusableAnswer,
     without_keys,
 )
-from processor.providers.dadata import dadata
-from processor.providers.yandexgpt import yandexgpt
+from processor.enrich.providers.dadata import dadata
+from processor.enrich.providers.yandexgpt import yandexgpt
 
 PHONE = {"source": "8 916", "phone": "+7 916", "qc": 0}
 FINAL = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.quota import LATE_SECONDS_MAX, RATE_MARGIN_SECONDS, TURN_LENGTHS, Quota, Share, share
+from processor.enrich.quota import LATE_SECONDS_MAX, RATE_MARGIN_SECONDS, TURN_LENGTHS, Quota, Share, share
 
 HELD_SECONDS = 1 + RATE_MARGIN_SECONDS
 

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from processor.command_line import MEANINGS, error_code, limit, milliseconds
-from processor.redrive import Report
-from processor.redrive_command import table
+from processor.redrive.command import table
+from processor.redrive.redrive import Report
 from shared.messages import ErrorCode
 
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from processor.ledger import Position, Row, RowRefused, RowTooSlow
-from processor.sink import BATCH_ROWS_MAX, Sink
+from processor.store.ledger import Position, Row, RowRefused, RowTooSlow
+from processor.store.sink import BATCH_ROWS_MAX, Sink
 
 
 class FakeLedger:

@@ -6,8 +6,8 @@ import contextlib
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from processor import topic_ids as module
-from processor.topic_ids import TopicIds
+from processor.apply_async import topic_ids as module
+from processor.apply_async.topic_ids import TopicIds
 
 AWAY = KafkaException(KafkaError(KafkaError._TIMED_OUT))
 

@@ -47,8 +47,8 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
-from processor.commits import Commits, Note, Partition, Progress
-from processor.topic_ids import TopicIds
+from processor.apply_async.commits import Commits, Note, Partition, Progress
+from processor.apply_async.topic_ids import TopicIds
 from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
 logger = logging.getLogger(__name__)

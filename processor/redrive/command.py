@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 from processor.command_line import MEANINGS
-from processor.dead_letters import KafkaSilent
-from processor.redrive import NotPutBack, Redrive, Report, Wanted, listed
-from processor.redriven import NotRemembered, Redriven
+from processor.redrive.letters import KafkaSilent
+from processor.redrive.put_back import NotRemembered, Redriven
+from processor.redrive.redrive import NotPutBack, Redrive, Report, Wanted, listed
 from processor.settings import ProcessorSettings
 from shared.command_line import has_colours
 from shared.logs import configure_logs

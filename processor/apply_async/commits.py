@@ -10,9 +10,9 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
-from processor.commit_metadata import CommitMetadata, decode, encode
-from processor.in_flight import InFlight
-from processor.topic_ids import TopicIds
+from processor.apply_async.commit_metadata import CommitMetadata, decode, encode
+from processor.apply_async.in_flight import InFlight
+from processor.apply_async.topic_ids import TopicIds
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 import httpx
 
-from processor.providers import ProviderError, ProviderUnavailable, UnusableAnswer
+from processor.enrich.errors import ProviderError, ProviderUnavailable, UnusableAnswer
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """A larger answer is none: nothing of the kind is documented, and memory is bounded."""

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from processor.ledger import SESSION, Position, bounded, check_encoding, reason
+from processor.store.ledger import SESSION, Position, bounded, check_encoding, reason
 
 # By the session, so that it ends with the program, however that ends.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"

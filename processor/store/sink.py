@@ -6,8 +6,8 @@ What gathers while a batch is being written makes the next batch: no waiting for
 import asyncio
 import time
 
-from processor.ledger import Ledger, Position, Row, RowTooSlow
 from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
+from processor.store.ledger import Ledger, Position, Row, RowTooSlow
 
 BATCH_ROWS_MAX = 1000
 """Rows of one statement."""

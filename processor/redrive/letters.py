@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.identity import first_position
-from processor.ledger import Position
 from processor.outcome import Original, original
+from processor.store.identity import first_position
+from processor.store.ledger import Position
 from shared.kafka_trouble import (
     REASONS,
     UnreadableHeaders,

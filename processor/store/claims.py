@@ -7,7 +7,7 @@ and finds its own claim.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from processor.ledger import Claim, Owner, Position
+from processor.store.ledger import Claim, Owner, Position
 from shared.messages import ErrorCode
 
 PAUSE_SECONDS_FIRST = 0.02

@@ -4,9 +4,9 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from processor.providers import Answer, Provider, TaskRejected, UnusableAnswer
-from processor.providers.call import call
-from processor.providers.wire import Prepare
+from processor.enrich.errors import Answer, Provider, TaskRejected, UnusableAnswer
+from processor.enrich.providers.call import call
+from processor.enrich.providers.wire import Prepare
 
 TEMPERATURE = 0.3
 """YandexGPT's own default, said aloud."""

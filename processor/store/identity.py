@@ -4,11 +4,11 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from processor.ledger import Claim, Position
+from processor.store.ledger import Claim, Position
 from shared.messages import IDEMPOTENCY_KEY_HEADER, REDRIVEN_FROM_HEADER, InvalidTask, Task
 
 if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
-    from processor.apply_async import Headers
+    from processor.apply_async.operator import Headers
 
 IDEMPOTENCY_KEY_BYTES_MAX = 255
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import from_json, to_json
 
-from processor.providers import (
+from processor.enrich.errors import (
     AccountRefused,
     ProviderError,
     ProviderUnavailable,
@@ -19,7 +19,7 @@ from processor.providers import (
     UnstorableAnswer,
     UnusableAnswer,
 )
-from processor.providers.wire import ANSWER_BYTES_MAX, Response, Send
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Response, Send
 
 _INPUT_REFUSED = (400, 413, 414, 422)
 _ACCOUNT_REFUSED = (401, 402, 403)

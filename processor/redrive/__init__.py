@@ -1,0 +1,1 @@
+"""`python -m processor redrive`: puts dead letters back on the import topic."""

@@ -1,0 +1,1 @@
+"""The store step: what PostgreSQL knows of records, rows and idempotency keys."""
