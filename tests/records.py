@@ -29,8 +29,8 @@ RECORD_BYTES_MAX = 1_048_588
 ONE_OF = 500
 """So many records are small for one that is near Kafka's limit."""
 
-HEADERS_MAX = 100_000 - 6
-"""Of a record with more than 100,000 librdkafka reads none, as if it had none. A dead letter has six more."""
+HEADERS_MAX = 100_000 - 7
+"""Of a record with more than 100,000 librdkafka reads none, as if it had none. A dead letter has seven more."""
 
 FRAMING_BYTES = 120
 """At most what Kafka adds to one record without headers."""
