@@ -10,8 +10,8 @@ from confluent_kafka import KafkaException
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from processor.apply_async.commits import Partition
 from processor.apply_async.operator import Standing
+from processor.record import Partition
 
 logger = logging.getLogger(__name__)
 

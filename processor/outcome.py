@@ -1,14 +1,10 @@
 """What becomes of a record: a result, or a dead letter that is the record again, byte for byte, with the reason."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from processor.record import Headers, Record
 from shared.messages import DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode, Result
-
-if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
-    from processor.apply_async.operator import Record
-
-HeaderList = list[tuple[str, bytes | None]]
 
 _WHY = (
     f"{DEAD_LETTER_HEADER_PREFIX}original-topic",
@@ -29,16 +25,16 @@ class Outcome(NamedTuple):
     """What is produced for a record: always with the record's own key."""
 
     value: bytes | None
-    headers: HeaderList
+    headers: Headers
     is_result: bool
 
 
-def result(record: "Record", task_id: int, row_id: int) -> Outcome:
+def result(record: Record, task_id: int, row_id: int) -> Outcome:
     """Return the result, with the record's headers."""
     return Outcome(Result(task_id=task_id, id=row_id).to_bytes(), list(record.headers or ()), is_result=True)
 
 
-def dead_letter(record: "Record", topic_id: str, code: ErrorCode, reason: str) -> Outcome:
+def dead_letter(record: Record, topic_id: str, code: ErrorCode, reason: str) -> Outcome:
     """Return the record with the headers that say where it came from and why it failed.
 
     Args:
@@ -57,7 +53,7 @@ def dead_letter(record: "Record", topic_id: str, code: ErrorCode, reason: str) -
 class Original:
     """What a dead letter's headers tell of the record that it was: its own headers, where it was, and why it failed."""
 
-    headers: HeaderList
+    headers: Headers
     topic: str
     partition: int
     offset: int
@@ -67,7 +63,7 @@ class Original:
     code: ErrorCode
 
 
-def original(headers: HeaderList) -> Original | None:
+def original(headers: Headers) -> Original | None:
     """Undo what `dead_letter` did to the headers, once; None where they do not end as its own do."""
     names = tuple(name for name, _ in headers)
     count = next((len(why) for why in (_WHY, _WHY_WITHOUT_ID) if names[-len(why) :] == why), 0)

@@ -8,9 +8,10 @@ from typing import Any
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models import SerializationContext, Serializer, Topic
 
-from processor.apply_async.operator import ApplyAsync, Ownership, Record, Turn, apply_async
+from processor.apply_async.operator import ApplyAsync, Ownership, apply_async
 from processor.apply_async.topic_ids import TopicIds
 from processor.outcome import Outcome
+from processor.record import Record, Turn
 from processor.store.ledger import FinishedRecords
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from confluent_kafka import KafkaError
 from pydantic_core import to_json
 
-from processor.apply_async.operator import Record, Turn
 from processor.enrich.errors import Answer, ProviderError
 from processor.metrics import DEAD_LETTERS, task_seconds, tasks
 from processor.outcome import Outcome, dead_letter, result
+from processor.record import Position, Record, Turn
 from processor.store.claims import KeyRefused
 from processor.store.identity import claim_of, first_position
-from processor.store.ledger import Claim, FinishedRecords, Position, Row, RowRefused
+from processor.store.ledger import Claim, FinishedRecords, Row, RowRefused
 from shared.messages import ErrorCode, InvalidTask, Task, TaskType, correlation_id_of, decode_task
 
 logger = logging.getLogger(__name__)

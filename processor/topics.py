@@ -8,7 +8,7 @@ from collections.abc import Collection
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from processor.apply_async.commits import Partition
+from processor.record import Partition
 from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights, rights_granted
 
 logger = logging.getLogger(__name__)

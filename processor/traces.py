@@ -20,13 +20,14 @@ from opentelemetry.semconv.attributes import url_attributes as url
 from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from processor.apply_async.operator import Record, Refused, Turn
+from processor.apply_async.operator import Refused
 from processor.enrich.enrich import Lane
 from processor.enrich.errors import Answer, Provider
 from processor.enrich.providers.wire import Response, Send, Wire
 from processor.outcome import Outcome
+from processor.record import Position, Record, Turn
 from processor.settings import ProcessorSettings
-from processor.store.ledger import FinishedRecords, Ledger, Position, Row
+from processor.store.ledger import FinishedRecords, Ledger, Row
 from shared.messages import ERROR_CODE_HEADER, Task, TaskType
 from shared.traces import OUTCOME, Traces, current, fail, parent_of, record_attributes
 

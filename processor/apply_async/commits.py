@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaE
 from processor.apply_async.commit_metadata import CommitMetadata, decode, encode
 from processor.apply_async.in_flight import InFlight
 from processor.apply_async.topic_ids import TopicIds
+from processor.record import Partition
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,6 @@ COMMIT_SECONDS_MAX = 0.5
 
 ASK_SECONDS = 10.0
 """How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
-
-Partition = tuple[str, int]
-"""Topic and number."""
 
 Note = Mapping[str, float]
 """What the application wants a partition's next owner to know: small, name -> number."""

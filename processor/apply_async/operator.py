@@ -47,8 +47,9 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
-from processor.apply_async.commits import Commits, Note, Partition, Progress
+from processor.apply_async.commits import Commits, Note, Progress
 from processor.apply_async.topic_ids import TopicIds
+from processor.record import Partition, Record, Turn
 from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
 logger = logging.getLogger(__name__)
@@ -94,26 +95,7 @@ WAIT_SECONDS = 0.005
 LOOP_SECONDS = 1.0
 """How long the run loop waits for the event loop to hand back what has not begun."""
 
-Headers = list[tuple[str, bytes | None]] | None
 Prepared = TypeVar("Prepared")
-
-
-class Record(NamedTuple):
-    """A record as it stands in Kafka: bytes, and the position (topic, partition, offset)."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes | None
-    key: bytes | None
-    timestamp: int
-    headers: Headers
-
-    @property
-    def size_bytes(self) -> int:
-        """What its parts come to; what Kafka puts around them is not counted."""
-        headers = sum(len(name) + len(value or b"") for name, value in self.headers or ())
-        return len(self.value or b"") + len(self.key or b"") + headers
 
 
 class Standing(NamedTuple):
@@ -124,25 +106,6 @@ class Standing(NamedTuple):
     in_flight: int
     finished_beyond: int
     held: int = 0
-
-
-class Turn(Protocol):
-    """A record's leave to do what is not to be repeated without need, such as a paid call."""
-
-    elsewhere: bool
-    """Whether the partition's earlier owner was still at work with the record when it gave the partition up."""
-    begins: int
-    """How often it has begun."""
-
-    def begin(self) -> None:
-        """Begin. From here on a rebalance and a stop wait for the record, for a bounded time.
-
-        Raises:
-            asyncio.CancelledError: the record is handed back; let it through.
-        """
-
-    def end(self) -> None:
-        """End without a result, so that until the next `begin` the record may be handed back."""
 
 
 class Ownership(Protocol):

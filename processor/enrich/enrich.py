@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from processor.apply_async.operator import Turn
 from processor.enrich.errors import Answer, Provider, ProviderUnavailable, UnusableAnswer
 from processor.enrich.gate import Gate, Pass
 from processor.metrics import provider_seconds
+from processor.record import Turn
 from shared.messages import Task, TaskType
 
 BACK_OFF_SECONDS_FIRST = 0.2

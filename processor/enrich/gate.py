@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from processor.apply_async.commits import Partition
 from processor.enrich.circuit import Circuit
 from processor.enrich.errors import AccountRefused, ProviderError, ProviderUnavailable, UnusableAnswer
 from processor.enrich.quota import Quota, Request
 from processor.metrics import CIRCUIT, QUOTA_SLOTS, QUOTA_USED_SLOTS, WAITING_FOR_SLOT
+from processor.record import Partition
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from processor.outcome import Original, original
+from processor.record import Position
 from processor.store.identity import first_position
-from processor.store.ledger import Position
 from shared.kafka_trouble import (
     REASONS,
     UnreadableHeaders,

@@ -7,7 +7,8 @@ and finds its own claim.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from processor.store.ledger import Claim, Owner, Position
+from processor.record import Position
+from processor.store.ledger import Claim, Owner
 from shared.messages import ErrorCode
 
 PAUSE_SECONDS_FIRST = 0.02

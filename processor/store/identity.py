@@ -2,13 +2,10 @@
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
 
-from processor.store.ledger import Claim, Position
+from processor.record import Headers, Position
+from processor.store.ledger import Claim
 from shared.messages import IDEMPOTENCY_KEY_HEADER, REDRIVEN_FROM_HEADER, InvalidTask, Task
-
-if TYPE_CHECKING:  # it imports Quix, which redrive does not wait for
-    from processor.apply_async.operator import Headers
 
 IDEMPOTENCY_KEY_BYTES_MAX = 255
 
@@ -22,7 +19,7 @@ _PARTITION_MAX = 2**31 - 1
 _OFFSET_MAX = 2**63 - 1
 
 
-def first_position(headers: "Headers") -> Position | None:
+def first_position(headers: Headers | None) -> Position | None:
     """Return the position that the record had before it was put back, or None where it was not.
 
     The last header of the name counts. One that is no position is a foreign header, and none of our business.
@@ -41,7 +38,7 @@ def redriven_from(position: Position) -> tuple[str, bytes]:
     return REDRIVEN_FROM_HEADER, b"%s/%d/%d" % (position.topic_id.encode(), position.partition, position.offset)
 
 
-def claim_of(headers: "Headers", task: Task, position: Position) -> Claim | None:
+def claim_of(headers: Headers | None, task: Task, position: Position) -> Claim | None:
     """Return the record's claim on its idempotency key, or None where it has no key.
 
     The last header of the name counts, as with Kafka's own `lastHeader`.

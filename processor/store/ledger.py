@@ -18,6 +18,7 @@ from typing import Any, LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
+from processor.record import Position
 from shared.messages import TaskType
 from shared.settings import WrongSettings
 
@@ -216,14 +217,6 @@ WITH page AS (
 )
 SELECT max(key) FROM page
 """
-
-
-class Position(NamedTuple):
-    """A record's identity. The topic's id is Kafka's own: a topic made again under the same name is another one."""
-
-    topic_id: str
-    partition: int
-    offset: int
 
 
 class Row(NamedTuple):

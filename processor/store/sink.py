@@ -7,7 +7,8 @@ import asyncio
 import time
 
 from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
-from processor.store.ledger import Ledger, Position, Row, RowTooSlow
+from processor.record import Position
+from processor.store.ledger import Ledger, Row, RowTooSlow
 
 BATCH_ROWS_MAX = 1000
 """Rows of one statement."""

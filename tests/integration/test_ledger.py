@@ -11,20 +11,11 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
+from processor.record import Position
 from processor.store import ledger as ledger_module
 from processor.store.claims import Claims
 from processor.store.grouped import Grouped
-from processor.store.ledger import (
-    CLAIMS_DAYS,
-    KEYS_DAYS,
-    Claim,
-    Ledger,
-    Owner,
-    Position,
-    Row,
-    RowRefused,
-    UnfitDatabase,
-)
+from processor.store.ledger import CLAIMS_DAYS, KEYS_DAYS, Claim, Ledger, Owner, Row, RowRefused, UnfitDatabase
 from processor.store.sink import Sink
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last

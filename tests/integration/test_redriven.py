@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
+from processor.record import Position
 from processor.redrive.put_back import NotRemembered, Redriven
-from processor.store.ledger import Position
 
 
 def positions(*offsets, topic_id="topic-id", partition=0):

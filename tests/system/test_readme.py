@@ -13,8 +13,8 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
-from processor.apply_async.operator import Record
 from processor.outcome import dead_letter
+from processor.record import Record
 from sandbox.postgres import program
 from shared.messages import ErrorCode
 from tests.conftest import ROOT, until

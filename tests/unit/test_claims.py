@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from processor.record import Position
 from processor.store import claims as claims_module
 from processor.store.claims import Claims, OtherTask, StillClaimed
-from processor.store.ledger import Claim, Owner, Position
+from processor.store.ledger import Claim, Owner
 
 MINE = Claim("k", b"fingerprint", Position("topic-id", 0, 1))
 THEIRS = MINE._replace(position=Position("topic-id", 1, 1))

@@ -10,10 +10,10 @@ from gateway.kafka import Kafka
 from gateway.prefer import preferred_wait_seconds
 from gateway.replies import Replies, Reply
 from processor.apply_async.commit_metadata import decode
-from processor.apply_async.operator import Record
 from processor.outcome import dead_letter, original
+from processor.record import Position, Record
 from processor.store.identity import claim_of, first_position
-from processor.store.ledger import Claim, Position
+from processor.store.ledger import Claim
 from shared.messages import TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, Task, correlation_id_of, decode_task
 from shared.traces import parent_of
 from tests import records

@@ -8,8 +8,8 @@ from jsonschema import Draft7Validator
 
 from gateway.asyncapi import asyncapi_document
 from gateway.settings import GatewaySettings
-from processor.apply_async.operator import Record
 from processor.outcome import dead_letter
+from processor.record import Record
 from shared.messages import ErrorCode
 from tests.documented import assert_fits, resolved
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.record import Position
 from processor.store.identity import claim_of, fingerprint, first_position, redriven_from
-from processor.store.ledger import Position
 from shared.messages import InvalidTask, Task
 
 HERE = Position("topic-id", 3, 42)

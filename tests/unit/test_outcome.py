@@ -2,8 +2,8 @@
 
 import pytest
 
-from processor.apply_async.operator import Record
 from processor.outcome import Original, dead_letter, original
+from processor.record import Record
 from shared.messages import ErrorCode
 
 HEADERS = [("mine", b"\xff"), ("none", None), ("error_code", b"invalid_task")]

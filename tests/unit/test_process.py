@@ -7,7 +7,6 @@ import pytest
 from confluent_kafka import KafkaError
 from prometheus_client import REGISTRY
 
-from processor.apply_async.operator import Record
 from processor.enrich.errors import (
     AccountRefused,
     ProviderUnavailable,
@@ -17,8 +16,9 @@ from processor.enrich.errors import (
     UnusableAnswer,
 )
 from processor.process import Process, in_place_of_refused
+from processor.record import Position, Record
 from processor.store.claims import OtherTask, StillClaimed
-from processor.store.ledger import Position, RowRefused
+from processor.store.ledger import RowRefused
 from shared.messages import TASK_TYPES
 
 CANARY = "canary-7d1f"

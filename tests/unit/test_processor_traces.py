@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from processor.apply_async.operator import Record
 from processor.enrich.enrich import Enrich, Lane
 from processor.enrich.errors import ProviderUnavailable
 from processor.enrich.gate import Gate
 from processor.outcome import result
+from processor.record import Position, Record
 from processor.settings import ProcessorSettings
-from processor.store.ledger import Position, Row
+from processor.store.ledger import Row
 from processor.store.sink import Sink
 from processor.traces import TracedSteps
 from shared.messages import decode_task

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from processor.store.ledger import Position, Row, RowRefused, RowTooSlow
+from processor.record import Position
+from processor.store.ledger import Row, RowRefused, RowTooSlow
 from processor.store.sink import BATCH_ROWS_MAX, Sink
 
 
