@@ -13,15 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import documents, health, pages, tasks
-from gateway.callers import CallerLimit
+from gateway import health, tasks
+from gateway.access.callers import CallerLimit
+from gateway.access.tokens import Tokens
 from gateway.correlation import new_correlation_id
+from gateway.documents import documents, pages
 from gateway.kafka import Kafka
 from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES, WAITING_REPLIES_MAX
 from gateway.problems import FRAMEWORK_ERROR_CODES, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
-from gateway.tokens import Tokens
 from shared.messages import REQUEST_ID_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)

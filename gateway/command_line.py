@@ -74,7 +74,7 @@ def _token(
     days: Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="After how many days it expires.")] = 30,
 ) -> int:
     secret_key = read_settings(TokenSettings).secret_key
-    from gateway.tokens import Tokens  # here, as help and what is wrong need none of it
+    from gateway.access.tokens import Tokens  # here, as help and what is wrong need none of it
 
     typer.echo(Tokens(secret_key).make(subject, days, time.time()))
     return 0

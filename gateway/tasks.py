@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from gateway.callers import CallerLimit, caller_at
+from gateway.access.callers import CallerLimit, caller_at
+from gateway.access.tokens import TokenRefused, Tokens, own_key
 from gateway.kafka import Kafka, NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
 from gateway.problems import Problem
 from gateway.replies import Replies, Reply, TooManyWaiting
 from gateway.settings import GatewaySettings
-from gateway.tokens import TokenRefused, Tokens, own_key
 from shared.messages import (
     CORRELATION_ID_HEADER,
     IDEMPOTENCY_KEY_HEADER,

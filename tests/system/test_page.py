@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, TopicPartition
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
+from gateway.access.tokens import Tokens
 from gateway.correlation import new_correlation_id
-from gateway.tokens import Tokens
 from sandbox.child import free_port
 from tests.accessibility import violations
 from tests.conftest import ROOT, Database, Program, Topics, until

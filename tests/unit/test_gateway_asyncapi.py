@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from gateway.asyncapi import asyncapi_document
+from gateway.documents.asyncapi import asyncapi_document
 from gateway.settings import GatewaySettings
 from processor.outcome import dead_letter
 from processor.record import Record

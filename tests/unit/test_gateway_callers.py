@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from gateway import callers
-from gateway.callers import CallerLimit, caller_at
+from gateway.access import callers
+from gateway.access.callers import CallerLimit, caller_at
 
 
 def test_each_caller_has_requests_of_its_own():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gateway.pages import ASSETS
+from gateway.documents.pages import ASSETS
 from tests.unit import test_gateway_rest
 
 bench = test_gateway_rest.bench
@@ -41,8 +41,8 @@ def test_whatever_a_page_refers_to_is_served_by_the_gateway(bench, path):
 def test_each_document_is_made_once(bench, monkeypatch):
     run = bench()
     first = [run.request("GET", path).content for path in ("/openapi.json", "/asyncapi.json")]
-    monkeypatch.delattr("gateway.documents.openapi_document")
-    monkeypatch.delattr("gateway.documents.asyncapi_document")
+    monkeypatch.delattr("gateway.documents.documents.openapi_document")
+    monkeypatch.delattr("gateway.documents.documents.asyncapi_document")
 
     again = [run.request("GET", path).content for path in ("/openapi.json", "/asyncapi.json")]
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway import connections
 from gateway.app import create_app
+from gateway.documents.pages import ASSETS, STRICT_POLICY
 from gateway.metrics import REQUEST_SECONDS
-from gateway.pages import ASSETS, STRICT_POLICY
 from gateway.settings import GatewaySettings
 from gateway.tasks import REFUSALS
 from shared.messages import DATA_CHARACTERS_MAX, TASK_TYPES, ErrorCode

@@ -11,13 +11,13 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
+from gateway.access.tokens import Tokens
 from gateway.app import create_app, stop_waiting
 from gateway.correlation import new_correlation_id
 from gateway.kafka import NotTaken
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
 from gateway.tasks import BODY_BYTES_MAX, FAILURES
-from gateway.tokens import Tokens
 from shared.messages import ErrorCode
 from tests.documented import assert_documented
 

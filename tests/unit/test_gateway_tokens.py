@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from gateway.access.tokens import AUDIENCE, DAY_SECONDS, SKEW_SECONDS, TokenRefused, Tokens, own_key
 from gateway.correlation import made_at, new_correlation_id
-from gateway.tokens import AUDIENCE, DAY_SECONDS, SKEW_SECONDS, TokenRefused, Tokens, own_key
 
 KEY = "a-key-of-at-least-32-bytes-for-tests"
 TOKENS = Tokens(SecretStr(KEY))

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("folder", [ROOT / "gateway" / "assets" / "vendor", ROOT / "tests" / "vendor"], ids=str)
+@pytest.mark.parametrize(
+    "folder", [ROOT / "gateway" / "documents" / "assets" / "vendor", ROOT / "tests" / "vendor"], ids=str
+)
 def test_vendored_files_have_the_hashes_of_their_manifest_and_come_with_their_licence(folder):
     packages = json.loads((folder / "vendor.json").read_text())
     hashes = {name: expected for package in packages for name, expected in package["files"].items()}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateway import examples
+from gateway.documents import examples
 from gateway.settings import GatewaySettings
 from gateway.tasks import FAILURES, IDEMPOTENCY_KEY_CHARACTERS_MAX, REQUEST_ID_CHARACTERS_MAX
 from shared.messages import (

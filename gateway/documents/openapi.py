@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from gateway import connections, examples
+from gateway import connections
+from gateway.documents import examples
 from gateway.problems import FRAMEWORK_ERROR_CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings

@@ -6,9 +6,9 @@ from functools import cached_property
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from gateway.asyncapi import asyncapi_document
-from gateway.openapi import openapi_document
-from gateway.pages import STRICT_POLICY, page
+from gateway.documents.asyncapi import asyncapi_document
+from gateway.documents.openapi import openapi_document
+from gateway.documents.pages import STRICT_POLICY, page
 from gateway.settings import GatewaySettings
 
 SWAGGER_POLICY = STRICT_POLICY.replace("img-src 'self'", "img-src 'self' data:")
