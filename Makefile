@@ -26,18 +26,18 @@ scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 rep
 	@$(VENV)/bin/python -m sandbox scale-demo
 
 test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
-	@sandbox/install.sh tests
+	@tools/install.sh tests
 	@$(VENV)/bin/python -m pytest
 
 test-compose: $(VENV)/dev.txt ## run the tests of the containers; they need Docker
 	@$(VENV)/bin/python -m pytest tests/compose
 
 chaos: $(VENV)/dev.txt system ## play faults, drawn from SEED= for TASKS=, and judge every promise
-	@$(VENV)/bin/python -m tests.system.chaos --settle-seconds-max 15 \
+	@$(VENV)/bin/python -m tests.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 
 fuzz: $(VENV)/dev.txt system ## make CALLS= and send RECORDS= of every kind, drawn from SEED=, and judge every answer
-	@$(VENV)/bin/python -m tests.system.fuzz \
+	@$(VENV)/bin/python -m tests.fuzz \
 		$(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) $(if $(RECORDS),--records $(RECORDS))
 
 bench: $(VENV)/dev.txt system ## measure it beside what a user would pick instead (half an hour)
@@ -77,13 +77,13 @@ sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse 
 			--python-version $(IMAGES_PYTHON) --python-platform x86_64-manylinux_2_28 && \
 		$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-format JSON \
 			--output-file sbom/$$image.cdx.json $(TOOLS)/$$image || exit 1; done
-	@$(TOOLS)/bin/python -m locks.sbom
+	@$(TOOLS)/bin/python -m tools.sbom
 
 audit: $(VENV)/tools.txt ## ask whether a package that is installed is known to be vulnerable
 	@$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r locks/dev.txt -r locks/tools.txt
 
 system:
-	@sandbox/install.sh
+	@tools/install.sh
 
 # A stamp is written last: an installation that was interrupted is not taken for a whole one.
 $(VENV)/run.txt: locks/run.txt | $(VENV)/bin/pip
@@ -105,5 +105,5 @@ $(VENV)/tools.txt: locks/tools.txt | $(VENV)/bin/pip
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or later is needed; name one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sandbox/install.sh python3-venv
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install.sh python3-venv
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

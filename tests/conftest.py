@@ -135,7 +135,7 @@ def browser():
 
     chromium = shutil.which("chromium")
     if chromium is None:
-        missing = "Chromium is missing: sandbox/install.sh tests installs it (on Debian: apt-get install chromium)"
+        missing = "Chromium is missing: tools/install.sh tests installs it (on Debian: apt-get install chromium)"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)

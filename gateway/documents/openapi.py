@@ -1,7 +1,7 @@
 """The OpenAPI document: every request that the gateway takes, and every answer that it gives.
 
 Written down here and not gathered from the routes, as FastAPI does it: headers, errors and examples are most of it.
-tests/unit/test_gateway_openapi.py compares it with what the routes do.
+tests/unit/gateway/documents/test_openapi.py compares it with what the routes do.
 """
 
 from collections.abc import Mapping

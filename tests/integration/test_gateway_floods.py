@@ -15,7 +15,7 @@ from gateway.connections import SPARE_CONNECTIONS
 from tests.conftest import until
 from tests.integration.test_gateway_kafka import SILENT, echoing, task
 from tests.integration.test_gateway_protocol import BODY, CHUNKED, HEALTH, LARGE_PAGE, NOT_HTTP, POST, Caller
-from tests.unit.test_gateway_rest import SECRET_KEY, token
+from tests.unit.gateway.test_rest import SECRET_KEY, token
 
 CONNECTIONS = 10_000
 

@@ -19,7 +19,7 @@ from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits
 from gateway.protocol import Connection
 from gateway.settings import GatewaySettings
 from tests.conftest import until
-from tests.unit.test_gateway_rest import FakeKafka, assert_problem
+from tests.unit.gateway.test_rest import FakeKafka, assert_problem
 
 PATIENCE_SECONDS = 20
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from tests.chaos.faults import FAULTS
+from tests.chaos.fleet import Fleet
+from tests.chaos.judge import History, judge
+from tests.chaos.memory import memory
+from tests.chaos.report import plain
+from tests.chaos.run import Run, schedule
+from tests.chaos.services import Services, running
+from tests.chaos.watch import Watch
 from tests.conftest import until
-from tests.system.faults import FAULTS
-from tests.system.fleet import Fleet
-from tests.system.judge import History, judge
-from tests.system.memory import memory
-from tests.system.report import plain
-from tests.system.run import Run, schedule
-from tests.system.services import Services, running
-from tests.system.watch import Watch
 
 SEED = 20261
 TASKS_OF_A_ROUND = 500

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.system import fuzzed_records
-from tests.system.fuzzed_calls import fuzz_calls
-from tests.system.fuzzed_records import fuzz_records
-from tests.system.services import ROOT, Services, running
+from tests.chaos.services import ROOT, Services, running
+from tests.fuzz import fuzzed_records
+from tests.fuzz.fuzzed_calls import fuzz_calls
+from tests.fuzz.fuzzed_records import fuzz_records
 
 SEED = 20267
 CALLS = 250

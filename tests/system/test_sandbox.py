@@ -205,7 +205,7 @@ def test_the_dump_restores_into_an_empty_database(postgres):
 def test_every_command_has_help(checkout):
     for command in ((), ("demo",), ("scale-demo",), ("up",), ("down",), ("dump",)):
         assert run(checkout, *command, "--help").returncode == 0
-    for package in ("sandbox.simulators", "bench", "tests.system.chaos", "tests.system.fuzz"):
+    for package in ("sandbox.simulators", "bench", "tests.chaos", "tests.fuzz"):
         shown = subprocess.run([sys.executable, "-m", package, "--help"], cwd=ROOT, capture_output=True, check=True)
         assert b"usage" in shown.stdout
 

@@ -22,8 +22,8 @@ import pytest
 from gateway.settings import GatewaySettings
 from processor.settings import ProcessorSettings
 from tests.conftest import ROOT, until
+from tests.fuzz.canary import CYRILLIC, FORMS, NAME, VALUES, leaks
 from tests.system import test_traces
-from tests.system.canary import CYRILLIC, FORMS, NAME, VALUES, leaks
 
 collector = test_traces.collector
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BELONGS = {
     "quixstreams": {"processor/apply_async/operator.py", "processor/pipeline.py", "processor/__main__.py"},
     "psycopg": {"processor/store/ledger.py", "processor/redrive/put_back.py"},

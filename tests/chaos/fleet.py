@@ -17,8 +17,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from sandbox.child import STOP_SECONDS, Child, free_port
 from sandbox.stack import answers
 from shared.settings import DEAD_LETTER_BYTES_MAX
-from tests.system.judge import Cut, Exit
-from tests.system.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, wait_for
+from tests.chaos.judge import Cut, Exit
+from tests.chaos.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, wait_for
 
 PARTITIONS = 12
 

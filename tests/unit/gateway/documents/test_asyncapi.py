@@ -13,7 +13,7 @@ from processor.record import Record
 from shared.messages import ErrorCode
 from tests.documented import assert_fits, resolved
 
-SPECIFICATION = Path(__file__).parents[1] / "vendor" / "asyncapi-specs" / "3.0.0.json"
+SPECIFICATION = Path(__file__).parents[3] / "vendor" / "asyncapi-specs" / "3.0.0.json"
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def main() -> int:
             named = licences(component)
             packages.setdefault((component["name"], component["version"], ", ".join(named)), []).append(image)
             refused += [
-                f"{component['name']} {component['version']}, in the {image}'s image: not in locks/sbom.py: {name}"
+                f"{component['name']} {component['version']}, in the {image}'s image: not in tools/sbom.py: {name}"
                 for name in named
                 if name not in ALLOWED
             ]

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import httpx
 from confluent_kafka import KafkaError, Message, Producer
 
-from tests.system.fleet import SETTINGS, Fleet
-from tests.system.judge import History, Task
-from tests.system.watch import Watch
+from tests.chaos.fleet import SETTINGS, Fleet
+from tests.chaos.judge import History, Task
+from tests.chaos.watch import Watch
 
 BY_REST = 0.03
 REFUSED_BY_REST = 0.1

@@ -19,7 +19,7 @@ from gateway.replies import Reply
 from gateway.tasks import BODY_BYTES_MAX, TRACE_HEADERS
 from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, decode_task
 from tests.documented import assert_documented, assert_fits, operation_of, resolved, validator
-from tests.unit import test_gateway_rest
+from tests.unit.gateway import test_rest as test_gateway_rest
 
 TASK, RESULT, bench = test_gateway_rest.TASK, test_gateway_rest.RESULT, test_gateway_rest.bench
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.system.judge import Answer, Cut, Exit, History, Line, Round, Task, judge
+from tests.chaos.judge import Answer, Cut, Exit, History, Line, Round, Task, judge
 
 STARTED_AT = 1000.0
 

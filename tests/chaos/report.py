@@ -4,7 +4,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.system.judge import Line, Verdict
+from tests.chaos.judge import Line, Verdict
 
 COLUMNS = (
     "fault",

@@ -78,7 +78,7 @@ def test_a_gateway_that_checks_no_tokens_takes_any_key(settings, secret_key):
 
 
 def test_the_example_environment_has_the_key_that_is_refused():
-    example = (Path(__file__).parents[2] / ".env.example").read_text()
+    example = (Path(__file__).parents[3] / ".env.example").read_text()
 
     assert f"\nSECRET_KEY={SECRET_KEY_EXAMPLE}\n" in example
 

@@ -11,12 +11,12 @@ import httpx
 import psycopg
 
 from sandbox.child import NotReady
-from tests.system.faults import Fault
-from tests.system.fleet import Fleet, Program
-from tests.system.judge import History, Round
-from tests.system.services import Services, wait_for
-from tests.system.traffic import Traffic
-from tests.system.watch import Watch
+from tests.chaos.faults import Fault
+from tests.chaos.fleet import Fleet, Program
+from tests.chaos.judge import History, Round
+from tests.chaos.services import Services, wait_for
+from tests.chaos.traffic import Traffic
+from tests.chaos.watch import Watch
 
 SETTLE_PATIENCE_SECONDS = 90.0
 """After which a round counts as not settling by itself, and all replicas are killed to see whether that helps."""

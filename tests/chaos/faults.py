@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import psycopg
 
 from sandbox.toxiproxy import Proxy
-from tests.system.fleet import Fleet
-from tests.system.services import DATABASE_USER, wait_for
+from tests.chaos.fleet import Fleet
+from tests.chaos.services import DATABASE_USER, wait_for
 
 SMALL_PROBABILITY = 0.03
 

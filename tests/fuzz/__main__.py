@@ -1,4 +1,4 @@
-"""`python -m tests.system.fuzz`: REST calls and records of every kind, drawn from a seed, and whether any did harm."""
+"""`python -m tests.fuzz`: REST calls and records of every kind, drawn from a seed, and whether any did harm."""
 
 import argparse
 import secrets
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.system.fuzzed_calls import fuzz_calls
-from tests.system.fuzzed_records import fuzz_records
-from tests.system.services import Services, run_alone
+from tests.chaos.services import Services, run_alone
+from tests.fuzz.fuzzed_calls import fuzz_calls
+from tests.fuzz.fuzzed_records import fuzz_records
 
 console = Console()
 
@@ -64,7 +64,7 @@ def _timed(what: str, wanted: int, work: Callable[[Callable[[int], object]], lis
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.system.fuzz",
+        prog="python -m tests.fuzz",
         description="Sends requests and records of every kind to a whole system of its own, and judges what comes.",
     )
     add = parser.add_argument

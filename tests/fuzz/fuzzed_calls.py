@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 
 from shared.messages import InvalidTask, decode_task
+from tests.chaos.fleet import Fleet
+from tests.chaos.services import ROOT, Services
 from tests.documented import assert_documented
-from tests.records import value
-from tests.system.fleet import Fleet
-from tests.system.fuzzed_records import canary_of, told
-from tests.system.services import ROOT, Services
+from tests.fuzz.fuzzed_records import canary_of, told
+from tests.fuzz.records import value
 
 CALLS_OF_AN_EXAMPLE = 20
 """At least, of schemathesis' calls, for each example that it is asked for: there are ten operations, and sequences."""
@@ -112,7 +112,7 @@ def _schemathesis(
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "SCHEMATHESIS_HOOKS": "tests.system.schemathesis_hooks",
+            "SCHEMATHESIS_HOOKS": "tests.fuzz.schemathesis_hooks",
             "FUZZ_CANARY": canary,
         },
         stdout=subprocess.PIPE,

@@ -16,7 +16,7 @@ from processor.store.identity import claim_of, first_position
 from processor.store.ledger import Claim
 from shared.messages import TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, Task, correlation_id_of, decode_task
 from shared.traces import parent_of
-from tests import records
+from tests.fuzz import records
 
 CANARY = "canaryq"
 HERE = Position("topic-id", 3, 42)

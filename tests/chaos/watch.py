@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from tests.system.fleet import PARTITIONS, Fleet
-from tests.system.judge import Answer, History
+from tests.chaos.fleet import PARTITIONS, Fleet
+from tests.chaos.judge import Answer, History
 
 BETWEEN_OFFSETS_SECONDS = 0.25
 KAFKA_SECONDS = 2.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from sandbox.child import NotReady
-from tests.system.fleet import PARTITIONS, Fleet
-from tests.system.services import Services
+from tests.chaos.fleet import PARTITIONS, Fleet
+from tests.chaos.services import Services
 
 WARM_TASKS = 50_000
 """Tasks after which the first look counts: what is loaded once is loaded by then."""

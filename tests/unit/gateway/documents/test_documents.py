@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gateway.documents.pages import ASSETS
-from tests.unit import test_gateway_rest
+from tests.unit.gateway import test_rest as test_gateway_rest
 
 bench = test_gateway_rest.bench
 

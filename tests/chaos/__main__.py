@@ -1,4 +1,4 @@
-"""`python -m tests.system.chaos`: a whole system under faults drawn from a seed, and whether every promise held."""
+"""`python -m tests.chaos`: a whole system under faults drawn from a seed, and whether every promise held."""
 
 import argparse
 import contextlib
@@ -8,12 +8,12 @@ import sys
 
 from rich.console import Console
 
-from tests.system.faults import FAULTS
-from tests.system.judge import judge
-from tests.system.memory import memory
-from tests.system.report import show
-from tests.system.run import Run, schedule
-from tests.system.services import Services, run_alone
+from tests.chaos.faults import FAULTS
+from tests.chaos.judge import judge
+from tests.chaos.memory import memory
+from tests.chaos.report import show
+from tests.chaos.run import Run, schedule
+from tests.chaos.services import Services, run_alone
 
 console = Console()
 
@@ -68,7 +68,7 @@ def _memory(services: Services, arguments: argparse.Namespace) -> bool:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.system.chaos",
+        prog="python -m tests.chaos",
         description="Runs a whole system of its own under faults, and judges what it promised.",
     )
     add = parser.add_argument

@@ -12,7 +12,7 @@ from processor import metrics as processor_metrics
 from processor.lag import Lag
 from processor.settings import ProcessorSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 FIELDS = {

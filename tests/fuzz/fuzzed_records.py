@@ -22,10 +22,10 @@ from shared.messages import (
     Task,
     decode_task,
 )
-from tests.records import Headers, Sent, record
-from tests.system.fleet import PARTITIONS, Fleet
-from tests.system.run import INPUTS
-from tests.system.services import Services, wait_for
+from tests.chaos.fleet import PARTITIONS, Fleet
+from tests.chaos.run import INPUTS
+from tests.chaos.services import Services, wait_for
+from tests.fuzz.records import Headers, Sent, record
 
 BATCH_RECORDS = 1000
 """Sent at once, and judged when all of them have ended."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from locks import sbom
+from tools import sbom
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOCKS = {path.stem: path.read_text() for path in sorted((ROOT / "locks").glob("*.txt"))}
 IMAGES = {"gateway": "Dockerfile.gateway", "processor": "Dockerfile.processor", "sandbox": "sandbox/Dockerfile"}
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", re.M)
@@ -115,4 +115,4 @@ def test_a_licence_that_nobody_has_agreed_to_is_refused_by_name(bill, capsys, li
     code, _ = bill(*licences)
 
     assert code == 1
-    assert capsys.readouterr().err == f"one 1, in the gateway's image: not in locks/sbom.py: {refused}\n"
+    assert capsys.readouterr().err == f"one 1, in the gateway's image: not in tools/sbom.py: {refused}\n"

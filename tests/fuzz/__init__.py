@@ -1,0 +1,1 @@
+"""Calls and records of every kind, drawn from a seed: `make fuzz`."""
