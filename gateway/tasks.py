@@ -45,15 +45,6 @@ DISCONNECT_LOOK_SECONDS = 1.0
 CLIENT_CLOSED_REQUEST = 499
 """nginx's word for it, for the metrics: nobody reads the answer."""
 
-FAILURES = {
-    ErrorCode.INVALID_TASK: (422, "the task is not valid"),
-    ErrorCode.TASK_REJECTED: (422, "this task is rejected"),
-    ErrorCode.PROVIDER_UNAVAILABLE: (503, "the provider does not answer"),
-    ErrorCode.PROVIDER_REFUSED_ACCOUNT: (502, "the provider refuses the service's account"),
-    ErrorCode.INTERNAL_ERROR: (500, "the service failed over this task"),
-}
-"""What a dead letter's error_code is in REST: status and detail."""
-
 REFUSALS = {
     "unauthorized": (401, "a bearer token is needed"),
     "too_many_requests": (429, "more requests than one caller may make in a minute"),
@@ -68,7 +59,7 @@ REFUSALS = {
     "reply_timeout": (504, "no reply in time; the task is in Kafka and will be done, its result will be at Location"),
     "not_found": (404, "no such request, or it is older than the gateway remembers"),
 }
-"""The same for what the gateway says by itself."""
+"""What the gateway answers by itself: an error_code's status and detail. Those of failed tasks are ErrorCode's."""
 
 router = APIRouter()
 
@@ -258,8 +249,8 @@ def _answer(reply: Reply, correlation_id: str) -> Response:
     if reply.value is not None:
         return Response(reply.value, media_type="application/json")
     code = ErrorCode(reply.error_code) if reply.error_code in set(ErrorCode) else ErrorCode.INTERNAL_ERROR
-    status, detail = FAILURES[code]
-    return Problem(status, code, f"{detail}: {reply.reason}" if reply.reason else detail).response(correlation_id)
+    detail = f"{code.meaning}: {reply.reason}" if reply.reason else code.meaning
+    return Problem(code.status, code, detail).response(correlation_id)
 
 
 def _accepted(correlation_id: str, headers: dict[str, str]) -> Response:

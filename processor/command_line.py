@@ -10,14 +10,6 @@ from shared import command_line
 from shared.messages import ErrorCode
 from shared.settings import read_settings
 
-MEANINGS = {
-    ErrorCode.INVALID_TASK: "the value is no task",
-    ErrorCode.TASK_REJECTED: "the provider refuses this input",
-    ErrorCode.PROVIDER_UNAVAILABLE: "the provider kept failing",
-    ErrorCode.PROVIDER_REFUSED_ACCOUNT: "key, quota or balance refused",
-    ErrorCode.INTERNAL_ERROR: "a bug, or a row refused",
-}
-
 app = command_line.command_line(
     """Take tasks from the import topic, ask their provider, store the answers in
     PostgreSQL and put the results on the result topic, until SIGTERM.
@@ -71,7 +63,7 @@ def limit(text: str) -> int:
     return int(text[:18])
 
 
-_CODES = "\n      ".join(f"{code:25} {meaning}" for code, meaning in MEANINGS.items())
+_CODES = "\n      ".join(f"{code:25} {code.meaning}" for code in ErrorCode)
 
 
 @app.command(

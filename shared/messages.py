@@ -95,6 +95,24 @@ class ErrorCode(StrEnum):
     PROVIDER_REFUSED_ACCOUNT = "provider_refused_account"
     INTERNAL_ERROR = "internal_error"
 
+    @property
+    def status(self) -> int:
+        """The HTTP status of the REST answer."""
+        return _ERROR_CODES[self][0]
+
+    @property
+    def meaning(self) -> str:
+        """What it says to a person."""
+        return _ERROR_CODES[self][1]
+
+
+_ERROR_CODES = {
+    ErrorCode.INVALID_TASK: (422, "the task is not valid"),
+    ErrorCode.TASK_REJECTED: (422, "this task is rejected"),
+    ErrorCode.PROVIDER_UNAVAILABLE: (503, "the provider does not answer"),
+    ErrorCode.PROVIDER_REFUSED_ACCOUNT: (502, "the provider refuses the service's account"),
+    ErrorCode.INTERNAL_ERROR: (500, "the service failed to process this task"),
+}
 
 _CORRELATION_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

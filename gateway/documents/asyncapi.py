@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.documents import examples
 from gateway.settings import GatewaySettings
-from gateway.tasks import FAILURES, IDEMPOTENCY_KEY_CHARACTERS_MAX, REQUEST_ID_CHARACTERS_MAX
+from gateway.tasks import IDEMPOTENCY_KEY_CHARACTERS_MAX, REQUEST_ID_CHARACTERS_MAX
 from shared.messages import (
     CORRELATION_ID_HEADER,
     DEAD_LETTER_HEADER_PREFIX,
@@ -263,7 +263,7 @@ def _why(codes: Sequence[ErrorCode]) -> Document:
         ERROR_CODE_HEADER: {
             "type": "string",
             "enum": [code.value for code in codes],
-            "description": "Why, for programs. " + "; ".join(f"`{code}`: {FAILURES[code][1]}" for code in codes) + ".",
+            "description": "Why, for programs. " + "; ".join(f"`{code}`: {code.meaning}" for code in codes) + ".",
         },
     }
 

@@ -15,7 +15,6 @@ from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from gateway.tasks import (
     BODY_BYTES_MAX,
-    FAILURES,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     REFUSALS,
     REQUEST_ID_CHARACTERS_MAX,
@@ -28,7 +27,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     **{code: (status, HTTPStatus(status).phrase) for status, code in FRAMEWORK_ERROR_CODES.items()},
     **REFUSALS,
     **connections.REFUSALS,
-    **{code.value: failure for code, failure in FAILURES.items()},
+    **{code.value: (code.status, code.meaning) for code in ErrorCode},
 }
 """Every error_code: its status and what it says, before more that is said of the single case."""
 
@@ -331,7 +330,7 @@ def _accepted(description: str, *headers: str) -> Document:
 
 
 def _failed() -> Document:
-    return _problem(500, "The service failed over this task.", _failure(ErrorCode.INTERNAL_ERROR))
+    return _problem(500, "The service failed to process this task.", _failure(ErrorCode.INTERNAL_ERROR))
 
 
 def _account_refused() -> Document:

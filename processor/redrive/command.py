@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from processor.command_line import MEANINGS
 from processor.redrive.letters import KafkaSilent
 from processor.redrive.put_back import NotRemembered, Redriven
 from processor.redrive.redrive import NotPutBack, Redrive, Report, Wanted, listed
@@ -77,7 +76,7 @@ def table(report: Report, *, for_person: bool) -> Table:
         why = report.why_skipped(code)
         table.add_row(
             code or "none",
-            MEANINGS[code] if code else "not this service's",
+            code.meaning if code else "not this service's",
             str(put_back + why.total()),
             str(put_back),
             listed(why, "\n" if for_person else ", ") or "0",

@@ -17,8 +17,7 @@ from gateway.correlation import new_correlation_id
 from gateway.kafka import NotTaken
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
-from gateway.tasks import BODY_BYTES_MAX, FAILURES
-from shared.messages import ErrorCode
+from gateway.tasks import BODY_BYTES_MAX
 from tests.documented import assert_documented
 
 TASK = {"task_id": 1, "task_type": "phone", "data": "canary-7d1f"}
@@ -273,10 +272,6 @@ def test_a_dead_letter_is_the_error_that_its_code_says(bench, code, status):
 
     assert_problem(answer, status, code)
     assert answer.json()["detail"].endswith(": the reason")
-
-
-def test_every_error_code_has_its_status():
-    assert FAILURES.keys() == set(ErrorCode)
 
 
 def test_a_dead_letter_with_a_code_of_its_own_is_an_internal_error(bench):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, InvalidTask, Result, Task, decode_task
+from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, ErrorCode, InvalidTask, Result, Task, decode_task
 
 
 def value(**changes):
@@ -128,3 +128,9 @@ def test_what_is_said_about_a_broken_task_repeats_nothing_of_it(field):
 
 def test_a_result_is_written_with_its_two_fields_only():
     assert Result(task_id=-5, id=7).to_bytes() == b'{"task_id":-5,"id":7}'
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_error_code_has_a_status_and_a_meaning(code):
+    assert 400 <= code.status < 600
+    assert code.meaning
