@@ -77,7 +77,8 @@ def printed(report, columns, *, for_person):
 def test_the_table_for_a_script_is_a_line_for_each_code_in_a_fixed_order_and_their_sum():
     assert printed(report(dry_run=True), 1000, for_person=False) == [
         "error_code            what it means                            looked at  would be put back  skipped",
-        "task_rejected         this task is rejected                            2                  0  2 put back before",
+        "task_rejected         this task is rejected                            2                  0"
+        "  2 put back before",
         "provider_unavailable  the provider does not answer                    14                 10"
         "  3 put back before, 1 repeated",
         "internal_error        the service failed to process this task          2                  2  0",
