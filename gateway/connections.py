@@ -4,12 +4,9 @@ import logging
 import resource
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, Protocol
 
 from gateway.problems import LINGER_SECONDS
-
-if TYPE_CHECKING:
-    from gateway.protocol import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +77,19 @@ def connections_max(waiting_replies_max: int) -> int:
 Awaited = Literal["headers", "body", "rest", "request", "reader"]
 """What a caller is waited for: to send headers, a body, the rest of one that nobody wants, or the next request, or to
 read its answer. No Enum: Python 3.11 takes 0.1 us to look up a member, and a request needs ten."""
+
+
+class Connection(Protocol):
+    """One connection, as far as it is told to go."""
+
+    connections: set[Any]
+    """All that there are."""
+
+    def refuse(self, error_code: str) -> None:
+        """Answer with the error, and close."""
+
+    def cut(self, reason: str) -> None:
+        """Close without an answer."""
 
 
 class Connections:

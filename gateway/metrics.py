@@ -2,8 +2,6 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from gateway.connections import REFUSALS
-
 REQUEST_SECONDS = Histogram(
     "integration_gateway_request_seconds",
     "Requests, from their headers to the last of the answer; status 499: the caller left.",
@@ -37,11 +35,8 @@ READY = Gauge("integration_gateway_ready", "1 while tasks can be taken: Kafka an
 
 CONNECTIONS = Gauge("integration_gateway_connections", "Connections to the gateway.")
 
-_CONNECTIONS_REFUSED = Counter(
+CONNECTIONS_REFUSED = Counter(
     "integration_gateway_connections_refused",
     "Connections that the gateway ended by itself: the error_code of its answer, made_room, or answer_not_read.",
     ["reason"],
 )
-CONNECTIONS_REFUSED = {
-    reason: _CONNECTIONS_REFUSED.labels(reason) for reason in (*REFUSALS, "made_room", "answer_not_read")
-}

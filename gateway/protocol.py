@@ -16,6 +16,8 @@ from shared.messages import REQUEST_ID_HEADER
 
 logger = logging.getLogger(__name__)
 
+_REFUSED = {reason: CONNECTIONS_REFUSED.labels(reason) for reason in (*REFUSALS, "made_room", "answer_not_read")}
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn's, and a clock for as long as the caller is waited for. A request in one piece, as most are, sets none.
@@ -146,7 +148,7 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, error_code: str) -> None:
         """Hear no more, and answer with the error where it cannot be taken for the answer to another request."""
-        CONNECTIONS_REFUSED[error_code].inc()
+        _REFUSED[error_code].inc()
         self._all.release(self)
         is_rest, cycle = self._is_rest(), self.cycle
         self._deaf, self._part = True, None
@@ -172,7 +174,7 @@ class Connection(HttpToolsProtocol):
     def cut(self, reason: str) -> None:
         """Close without an answer, unless there was one already."""
         if not self._deaf:
-            CONNECTIONS_REFUSED[reason].inc()
+            _REFUSED[reason].inc()
         self.connections.discard(self)  # now, as make_room counts them; connection_lost comes later
         self._wait_for(None)
         self.transport.abort()

@@ -51,3 +51,55 @@ def test_a_file_imports_only_what_it_may(path):
             assert imported in allowed, f"{name} imports {imported}"
         if imported in BELONGS:
             assert any(name.startswith(place) for place in BELONGS[imported]), f"{name} imports {imported}"
+
+
+def imported_modules(path):
+    """Return the modules of ours that a file imports anywhere, as paths."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            found = ROOT / f"{name.replace('.', '/')}.py"
+            if found in FILES:
+                yield found
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    left = {path: set(imported_modules(path)) for path in FILES}
+
+    while free := [path for path, imported in left.items() if not imported & left.keys()]:
+        for path in free:
+            del left[path]
+
+    assert left == {}, "these are or need a circle"
+
+
+MAY_IMPORT = {
+    "processor/record.py": set(),
+    "processor/apply_async": {"processor/record.py", "shared"},
+    "processor/enrich": {"processor/record.py", "processor/metrics.py", "shared"},
+    "processor/store": {"processor/record.py", "processor/metrics.py", "shared"},
+    "processor/redrive": {
+        "processor/record.py",
+        "processor/outcome.py",
+        "processor/settings.py",
+        "processor/topics.py",
+        "processor/store",
+        "shared",
+    },
+    "gateway/access": {"shared"},
+}
+"""What the parts below the composition roots may import of ours beside their own files: no step knows another."""
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_part_imports_only_what_is_below_it(part):
+    allowed = [ROOT / place for place in (part, *MAY_IMPORT[part])]
+    for path in FILES:
+        if path.is_relative_to(ROOT / part):
+            for imported in imported_modules(path):
+                assert any(imported.is_relative_to(place) for place in allowed), f"{path} imports {imported}"
