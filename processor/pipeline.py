@@ -40,10 +40,10 @@ def build_pipeline(
         ownership: is told which partitions are assigned.
         limits: of `apply_async`.
     """
-    operator = apply_async(
+    outcomes, operator = apply_async(
         records, process, loop=loop, prepare=finished_records, topic_ids=topic_ids, ownership=ownership, **limits
     )
-    outcomes = operator.dataframe.filter(lambda outcome: outcome is not None)
+    outcomes = outcomes.filter(lambda outcome: outcome is not None)
     outcomes = outcomes.set_headers(lambda outcome, key, timestamp, headers: outcome.headers)
     outcomes = outcomes.set_timestamp(_written_now)
     outcomes.to_topic(lambda outcome, key, timestamp, headers: result_topic if outcome.is_result else dead_letter_topic)

@@ -17,7 +17,7 @@ ASK_SECONDS = 5.0
 """How long one question may take. It is librdkafka's to keep: its answer is then a KafkaException, as any other error,
 while the time-out of a future's `result` would be another exception."""
 
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.1
 
 
 RECORD_BYTES_MAX = 100_000_000
@@ -75,7 +75,7 @@ class Topics:
                 self.missing = ["Kafka"]
                 self._admin.poll(0)  # the reason, where librdkafka has one, comes before what follows from it
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
-            time.sleep(RETRY_SECONDS / 10)
+            time.sleep(RETRY_SECONDS)
 
     def _look(self, topics: Collection[str], rights: Rights) -> tuple[list[str], list[str]]:
         """Return which topics are absent, and which rights on the others are missing."""

@@ -26,6 +26,7 @@ FIELDS = (
     "position",
     "task_type",
     "outcome",
+    "error_code",
     "reason",
     "attempts",
     "method",

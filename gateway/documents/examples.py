@@ -5,7 +5,6 @@ from shared.messages import ErrorCode, InvalidTask, Result, Task, TaskType, deco
 CORRELATION_ID = "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11"
 REQUEST_ID = "order-4711"
 IDEMPOTENCY_KEY = "order-4711/phone"
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 TASKS: dict[TaskType, Task] = {
     "phone": Task(task_id=42, task_type="phone", data="8 916 823 34 54"),

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 METADATA_CHARACTERS_MAX = 4096
 """Kafka's default of offset.metadata.max.bytes. What does not fit is left out and will be done again."""
 
-_NOTE_CHARACTERS_MAX = 1024
 _VERSION = 1
 
 _DISTANCES_BYTES_MAX = 4 * 1024 * 1024
@@ -68,7 +67,7 @@ def encode(
             return text
         held = held[: len(held) // 2]
         if not holes:
-            raise ValueError(f"the note has more than {_NOTE_CHARACTERS_MAX} characters")
+            raise ValueError("the note is too long to be committed")
         # Too many holes: say less, and only what is true.
         middle = len(holes) // 2
         finished_below, holes = holes[middle], holes[:middle]

@@ -1,6 +1,6 @@
 """An operator that Quix Streams lacks: `apply` with a coroutine, many records in flight, in one dataframe.
 
-    sdf = apply_async(sdf, call_provider, loop=loop, ...).dataframe
+    sdf, operator = apply_async(sdf, call_provider, loop=loop, ...)
 
 Records go downstream as their coroutines finish, each under its own message context, so that `to_topic`, key, headers
 and timestamp work as if nothing had happened. Nothing is committed past an unfinished record. This is the only file
@@ -850,7 +850,7 @@ def apply_async(
     delivered: Delivered | None = None,
     refused: Refused | None = None,
     lone_producer: Callable[[], Producer],
-) -> ApplyAsync[Prepared]:
+) -> tuple[StreamingDataFrame, ApplyAsync[Prepared]]:
     """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
 
     Args:
@@ -873,9 +873,9 @@ def apply_async(
             outcome for the first time.
 
     Returns:
-        The operator; its `dataframe` is the dataframe to go on with.
+        The dataframe to go on with, and the operator.
     """
-    return ApplyAsync(
+    operator = ApplyAsync(
         sdf,
         func,
         loop=loop,
@@ -890,6 +890,7 @@ def apply_async(
         refused=refused,
         lone_producer=lone_producer,
     )
+    return operator.dataframe, operator
 
 
 def _send(producer: Any, production: _Production) -> None:

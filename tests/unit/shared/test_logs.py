@@ -1,17 +1,20 @@
 """What both programs log."""
 
+import ast
 import asyncio
 import gc
 import logging
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 import uvloop
 
-from shared.logs import configure_logs
+from shared.logs import FIELDS, configure_logs
 
+ROOT = Path(__file__).parents[3]
 CANARY = "canary-7d1f"
 
 
@@ -150,3 +153,25 @@ def test_a_line_that_cannot_be_written_is_not_told_with_its_arguments(root, told
     root.info("%s %s", CANARY)
 
     told()
+
+
+def logged_fields():
+    """Return the keys of what the programs give a logger as `extra`, at once or as a dict named `fields`."""
+    for path in (path for package in ("shared", "gateway", "processor") for path in (ROOT / package).rglob("*.py")):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
+            names = {target.id for target in ast.walk(node) if isinstance(target, ast.Name)}
+            is_extra = isinstance(node, ast.keyword) and node.arg == "extra"
+            if is_extra or (
+                "extra=fields" in text and isinstance(node, ast.Assign | ast.AnnAssign) and "fields" in names
+            ):
+                for each in ast.walk(node):
+                    if isinstance(each, ast.Dict):
+                        yield from (key.value for key in each.keys if isinstance(key, ast.Constant))
+
+
+def test_every_field_that_the_programs_log_gets_through():
+    logged = set(logged_fields())
+
+    assert {"position", "error_code", "attempts", "route"} <= logged
+    assert logged <= set(FIELDS), "the logger would drop it without a word"

@@ -183,7 +183,7 @@ class Bench:
             stream=Stream(),
             __dataframe_clone__=lambda stream: SimpleNamespace(stream=stream),
         )
-        self.operator = apply_async(
+        outcomes, self.operator = apply_async(
             dataframe,
             self.func,
             loop=self.loop,
@@ -198,7 +198,7 @@ class Bench:
             refused=lambda record, prepared, outcome, error: self.replacements.get(outcome),
             lone_producer=lambda: self.lone_producer,
         )
-        stream = self.operator.dataframe.stream.add_update(self.emit, metadata=True)
+        stream = outcomes.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
         nothing = SimpleNamespace(on_assign=None, on_revoke=lambda *_: None, on_lost=lambda *_: None)
         self.consumer.subscribe([], **vars(nothing))
