@@ -42,7 +42,8 @@ with warnings.catch_warnings(record=True):
     from quixstreams.kafka.exceptions import KafkaConsumerException
     from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
-from processor.apply_async.operator import HELD_RECORDS_MAX, NEVER_SECONDS, ApplyAsync, DrainingApplication
+from processor.apply_async.operator import HELD_RECORDS_MAX, ApplyAsync
+from processor.apply_async.quix import NEVER_SECONDS, DrainingApplication
 from processor.apply_async.topic_ids import TopicIds
 from processor.enrich.enrich import Enrich, Lane
 from processor.enrich.errors import without_keys

@@ -3,8 +3,8 @@
     sdf, operator = apply_async(sdf, call_provider, loop=loop, ...)
 
 Records go downstream as their coroutines finish, each under its own message context, so that `to_topic`, key, headers
-and timestamp work as if nothing had happened. Nothing is committed past an unfinished record. This is the only file
-that knows Quix's insides; it is generic and knows nothing of tasks.
+and timestamp work as if nothing had happened. Nothing is committed past an unfinished record. It is generic and knows
+nothing of tasks.
 
 How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, quixstreams/dataframe/joins/lookups):
 
@@ -25,8 +25,7 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   said, after the record was taken, that the topic has the id that it had when the partition was assigned; where it has
   another, all partitions are assigned anew, from the new topic's beginning.
 * It learns of assigned, revoked and lost partitions, and of Kafka's silence in a rebalance, by standing between Quix
-  and public methods of Quix's consumer: `subscribe`, `assign`, `poll_row` and `close`; and in front of its `poll` it
-  takes messages by the hundred and stands still at the limit.
+  and its consumer, and takes messages by the hundred; all that it replaces is in `quix.py`.
 """
 
 import asyncio
@@ -40,22 +39,18 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
-from quixstreams import Application
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
 from quixstreams.dataframe import StreamingDataFrame
-from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.apply_async.commits import Commits, Note, Progress
+from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
 from processor.record import Partition, Record, Turn
 from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
 logger = logging.getLogger(__name__)
-
-NEVER_SECONDS = 10 * 365 * 24 * 3600.0
-"""A `commit_interval` for the application that leaves committing to the operator."""
 
 COMMIT_SECONDS = 1.0
 """Between two commits. What a crash makes Kafka deliver again is what was finished in between."""
@@ -279,20 +274,16 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self.handed_back = 0
         """Records that `stop` has handed back unfinished."""
 
-        self._context = sdf.processing_context
-        self._context.dataframe_registry.register_periodic_task(self.poll)
-        self._commits = Commits(self._context.consumer, topic_ids)
-        consumer: Any = self._context.consumer
-        # Quix calls the consumer's `assign` for every new assignment, also after one that was lost without a revoke.
-        self._assign_to_consumer, consumer.assign = consumer.assign, self._assign
-        self._subscribe_consumer, consumer.subscribe = consumer.subscribe, self._subscribe
-        self._poll_consumer, consumer.poll = consumer.poll, self._poll
-        consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
-        producer: Any = self._context.producer
-        self._poll_producer, producer.poll = producer.poll, self._serve_deliveries
-        self._produce_to_kafka, producer.produce = producer.produce, self._produce
-        self._kafka_producer = producer._producer
-        consumer.close = _unless_kafka_is_silent(consumer.close)
+        self._quix = Seam(sdf.processing_context)
+        self._commits = Commits(self._quix.consumer, topic_ids)
+        self._quix.stand_in_front(
+            assign=self._assign,
+            subscribe=self._subscribe,
+            poll=self._poll,
+            poll_producer=self._serve_deliveries,
+            produce=self._produce,
+            each_turn=self.poll,
+        )
         self.dataframe = sdf.__dataframe_clone__(stream=sdf.stream.add_function(self))
 
     @property
@@ -394,12 +385,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if self._full_since is not None and not self._paused:
             time.sleep(FULL_LOOK_SECONDS)
             return None
-        message = self._poll_consumer(PAUSED_POLL_SECONDS if self._paused else timeout)
+        message = self._quix.poll(PAUSED_POLL_SECONDS if self._paused else timeout)
         if message is None:
             return None
         self._arrive([message])
         # A rebalance in between throws away what arrived before it: its partition's next owner reads it again.
-        self._arrive(self._context.consumer.consume(ARRIVED_MAX, 0))
+        self._arrive(self._quix.consumer.consume(ARRIVED_MAX, 0))
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
     def _readable(self, message: Any) -> Any:
@@ -446,40 +437,40 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._poll_producers(timeout)
 
     def _poll_producers(self, timeout: float) -> None:
-        self._poll_producer(timeout)
+        self._quix.poll_producer(timeout)
         if self._lone_producer is not None:
             self._lone_producer.poll(0)
 
     def _produce(self, **options: Any) -> None:
         item = self._emitting
         if item is None:
-            self._produce_to_kafka(**options)
+            self._quix.produce(**options)
             return
         item.undelivered += 1
-        _send(self._kafka_producer, _Production(item, item.outcome, options))
+        _send(self._quix.kafka_producer, _Production(item, item.outcome, options))
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
             unfinished = self._hand_over()
             logger.info("revoked: %d records in flight go to the partitions' next owner", unfinished)
-            self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+            self._quix.forget_checkpoint()
             on_revoke(consumer, partitions)
 
         def lose(consumer: Any, partitions: Any) -> None:
             self._give_up_assignments()  # others own the partitions by now, and emit what becomes of their records
             on_lost(consumer, partitions)
 
-        self._subscribe_consumer(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
+        self._quix.subscribe(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._forget_assignments()
         self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
-        self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+        self._quix.forget_checkpoint()
         self._unpause()  # librdkafka keeps a partition paused beyond its assignment
         notes = self._commits.assign(partitions)
         self._next_offsets = {(each.topic, each.partition): each.offset for each in partitions}
-        self._assign_to_consumer(partitions)
+        self._quix.assign(partitions)
         if self._ownership is not None:
             self._ownership.changed(notes)
         self.missing = []
@@ -488,7 +479,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _start_over(self) -> None:
         """Read those topics from their beginning that were made again."""
         before, now = self._commits.assigned_ids, self.topic_ids.known
-        assigned = [TopicPartition(each.topic, each.partition) for each in self._context.consumer.assignment()]
+        assigned = [TopicPartition(each.topic, each.partition) for each in self._quix.consumer.assignment()]
         for each in assigned:
             if now[each.topic] != before[each.topic]:
                 each.offset = OFFSET_BEGINNING
@@ -552,7 +543,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if earlier is not None:  # read from again without a rebalance: the offsets were reset
             with self._lock:
                 earlier.given_up = earlier.gone = True
-            self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+            self._quix.forget_checkpoint()
         assignment = self._assignments[topic, partition] = _Assignment(self._commits.start((topic, partition), offset))
         return assignment
 
@@ -708,20 +699,20 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _pause(self) -> None:
         if not self._paused:
-            self._paused = self._context.consumer.assignment()
-            self._context.consumer.pause(self._paused)
+            self._paused = self._quix.consumer.assignment()
+            self._quix.consumer.pause(self._paused)
 
     def _resume(self) -> None:
         # By itself librdkafka resumes one record too far after it has told a partition's end in a batch (mended in its
         # 2.13.2, which Quix does not take yet), and too far after offsets were reset to lower ones.
         self._unpause()
-        assigned = [(each.topic, each.partition) for each in self._context.consumer.assignment()]
+        assigned = [(each.topic, each.partition) for each in self._quix.consumer.assignment()]
         if assigned:  # else it is between two assignments
-            self._assign_to_consumer([TopicPartition(*each, self._next_offsets[each]) for each in assigned])
+            self._quix.assign([TopicPartition(*each, self._next_offsets[each]) for each in assigned])
 
     def _unpause(self) -> None:
         if self._paused:  # and not what is assigned: between two assignments that is nothing
-            self._context.consumer.resume(self._paused)
+            self._quix.consumer.resume(self._paused)
             self._paused = []
 
     def _stop_if_drained(self, now: float, then: Callable[[], None]) -> None:
@@ -737,7 +728,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._commit()
             # What Quix has taken and would commit now is not all finished; what is finished is committed.
             self._give_up_assignments()
-            self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+            self._quix.forget_checkpoint()
             then()
 
     def _drain(self) -> None:
@@ -901,34 +892,3 @@ def _send(producer: Any, production: _Production) -> None:
         production.on_delivery(error.args[0], None)
     except BufferError:
         production.on_delivery(KafkaError(KafkaError._QUEUE_FULL), None)
-
-
-def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the consumer's method so that a question that Quix asks in vain in a rebalance ends nothing."""
-
-    def calling(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return call(*args, **kwargs)
-        except PartitionAssignmentError as error:
-            if not isinstance(error.__cause__, KafkaException):
-                raise
-            logger.warning("Kafka does not answer in a rebalance: %s", error.__cause__.args[0].str())
-            return None
-
-    return calling
-
-
-class DrainingApplication(Application):
-    """A Quix application whose `stop()`, which its signal handlers call, lets an operator finish its work first.
-
-    Quix forgets a stop that comes before its run loop has started; the operator remembers it.
-    """
-
-    operator: ApplyAsync[Any] | None = None
-
-    def stop(self, fail: bool = False) -> None:
-        """Stop after the work in flight is finished, or at once where the application has failed."""
-        if fail or self.operator is None:
-            super().stop(fail)
-        else:
-            self.operator.stop(then=super().stop)

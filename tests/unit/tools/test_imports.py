@@ -8,7 +8,12 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 BELONGS = {
-    "quixstreams": {"processor/apply_async/operator.py", "processor/pipeline.py", "processor/__main__.py"},
+    "quixstreams": {
+        "processor/apply_async/operator.py",
+        "processor/apply_async/quix.py",
+        "processor/pipeline.py",
+        "processor/__main__.py",
+    },
     "psycopg": {"processor/store/ledger.py", "processor/redrive/put_back.py"},
     "httpx": {"processor/enrich/", "processor/__main__.py"},
     "httptools": {"processor/enrich/providers/wire.py", "gateway/protocol.py"},

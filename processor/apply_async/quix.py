@@ -1,0 +1,157 @@
+"""The seam to Quix Streams 3.28: all of its insides that the operator replaces or calls.
+
+`tests/unit/processor/apply_async/test_quix.py` compares it with the Quix that is installed.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from quixstreams import Application
+from quixstreams.exceptions import PartitionAssignmentError
+
+logger = logging.getLogger(__name__)
+
+NEVER_SECONDS = 10 * 365 * 24 * 3600.0
+"""A `commit_interval` for the application that leaves committing to the operator."""
+
+
+class QuixConsumer(Protocol):
+    """Quix's consumer. Its run loop calls the first five, and the operator stands in front of those."""
+
+    def subscribe(self, topics: Any, on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> Any:
+        """Join the group."""
+
+    def assign(self, partitions: list[TopicPartition]) -> Any:
+        """Read from the partitions. Called for every new assignment, also after one that was lost without a revoke."""
+
+    def poll(self, timeout: float | None = None) -> Any:
+        """Return the next message."""
+
+    def poll_row(self, timeout: float | None = None, buffered: bool = False) -> Any:
+        """Return the next message's rows."""
+
+    def close(self) -> Any:
+        """Leave the group."""
+
+    def consume(self, num_messages: int = 1, timeout: float | None = None) -> list[Any]:
+        """Return messages that have arrived."""
+
+    def assignment(self) -> list[TopicPartition]:
+        """Return the partitions that are read from."""
+
+    def pause(self, partitions: list[TopicPartition]) -> Any:
+        """Fetch nothing from the partitions."""
+
+    def resume(self, partitions: list[TopicPartition]) -> Any:
+        """Fetch from the partitions again."""
+
+    def commit(self, message: Any = None, offsets: Any = None, asynchronous: bool = True) -> Any:
+        """Commit offsets."""
+
+    def committed(self, partitions: list[TopicPartition], timeout: float | None = None) -> list[TopicPartition]:
+        """Return the committed offsets."""
+
+
+class QuixProducer(Protocol):
+    """Quix's producer. The operator stands in front of both methods."""
+
+    _producer: Producer
+
+    def poll(self, timeout: float = 0) -> Any:
+        """Serve delivery reports."""
+
+    def produce(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        headers: Any = None,
+        partition: Any = None,
+        timestamp: Any = None,
+        poll_timeout: float = 30.0,
+        buffer_error_max_tries: int = 10,
+        on_delivery: Any = None,
+    ) -> Any:
+        """Hand a record to the client."""
+
+
+class Seam:
+    """Stands between Quix's run loop and its consumer and producer. The attributes are what Quix would have called."""
+
+    def __init__(self, context: Any) -> None:
+        """Begin with Quix as it is.
+
+        Args:
+            context: Quix's ProcessingContext.
+        """
+        self._context = context
+        self.consumer = cast(QuixConsumer, context.consumer)
+        producer = cast(QuixProducer, context.producer)
+        self.kafka_producer = producer._producer
+        """The client inside Quix's producer, which would remember a failed delivery and raise it at the next one."""
+        self.assign, self.subscribe, self.poll = self.consumer.assign, self.consumer.subscribe, self.consumer.poll
+        self.poll_producer, self.produce = producer.poll, producer.produce
+
+    def stand_in_front(
+        self,
+        *,
+        assign: Callable[..., Any],
+        subscribe: Callable[..., Any],
+        poll: Callable[..., Any],
+        poll_producer: Callable[..., Any],
+        produce: Callable[..., Any],
+        each_turn: Callable[[], None],
+    ) -> None:
+        """Have Quix call these instead, and one of them once in each turn of its run loop."""
+        consumer, producer = self._context.consumer, self._context.producer
+        consumer.assign, consumer.subscribe, consumer.poll = assign, subscribe, poll
+        consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
+        consumer.close = _unless_kafka_is_silent(consumer.close)
+        producer.poll, producer.produce = poll_producer, produce
+        self._context.dataframe_registry.register_periodic_task(each_turn)
+
+    def forget_checkpoint(self) -> None:
+        """Leave Quix nothing to commit, and no offset below which it would refuse another."""
+        self._context.init_checkpoint()
+
+
+def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the consumer's method so that a question that Quix asks in vain in a rebalance ends nothing."""
+
+    def calling(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except PartitionAssignmentError as error:
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            logger.warning("Kafka does not answer in a rebalance: %s", error.__cause__.args[0].str())
+            return None
+
+    return calling
+
+
+class Draining(Protocol):
+    """What an application stops first: the operator."""
+
+    missing: list[str]
+
+    def stop(self, then: Callable[[], None]) -> None:
+        """Finish the work in flight, for a bounded time, then call `then`."""
+
+
+class DrainingApplication(Application):
+    """A Quix application whose `stop()`, which its signal handlers call, lets an operator finish its work first.
+
+    Quix forgets a stop that comes before its run loop has started; the operator remembers it.
+    """
+
+    operator: Draining | None = None
+
+    def stop(self, fail: bool = False) -> None:
+        """Stop after the work in flight is finished, or at once where the application has failed."""
+        if fail or self.operator is None:
+            super().stop(fail)
+        else:
+            self.operator.stop(then=super().stop)

@@ -1,0 +1,52 @@
+"""The Quix Streams that is installed still has what the operator replaces and calls, with these parameters."""
+
+import inspect
+
+import pytest
+from quixstreams import Application
+from quixstreams.core.stream import Stream, StreamFunction
+from quixstreams.dataframe import StreamingDataFrame
+from quixstreams.dataframe.registry import DataFrameRegistry
+from quixstreams.internal_consumer.consumer import InternalConsumer
+from quixstreams.internal_producer import InternalProducer
+from quixstreams.processing import ProcessingContext
+
+from processor.apply_async.quix import QuixConsumer, QuixProducer
+
+
+def methods(protocol):
+    return [name for name, member in vars(protocol).items() if inspect.isfunction(member) and not name.startswith("_")]
+
+
+def parameters(function):
+    return [(each.name, each.default) for each in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "of_quix", "name"),
+    [(QuixConsumer, InternalConsumer, name) for name in methods(QuixConsumer)]
+    + [(QuixProducer, InternalProducer, name) for name in methods(QuixProducer)],
+)
+def test_quix_calls_its_clients_as_the_seam_expects(protocol, of_quix, name):
+    assert parameters(getattr(protocol, name)) == parameters(getattr(of_quix, name))
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (ProcessingContext.init_checkpoint, ["self"]),
+        (DataFrameRegistry.register_periodic_task, ["self", "task"]),
+        (StreamingDataFrame.__dataframe_clone__, ["self", "topics", "stream", "stream_id"]),
+        (Stream.add_function, ["self", "func"]),
+        (StreamFunction.get_executor, ["self", "child_executors"]),
+        (StreamFunction._resolve_branching, ["self", "child_executors"]),
+        (Application.stop, ["self", "fail"]),
+    ],
+)
+def test_the_other_parts_of_quix_that_the_operator_uses_are_as_they_were(function, names):
+    assert [*inspect.signature(function).parameters] == names
+
+
+def test_quixs_producer_keeps_its_client_where_the_seam_finds_it():
+    assert "self._producer" in inspect.getsource(InternalProducer.__init__)
+    assert {"consumer", "producer", "dataframe_registry"} <= ProcessingContext.__dataclass_fields__.keys()
