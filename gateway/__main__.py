@@ -35,6 +35,7 @@ from gateway.protocol import Connection
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
+from shared.topics import topic_configurations
 
 gc.enable()
 
@@ -62,7 +63,7 @@ def main(settings: GatewaySettings) -> None:
         settings.kafka_connection(),
         import_topic=settings.kafka_import_topic,
         dead_letter_topic=settings.kafka_dead_letter_topic,
-        topics=settings.kafka_topics(),
+        topics=topic_configurations(settings),
         partitions=settings.kafka_topic_partitions,
         remembered_seconds=REMEMBERED_SECONDS,
         remembered_max=REMEMBERED_MAX,

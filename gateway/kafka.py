@@ -10,9 +10,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from types import SimpleNamespace
-from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -21,20 +18,20 @@ from confluent_kafka import (
     KafkaException,
     Message,
     Producer,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
-from shared.kafka_trouble import KafkaTrouble, UnreadableHeaders, headers_of, missing_rights, rights_granted
+from shared.kafka_trouble import KafkaTrouble, UnreadableHeaders, headers_of
 from shared.messages import (
     CORRELATION_ID_HEADER,
     DEAD_LETTER_HEADER_PREFIX,
     ERROR_CODE_HEADER,
     ErrorCode,
 )
+from shared.topics import describe, make
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +89,6 @@ NOT_KNOWN_YET = (
     KafkaError._UNKNOWN_TOPIC,
 )
 """Errors about a partition that is new to the broker, or to librdkafka, that was asked."""
-
-DENIED = SimpleNamespace(authorized_operations=[])
-"""In the place of a topic that may not be described: nothing is allowed on it, and whether it is there is not told."""
 
 
 class NotTaken(Exception):
@@ -364,24 +358,24 @@ class Kafka:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        asked = admin.describe_topics(
-            TopicCollection(list(self._topics)), request_timeout=ASK_SECONDS, include_authorized_operations=True
-        )
-        found = {name: topic for name, answer in asked.items() if (topic := _found(answer)) is not None}
-        absent = [f"the topic {name}" for name in self._topics if name not in found]
-        if absent:
-            self._absent = absent
-            self._make(admin, [name for name in self._topics if name not in found])
+        rights = {name: ("WRITE",) if name == self._import_topic else ("READ",) for name in self._topics}
+        described = describe(admin, rights)
+        if described.absent:
+            self._absent = [f"the topic {name}" for name in described.absent]
+            new = {name: self._topics[name] for name in described.absent}
+            not_made = make(admin, new, self._new_topic_partitions)
+            self._new_since = time.monotonic()
+            if not_made:
+                self._trouble.tell_missing(not_made)
             return
-        rights = {name: ["WRITE" if name == self._import_topic else "READ"] for name in self._topics}
-        self._absent = missing_rights(rights, {name: rights_granted(topic) for name, topic in found.items()})
+        self._absent = list(described.denied)
         denied, self._denied = self._denied, None
         if self._absent:
             self._trouble.tell_missing(self._absent)
             return
         wanted = {
             (name, partition.id): str(topic.topic_id)
-            for name, topic in found.items()
+            for name, topic in described.found.items()
             if name != self._import_topic
             for partition in topic.partitions
         }
@@ -391,13 +385,6 @@ class Kafka:
             self._trouble.tell(denied.name(), denied.str())
         elif self._trouble.end():
             logger.info("Kafka answers")
-
-    def _make(self, admin: AdminClient, names: list[str]) -> None:
-        new = [NewTopic(name, self._new_topic_partitions, config=self._topics[name]) for name in names]
-        made = admin.create_topics(new, operation_timeout=ASK_SECONDS)
-        self._new_since = time.monotonic()
-        if not_made := [reason for name, answer in made.items() if (reason := _why_not_made(name, answer))]:
-            self._trouble.tell_missing(not_made)
 
     # In any thread ---------------------------------------------------------------------------------------------------
 
@@ -417,30 +404,6 @@ class Kafka:
         if error.code() in NOT_KNOWN_YET and time.monotonic() - self._new_since < NEW_SECONDS:
             return
         self._trouble.tell(error.name(), error.str())
-
-
-def _found(answer: "Future[Any]") -> Any | None:
-    """Return the described topic, DENIED where it may not be described, or None where there is none."""
-    try:
-        return answer.result()
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return None
-        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return DENIED
-        raise
-
-
-def _why_not_made(name: str, made: "Future[None]") -> str:
-    """Return what to tell of a topic that could not be made, or "" where it is there now."""
-    try:
-        made.result()
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
-            return ""
-        return f"the topic {name}, which cannot be made: {error.args[0].str()}"
-    logger.info("made the topic %s", name)
-    return ""
 
 
 def _loudly(work: Callable[[], None]) -> None:

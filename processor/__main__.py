@@ -65,6 +65,7 @@ from processor.store.sink import Sink
 from processor.topics import RECORD_BYTES_MAX, Topics
 from shared.logs import configure_logs
 from shared.messages import TaskType
+from shared.topics import topic_configurations
 
 gc.enable()
 
@@ -142,7 +143,7 @@ def run(settings: ProcessorSettings) -> None:
         except UnfitDatabase as error:
             refuse("processor", str(error))
         topics.ensure(
-            settings.kafka_topics(),
+            topic_configurations(settings),
             settings.kafka_topic_partitions,
             rights={
                 settings.kafka_import_topic: ("READ",),

@@ -3,19 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.record import Partition
-from shared.kafka_trouble import KafkaTrouble, Rights, missing_rights, rights_granted
+from shared.kafka_trouble import KafkaTrouble
+from shared.topics import ADMIN_REQUEST_SECONDS, Rights, describe, make
 
 logger = logging.getLogger(__name__)
-
-ASK_SECONDS = 5.0
-"""How long one question may take. It is librdkafka's to keep: its answer is then a KafkaException, as any other error,
-while the time-out of a future's `result` would be another exception."""
 
 RETRY_SECONDS = 0.1
 
@@ -49,7 +46,7 @@ class Topics:
         self.cluster_id = ""
         """Kafka's id of the cluster, once `ensure` has returned."""
 
-    def ensure(self, topics: dict[str, dict[str, str]], partitions: int, rights: Rights) -> None:
+    def ensure(self, topics: Mapping[str, Mapping[str, str]], partitions: int, rights: Rights) -> None:
         """Wait until all topics are there, making those that are missing, and until all rights on them are granted.
 
         Blocks; a signal handler may raise out of it. Whether the consumer may join its group is not asked: where the
@@ -58,18 +55,21 @@ class Topics:
         Args:
             topics: name -> configuration of a topic that is made here.
             partitions: of a topic that is made here.
-            rights: what is done with the topics.
+            rights: what is done with each of them.
         """
         while True:
             try:
-                absent, denied = self._look(topics, rights)
-                self.missing = [f"the topic {name}" for name in absent] or denied
-                if absent:
-                    self._make({name: topics[name] for name in absent}, partitions)
-                elif denied:
-                    self._trouble.tell_missing(denied)
+                described = describe(self._admin, rights)
+                self.missing = [f"the topic {name}" for name in described.absent] or list(described.denied)
+                if described.absent:
+                    if not_made := make(self._admin, {name: topics[name] for name in described.absent}, partitions):
+                        self._trouble.tell_missing(not_made)
+                elif described.denied:
+                    self._trouble.tell_missing(described.denied)
                 else:
-                    self.cluster_id = self._admin.list_topics(next(iter(topics)), timeout=ASK_SECONDS).cluster_id
+                    self.cluster_id = self._admin.list_topics(
+                        next(iter(topics)), timeout=ADMIN_REQUEST_SECONDS
+                    ).cluster_id
                     return
             except KafkaException as error:
                 self.missing = ["Kafka"]
@@ -77,42 +77,12 @@ class Topics:
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
             time.sleep(RETRY_SECONDS)
 
-    def _look(self, topics: Collection[str], rights: Rights) -> tuple[list[str], list[str]]:
-        """Return which topics are absent, and which rights on the others are missing."""
-        asked = self._admin.describe_topics(
-            TopicCollection(list(topics)), request_timeout=ASK_SECONDS, include_authorized_operations=True
-        )
-        granted: dict[str, Collection[str] | None] = {}
-        for name, answer in asked.items():
-            try:
-                granted[name] = rights_granted(answer.result())
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                    granted[name] = ()
-                elif error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise
-        absent = [name for name in topics if name not in granted]
-        return absent, missing_rights({name: rights[name] for name in granted}, granted)
-
-    def _make(self, topics: dict[str, dict[str, str]], partitions: int) -> None:
-        new = [NewTopic(name, partitions, config=configuration) for name, configuration in topics.items()]
-        not_made = []
-        asked = self._admin.create_topics(new, operation_timeout=ASK_SECONDS, request_timeout=2 * ASK_SECONDS)
-        for name, made in asked.items():
-            try:
-                made.result()
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
-                    not_made.append(f"the topic {name}, which cannot be made: {error.args[0].str()}")
-            else:
-                logger.info("made the topic %s with %d partitions", name, partitions)
-        if not_made:
-            self._trouble.tell_missing(not_made)
-
     def partitions(self, name: str) -> int:
         """Return how many partitions the topic has, by the last answer where Kafka does not answer now. Blocks."""
         try:
-            self._partitions[name] = len(self._admin.list_topics(name, timeout=ASK_SECONDS).topics[name].partitions)
+            self._partitions[name] = len(
+                self._admin.list_topics(name, timeout=ADMIN_REQUEST_SECONDS).topics[name].partitions
+            )
         except KafkaException as error:
             logger.warning("the number of partitions may have changed: %s", error.args[0].str())
         return self._partitions.get(name, 0)
@@ -123,7 +93,7 @@ class Topics:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ASK_SECONDS)
+        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_REQUEST_SECONDS)
         ids = {}
         for name, answer in asked.items():
             try:
@@ -139,7 +109,7 @@ class Topics:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ASK_SECONDS)
+        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_REQUEST_SECONDS)
         partitions = [partition.id for partition in (await asyncio.wrap_future(described[name])).partitions]
         first = await self._offsets([(name, partition) for partition in partitions], OffsetSpec.earliest())
         return {partition: offset for (_, partition), offset in first.items()}
@@ -156,7 +126,7 @@ class Topics:
 
     async def _offsets(self, partitions: Collection[Partition], which: OffsetSpec) -> dict[Partition, int]:
         asked = self._admin.list_offsets(
-            {TopicPartition(*partition): which for partition in partitions}, request_timeout=ASK_SECONDS
+            {TopicPartition(*partition): which for partition in partitions}, request_timeout=ADMIN_REQUEST_SECONDS
         )
         return {
             (where.topic, where.partition): (await asyncio.wrap_future(answer)).offset

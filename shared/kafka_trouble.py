@@ -3,7 +3,7 @@
 import logging
 import operator
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 REASONS = {
@@ -25,9 +25,6 @@ LOOK_AT = {
 ABOUT_THE_RECORD = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECORD")
 """Names of the errors over one record that its topic does not take, while it takes others. All other errors of a
 producer are about the topic, the cluster or the way there."""
-
-Rights = Mapping[str, Collection[str]]
-"""Topic -> names of Kafka's operations."""
 
 _call_headers = operator.methodcaller("headers")
 
@@ -98,29 +95,3 @@ def explained(name: str, text: str) -> str:
     """Return an error of librdkafka's with what to look at."""
     name = named(name, text)
     return f"{text}; look at {LOOK_AT[name]}" if name in LOOK_AT else text
-
-
-def rights_granted(described: Any) -> list[str] | None:
-    """Return the names of the operations that are allowed on a topic, None where Kafka does not tell.
-
-    Args:
-        described: by confluent_kafka, which was asked for the operations too.
-    """
-    operations = described.authorized_operations
-    return None if operations is None else [operation.name for operation in operations]
-
-
-def missing_rights(needed: Rights, granted: Mapping[str, Collection[str] | None]) -> list[str]:
-    """Return which rights are missing, in words.
-
-    Args:
-        needed: by what the program does.
-        granted: by Kafka's answer, as `rights_granted` has it.
-    """
-    return [
-        f"the right {operation} on the topic {name}"
-        for name, operations in needed.items()
-        if (allowed := granted[name]) is not None
-        for operation in operations
-        if operation not in allowed
-    ]

@@ -8,19 +8,6 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
-"""What a dead-letter topic takes that the service makes itself: a dead letter is larger than its record by its headers,
-and a record may be as large as Kafka's default of 1 MiB."""
-
-DAY_MS = 24 * 60 * 60 * 1000
-
-TASKS_DAYS = 7
-"""How long Kafka keeps tasks and results in topics that the service makes itself: the longest that a record may wait
-for a processor, and somebody who reads results may be away."""
-
-DEAD_LETTERS_DAYS = 30
-"""The same of dead letters, which wait for a person: as long as idempotency keys are remembered."""
-
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LogFormat = Literal["json", "console"]
 
@@ -96,17 +83,6 @@ class Settings(SettingsOfEnvironment):
             )
         return self
 
-    def kafka_topics(self) -> dict[str, dict[str, str]]:
-        """Return the topics that the service needs: name -> configuration, for those that it makes itself."""
-        return {
-            self.kafka_import_topic: _kept_for(TASKS_DAYS),
-            self.kafka_result_topic: _kept_for(TASKS_DAYS),
-            self.kafka_dead_letter_topic: {
-                **_kept_for(DEAD_LETTERS_DAYS),
-                "max.message.bytes": str(DEAD_LETTER_BYTES_MAX),
-            },
-        }
-
     def kafka_connection(self) -> dict[str, str]:
         """Return librdkafka's connection properties, secrets in the clear."""
         connection = {
@@ -121,12 +97,6 @@ class Settings(SettingsOfEnvironment):
         if self.kafka_ssl_ca_location:
             connection["ssl.ca.location"] = self.kafka_ssl_ca_location
         return connection
-
-
-def _kept_for(days: int) -> dict[str, str]:
-    # Kafka deletes whole files, once the last record of one is old enough: a file a day, or records of a quiet topic
-    # would stay for a week longer.
-    return {"retention.ms": str(days * DAY_MS), "segment.ms": str(DAY_MS)}
 
 
 def check_ca_file(file: str) -> None:

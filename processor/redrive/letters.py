@@ -19,10 +19,9 @@ from shared.kafka_trouble import (
     UnreadableHeaders,
     explained,
     headers_of,
-    missing_rights,
     named,
-    rights_granted,
 )
+from shared.topics import describe
 
 ASK_SECONDS = 10.0
 """How long one question may take."""
@@ -105,16 +104,15 @@ class DeadLetters:
     def topic(self, name: str, *rights: str) -> TopicNow:
         """Return the topic as it is now, where these rights on it are granted."""
         try:
-            described = self._admin.describe_topics(
-                TopicCollection([name]), request_timeout=ASK_SECONDS, include_authorized_operations=True
-            )[name].result()
-            if missing := missing_rights({name: rights}, {name: rights_granted(described)}):
+            described = describe(self._admin, {name: rights})
+            if missing := [f"the topic {name}" for name in described.absent] + list(described.denied):
                 raise KafkaSilent(f"Kafka: missing: {', '.join(missing)}")
+            topic = described.found[name]
             with self._consumer() as consumer:
-                bounds = {partition.id: consumer.bounds(name, partition.id) for partition in described.partitions}
+                bounds = {partition.id: consumer.bounds(name, partition.id) for partition in topic.partitions}
         except KafkaException as error:
             raise self._silent(error, f" about the topic {name}") from None
-        return TopicNow(name, str(described.topic_id), bounds)
+        return TopicNow(name, str(topic.topic_id), bounds)
 
     def topic_ids(self) -> set[str]:
         """Return the ids of all topics that Kafka has."""

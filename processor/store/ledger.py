@@ -51,7 +51,7 @@ KEYS_DAYS = 30
 
 CLAIMS_DAYS = 7
 """How long a record that never finishes keeps its idempotency key. Kafka has deleted it by then, where the service has
-made the topic (shared.settings.TASKS_DAYS)."""
+made the topic (shared.topics.TASKS_DAYS)."""
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
 """Encodings of a database that can hold every answer. A database in SQL_ASCII stores the bytes that it gets: UTF-8, as

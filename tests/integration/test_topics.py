@@ -9,7 +9,8 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 
 from processor.topics import Topics
 from sandbox.kafka import jar_folder
-from shared.settings import DEAD_LETTERS_DAYS, TASKS_DAYS, Settings
+from shared.settings import Settings
+from shared.topics import DEAD_LETTERS_DAYS, TASKS_DAYS, topic_configurations
 from tests.conftest import ROOT
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -17,8 +18,8 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 def made_by_the_processor(start, connection, topics):
     settings = Settings(**topics)
-    rights = dict.fromkeys(settings.kafka_topics(), ("WRITE",))
-    Topics({"bootstrap.servers": connection}).ensure(settings.kafka_topics(), 1, rights)
+    rights = dict.fromkeys(topic_configurations(settings), ("WRITE",))
+    Topics({"bootstrap.servers": connection}).ensure(topic_configurations(settings), 1, rights)
 
 
 def made_by_the_gateway(start, connection, topics):

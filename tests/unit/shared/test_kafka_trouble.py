@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from shared.kafka_trouble import KafkaTrouble, missing_rights
+from shared.kafka_trouble import KafkaTrouble
 
 
 @pytest.fixture
@@ -54,11 +54,3 @@ def test_after_its_end_the_same_trouble_is_told_again(trouble, caplog):
         assert trouble.end()
 
     assert caplog.messages == ["Kafka: timed out", "Kafka: missing: a"] * 2
-
-
-def test_rights_are_missing_that_kafka_does_not_list_where_it_lists_any():
-    needed = {"tasks": ["READ", "WRITE"], "results": ["WRITE"], "dead": ["READ"]}
-
-    missing = missing_rights(needed, {"tasks": ["READ", "DESCRIBE"], "results": None, "dead": ()})
-
-    assert missing == ["the right WRITE on the topic tasks", "the right READ on the topic dead"]

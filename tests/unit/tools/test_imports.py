@@ -17,7 +17,7 @@ BELONGS = {
     "psycopg": {"processor/store/ledger.py", "processor/redrive/put_back.py"},
     "httpx": {"processor/enrich/", "processor/__main__.py"},
     "httptools": {"processor/enrich/providers/wire.py", "gateway/protocol.py"},
-    "confluent_kafka": {"gateway/kafka.py", "processor/"},
+    "confluent_kafka": {"gateway/kafka.py", "processor/", "shared/topics.py"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
     "uvicorn": {"gateway/__main__.py", "gateway/protocol.py"},
@@ -52,7 +52,16 @@ def test_a_file_imports_only_what_it_may(path):
         if imported in ("gateway", "processor"):
             assert imported == package, f"{name} imports {imported}"
         if package == "shared":
-            allowed = ("shared", "pydantic", "pydantic_settings", "structlog", "typer", "opentelemetry", "requests")
+            allowed = (
+                "shared",
+                "pydantic",
+                "pydantic_settings",
+                "structlog",
+                "typer",
+                "opentelemetry",
+                "requests",
+                "confluent_kafka",
+            )
             assert imported in allowed, f"{name} imports {imported}"
         if imported in BELONGS:
             assert any(name.startswith(place) for place in BELONGS[imported]), f"{name} imports {imported}"

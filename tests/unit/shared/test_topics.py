@@ -1,0 +1,75 @@
+"""What Kafka says of the topics and of the rights on them."""
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from shared.topics import describe, make
+
+
+def future(answer):
+    made = Future()
+    made.set_exception(answer) if isinstance(answer, Exception) else made.set_result(answer)
+    return made
+
+
+def error(name):
+    return KafkaException(KafkaError(getattr(KafkaError, name)))
+
+
+def topic(*operations, told=True):
+    listed = [SimpleNamespace(name=name) for name in operations]
+    return SimpleNamespace(authorized_operations=listed if told else None)
+
+
+def described(rights, answers):
+    futures = {name: future(answer) for name, answer in answers.items()}
+    return describe(SimpleNamespace(describe_topics=lambda *_, **__: futures), rights)
+
+
+def test_rights_are_missing_that_kafka_does_not_list_where_it_lists_any():
+    rights = {"tasks": ["READ", "WRITE"], "results": ["WRITE"], "dead": ["READ"], "hidden": ["READ"]}
+    answers = {
+        "tasks": topic("READ", "DESCRIBE"),
+        "results": topic(told=False),
+        "dead": topic(),
+        "hidden": error("TOPIC_AUTHORIZATION_FAILED"),
+    }
+
+    found = described(rights, answers)
+
+    assert found.denied == [
+        "the right WRITE on the topic tasks",
+        "the right READ on the topic dead",
+        "the right READ on the topic hidden",
+    ]
+    assert found.found.keys() == {"tasks", "results", "dead"}
+    assert found.absent == []
+
+
+def test_a_topic_that_is_not_there_is_absent_and_lacks_no_right():
+    found = described({"tasks": ["READ"]}, {"tasks": error("UNKNOWN_TOPIC_OR_PART")})
+
+    assert (found.absent, found.denied, found.found) == (["tasks"], [], {})
+
+
+def test_a_request_that_timed_out_is_kafkas_error():
+    with pytest.raises(KafkaException, match="timed out"):
+        described({"tasks": ["READ"]}, {"tasks": error("_TIMED_OUT")})
+
+
+def test_topics_are_made_unless_another_program_was_faster_and_what_keeps_kafka_from_it_is_told():
+    answers = {"made": None, "faster": error("TOPIC_ALREADY_EXISTS"), "refused": error("POLICY_VIOLATION")}
+    asked = []
+
+    def create_topics(new, **_):
+        asked.extend((each.topic, each.num_partitions, each.config) for each in new)
+        return {name: future(answer) for name, answer in answers.items()}
+
+    not_made = make(SimpleNamespace(create_topics=create_topics), dict.fromkeys(answers, {"a": "1"}), 3)
+
+    assert asked == [(name, 3, {"a": "1"}) for name in answers]
+    [why] = not_made
+    assert why.startswith("the topic refused, which cannot be made: ")
