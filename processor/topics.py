@@ -80,9 +80,8 @@ class Topics:
     def partitions(self, name: str) -> int:
         """Return how many partitions the topic has, by the last answer where Kafka does not answer now. Blocks."""
         try:
-            self._partitions[name] = len(
-                self._admin.list_topics(name, timeout=ADMIN_REQUEST_SECONDS).topics[name].partitions
-            )
+            metadata = self._admin.list_topics(name, timeout=ADMIN_REQUEST_SECONDS)
+            self._partitions[name] = len(metadata.topics[name].partitions)
         except KafkaException as error:
             logger.warning("the number of partitions may have changed: %s", error.args[0].str())
         return self._partitions.get(name, 0)
