@@ -31,8 +31,9 @@ PATIENCE_SECONDS_MAX = 8.0
 RETRY_SECONDS = 0.5
 """Between a question that was not answered and the next."""
 
-GONE_SECONDS = 3.0
-"""How long a topic may be unknown before it counts as missing. A broker may not have heard of a new one yet."""
+STEADY_SECONDS = 2.0
+"""How long all answers must be the same before a change is believed. Each may be another broker's, and one that hung
+may still tell of the topic before. Records wait meanwhile."""
 
 
 class TopicIds:
@@ -55,19 +56,19 @@ class TopicIds:
         """The topics that are not there, in words. Any thread."""
         self._names = tuple(names)
         self._ask = ask
-        self._earlier: set[str] = set()
+        self._told: Mapping[str, str] | None = None
+        self._told_since = -STEADY_SECONDS
         self._next: asyncio.Future[None] | None = None
         self._records = 0
         self._asked: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
-        self._gone_since: float | None = None
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
 
     def next_answer(self, records: int = 1) -> "asyncio.Future[None]":
         """Return a future that is done once `known` is by a question that was asked after this call.
 
         A record that was taken before is of the topic with that id, where it was fetched by an assignment that knew the
-        same id: a topic never gets an earlier id back. Do not cancel it: others may wait for it too.
+        same id, as no topic gets an earlier one's back. Do not cancel it: others may wait for it too.
 
         Args:
             records: how many wait for it.
@@ -110,13 +111,19 @@ class TopicIds:
                     await asyncio.sleep(min(records * PAUSE_SECONDS_EACH, PAUSE_SECONDS_MAX))
 
     def _learn(self, found: Mapping[str, str]) -> bool:
-        """Take note of an answer; False where it does not tell the ids of now."""
-        absent = [name for name in self._names if name not in found]
-        self._note_absent(absent)
-        if absent or not self._earlier.isdisjoint(found.values()):  # that broker has not heard of the new topic yet
+        """Take note of an answer; False where it does not tell for sure what the topics are now."""
+        now = time.monotonic()
+        missing = [f"the topic {name}" for name in self._names if name not in found]
+        if found != self._told and (self.known or missing):  # else it is the first answer, and all that there is
+            self._told_since = now
+        self._told = found
+        if now - self._told_since < STEADY_SECONDS:
+            return False
+        self.missing = missing
+        if missing:
+            self._trouble.tell_missing(missing)
             return False
         if found != self.known:
-            self._earlier.update(set(self.known.values()) - set(found.values()))
             self.known = found
         if self._trouble.end():
             logger.info("Kafka answers")
@@ -124,13 +131,3 @@ class TopicIds:
             asked.set_result(None)
         self._asked.clear()
         return True
-
-    def _note_absent(self, names: list[str]) -> None:
-        now = time.monotonic()
-        if not names:
-            self._gone_since, self.missing = None, []
-        elif self._gone_since is None:
-            self._gone_since = now
-        elif now - self._gone_since >= GONE_SECONDS:
-            self.missing = [f"the topic {name}" for name in names]
-            self._trouble.tell_missing(self.missing)
