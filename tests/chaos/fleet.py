@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.child import STOP_SECONDS, Child, free_port
 from sandbox.stack import answers
-from shared.settings import DEAD_LETTER_BYTES_MAX
+from shared.topics import DEAD_LETTER_BYTES_MAX
 from tests.chaos.judge import Cut, Exit
 from tests.chaos.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, wait_for
 
