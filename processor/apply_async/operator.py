@@ -45,6 +45,7 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.apply_async.commits import Commits, Note, Progress
+from processor.apply_async.limits import Reading, ReadingLimit
 from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
 from processor.record import Partition, Record, Turn
@@ -57,10 +58,6 @@ COMMIT_SECONDS = 1.0
 
 LAST_COMMIT_SECONDS = 1.0
 """How long it waits at least when partitions are revoked."""
-
-PAUSE_AFTER_SECONDS = 1.0
-"""How long reading stands still at the limit before it is paused in the consumer, which is polled again from then on.
-That throws away what was fetched, so it is nothing to do between two bursts."""
 
 FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it looks at finished work again."""
@@ -259,7 +256,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._ends: dict[Partition, int] = {}
         self._next_offsets: dict[Partition, int] = {}
         self._unreadable_headers = logging.WARNING
-        self._full_since: float | None = None
+        self._limit = ReadingLimit()
         self._paused: list[TopicPartition] = []
         self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
@@ -367,22 +364,18 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._in_flight_bytes / self._in_flight_bytes_max,
             self.held / HELD_RECORDS_MAX,
         )
-        if fullness >= 1:
-            if self._full_since is None:
-                self._full_since = now
-            elif now - self._full_since >= PAUSE_AFTER_SECONDS:
-                self._pause()
-        elif not self._paused:
-            self._full_since = None
-        elif fullness <= 0.5:
-            self._full_since = None
+        before = self._limit.reading
+        reading = self._limit.update(fullness, now)
+        if reading is Reading.PAUSED:
+            self._pause()
+        elif before is Reading.PAUSED and reading is Reading.ON:
             self._resume()
 
     def _poll(self, timeout: float | None = None) -> Any:
         """Return the next message. What has arrived is taken together, as each call lets another thread run."""
         if self._arrived and self._reading:
             return self._readable(self._arrived.popleft())
-        if self._full_since is not None and not self._paused:
+        if self._limit.reading is Reading.STANDING_STILL and not self._paused:
             time.sleep(FULL_LOOK_SECONDS)
             return None
         message = self._quix.poll(PAUSED_POLL_SECONDS if self._paused else timeout)
@@ -430,7 +423,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     @property
     def _reading(self) -> bool:
-        return self._full_since is None and not self._paused
+        return self._limit.reading is Reading.ON and not self._paused
 
     def _serve_deliveries(self, timeout: float = 0) -> None:
         if not (self._arrived and self._reading):  # once for all that has arrived
@@ -467,6 +460,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._quix.forget_checkpoint()
+        self._limit.reassign()
         self._unpause()  # librdkafka keeps a partition paused beyond its assignment
         notes = self._commits.assign(partitions)
         self._next_offsets = {(each.topic, each.partition): each.offset for each in partitions}

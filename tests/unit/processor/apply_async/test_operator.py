@@ -18,6 +18,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.apply_async import operator as module
+from processor.apply_async.limits import PAUSE_AFTER_SECONDS
 from processor.apply_async.operator import Standing, apply_async
 
 
@@ -276,7 +277,7 @@ class Bench:
         """Poll until reading is paused because the limit is reached."""
         self.poll()
         assert not self.consumer.paused
-        self.poll(seconds=module.PAUSE_AFTER_SECONDS)
+        self.poll(seconds=PAUSE_AFTER_SECONDS)
 
     def revoke(self):
         """Take the partitions away, as Quix's consumer does."""
@@ -1203,7 +1204,7 @@ def test_no_message_is_handed_out_at_the_limit_and_none_is_lost(bench):
     run.take(0)
     run.poll()
     assert run.consumer.poll(timeout=1) is None
-    run.poll(seconds=module.PAUSE_AFTER_SECONDS)
+    run.poll(seconds=PAUSE_AFTER_SECONDS)
     assert run.consumer.paused
     run.consumer.arrived = arrived("fourth", first=3)
     assert run.consumer.poll(timeout=1) is None
