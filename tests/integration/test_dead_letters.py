@@ -43,5 +43,5 @@ def test_records_that_kafka_has_deleted_meanwhile_are_not_waited_for(topics, kaf
 
 
 def test_a_topic_that_is_not_there_is_told(kafka_now):
-    with pytest.raises(KafkaSilent, match="about the topic nowhere"):
+    with pytest.raises(KafkaSilent, match="missing: the topic nowhere"):
         kafka_now.topic("nowhere")
