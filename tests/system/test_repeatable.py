@@ -321,12 +321,7 @@ def test_only_one_at_a_time_puts_dead_letters_back(topics, database, redrive):
     [
         ({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, (), 1, "processor redrive: Kafka does not answer"),
         ({"POSTGRES_PORT": 1}, (), 1, "processor redrive: PostgreSQL cannot be used"),
-        (
-            {"KAFKA_DEAD_LETTER_TOPIC": "nowhere"},
-            (),
-            1,
-            "processor redrive: Kafka does not answer about the topic",
-        ),
+        ({"KAFKA_DEAD_LETTER_TOPIC": "nowhere"}, (), 1, "processor redrive: Kafka: missing: the topic nowhere"),
         ({"KAFKA_IMPORT_TOPIC": None}, (), 2, "processor: KAFKA_IMPORT_TOPIC: is required"),
         ({}, ("--limit", "0"), 2, "processor: Invalid value for '--limit': "),
     ],
