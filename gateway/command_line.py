@@ -16,7 +16,7 @@ app = command_line(
     """Take tasks by REST, put them on the import topic and answer with their results,
     until SIGTERM.
 
-    Settings come from the environment; README.md lists them all.
+    Settings come from the environment; docs/settings.md lists them all.
     KAFKA_IMPORT_TOPIC and KAFKA_RESULT_TOPIC must be there.
 
     \b

@@ -14,7 +14,7 @@ app = command_line.command_line(
     """Take tasks from the import topic, ask their provider, store the answers in
     PostgreSQL and put the results on the result topic, until SIGTERM.
 
-    Settings come from the environment; README.md lists them all.
+    Settings come from the environment; docs/settings.md lists them all.
     KAFKA_IMPORT_TOPIC, KAFKA_RESULT_TOPIC and POSTGRES_PASSWORD must be there;
     phone and email need DADATA_API_KEY and DADATA_SECRET_KEY, gpt needs
     YANDEXGPT_API_KEY and YANDEXGPT_FOLDER_ID.

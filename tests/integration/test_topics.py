@@ -43,7 +43,7 @@ def test_personal_data_stays_for_days_in_topics_that_the_service_makes(start, to
 
 
 def test_topics_that_are_there_get_the_same_days_by_the_readmes_command(topics):
-    [command] = re.findall(r"kafka-configs\.sh (.* --add-config .*)", (ROOT / "README.md").read_text())
+    [command] = re.findall(r"kafka-configs\.sh (.* --add-config .*)", (ROOT / "docs" / "personal-data.md").read_text())
     arguments = shlex.split(command.replace("localhost:9092", topics.kafka.bootstrap_servers))
     arguments[arguments.index("--topic") + 1] = topics.name
 

@@ -19,7 +19,7 @@ from sandbox.postgres import program
 from shared.messages import ErrorCode
 from tests.conftest import ROOT, until
 
-README = (ROOT / "README.md").read_text()
+README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 BLOCKS = [re.sub(r"^ {4}", "", block, flags=re.M).strip() for block in re.findall(r"(?:^ {4}.*\n)+", README, re.M)]
 PROGRAMS = ("make", "docker", "cp", "curl", "psql", "python", ".venv/bin/python")
 COMMANDS = sorted(

@@ -117,7 +117,12 @@ class Administrator:
 
     def rights(self, user_of):
         """Return the rights that the README lists, as (kind, name, operation)."""
-        table = (ROOT / "README.md").read_text().partition("| user of | on | operations |")[2].partition("\n\n")[0]
+        table = (
+            (ROOT / "docs" / "operations.md")
+            .read_text()
+            .partition("| user of | on | operations |")[2]
+            .partition("\n\n")[0]
+        )
         return [
             (kind, self._names[setting], operation)
             for user, kind, setting, operations in re.findall(r"^\| (\w+).* \| (\w+) (\w+) \| (.*) \|$", table, re.M)

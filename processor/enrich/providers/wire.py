@@ -1,7 +1,7 @@
 """How requests get to a provider: HTTP/1.1 over keep-alive connections on the event loop, parsed by httptools.
 
 Just what a JSON API needs. At 256 requests in flight httpx's own pool does 150 a second, aiohttp costs 80 us of CPU a
-request more than this, and pyreqwest, whose thread waits for Python's lock, answers 10 ms later (README.md, decisions).
+request more than this, and pyreqwest, whose thread waits for Python's lock, answers 10 ms later (docs/decisions.md).
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from processor.lag import Lag
 from processor.settings import ProcessorSettings
 
 ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text()
+README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 FIELDS = {
     name.upper(): field for name, field in (GatewaySettings.model_fields | ProcessorSettings.model_fields).items()
@@ -54,7 +54,7 @@ def test_what_the_example_environment_comments_out_are_the_defaults():
         assert value == default(FIELDS[name]), name
 
 
-@pytest.mark.parametrize("document", ["README.md", "SECURITY.md"])
+@pytest.mark.parametrize("document", ["docs/guarantees.md", "SECURITY.md"])
 def test_every_test_that_a_document_names_exists(document):
     tests = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
     names = re.findall(r"`(test_\w+)`", (ROOT / document).read_text())
@@ -110,7 +110,11 @@ def test_the_list_of_metrics_has_every_metric_with_its_type_and_labels_and_no_ot
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "SECURITY.md", "tests/README.md", "bench/README.md", "observability/README.md"]
+    "document",
+    [
+        *("README.md", "SECURITY.md", "tests/README.md", "bench/README.md", "observability/README.md"),
+        *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+    ],
 )
 def test_what_a_document_names_exists(document):
     text = (ROOT / document).read_text()
@@ -125,3 +129,11 @@ def test_what_a_document_names_exists(document):
     known = {*FIELDS, *files, "POSTGRES_NAME", "COMPOSE_PROFILES", *re.findall(r"OTEL_[A-Z_]+", text)}
     for name in re.findall(r"\b(?:KAFKA|POSTGRES|DADATA|YANDEXGPT|GATEWAY|OTEL|LOG)_[A-Z_]+\b", text):
         assert name in known, name
+
+
+def test_the_readme_is_short_and_leads_to_every_page():
+    readme = (ROOT / "README.md").read_text()
+
+    assert len(readme.splitlines()) <= 150
+    for path in ROOT.glob("docs/*.md"):
+        assert f"(docs/{path.name})" in readme
