@@ -32,7 +32,7 @@ def default(field):
 
 
 def test_the_readme_lists_every_setting_with_its_meaning_and_default_and_no_other():
-    table = README.partition("## Settings")[2].partition("\n## ")[0]
+    table = (ROOT / "docs" / "settings.md").read_text().partition("\n## ")[0]
     rows = {
         name: (meaning, value)
         for name, meaning, value in re.findall(r"^\| ([A-Z_]+) \| \w+ \| (.*) \| (.*) \|$", table, re.M)
