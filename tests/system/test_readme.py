@@ -156,7 +156,7 @@ def test_a_make_command_exists(command):
 
 
 def test_the_first_command_works_from_the_command_line(tmp_path):
-    for name in ("gateway", "processor", "shared", "sandbox", "sql", "locks"):
+    for name in ("gateway", "processor", "shared", "sandbox", "sql", "locks", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy2(ROOT / "Makefile", tmp_path)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
