@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from gateway.replies import Reply
+from shared.brokers import Brokers
 from shared.kafka_trouble import KafkaTrouble, UnreadableHeaders, headers_of
 from shared.messages import (
     CORRELATION_ID_HEADER,
@@ -163,16 +164,7 @@ class Kafka:
         self._replied = replied
         self._forget_until = forget_until
         self._producer = self._new_producer()
-        self._consumer = Consumer(
-            {
-                **self._connection,
-                "group.id": f"integration-service-gateway-{uuid.uuid4()}",  # asked for, and never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-            }
-        )
+        self._consumer = self._new_consumer()
         for name, work in (
             ("deliveries", self._poll_deliveries),
             ("replies", self._poll_replies),
@@ -243,17 +235,22 @@ class Kafka:
                 self._producer.poll(POLL_SECONDS)
             except KafkaException as error:  # in the place of error_cb, where the producer has failed for good
                 self._note_error(error.args[0])
+            if self._producer_brokers.forgotten:
+                self._producer_is_broken = True
             # Without a right a new one would fail as well, at once and again and again.
             if self._producer_is_broken and not self._absent:
+                logger.warning("the producer does not work any more, and is replaced")
                 broken, self._producer = self._producer, self._new_producer()
                 self._producer_is_broken = False
                 broken.purge()
                 broken.flush(1)
 
     def _new_producer(self) -> Producer:
+        self._producer_brokers = Brokers()
         return Producer(
             {
                 **self._connection,
+                **self._producer_brokers.properties,
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 0,
@@ -267,6 +264,8 @@ class Kafka:
     def _poll_replies(self) -> None:
         while not self._closing.is_set():
             try:
+                if self._consumer_brokers.forgotten:
+                    self._replace_consumer()
                 if self._wanted != self._assigned:
                     self._assign(self._wanted)
                 first = self._consumer.poll(POLL_SECONDS)
@@ -282,6 +281,29 @@ class Kafka:
             if replies:
                 self._loop.call_soon_threadsafe(self._replied, replies)
 
+    def _new_consumer(self) -> Consumer:
+        self._consumer_brokers = Brokers()
+        return Consumer(
+            {
+                **self._connection,
+                **self._consumer_brokers.properties,
+                "group.id": f"integration-service-gateway-{uuid.uuid4()}",  # asked for, and never joined
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+            }
+        )
+
+    def _replace_consumer(self) -> None:
+        logger.warning("the consumer of replies does not work any more, and is replaced")
+        self._consumer.close()
+        self._consumer = self._new_consumer()
+        self._read_on(self._next_offsets)
+
+    def _read_on(self, next_offsets: dict[_Partition, int]) -> None:
+        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
+
     def _assign(self, wanted: dict[_Partition, str]) -> None:
         """Read from new partitions too: at the start from some time back, later from their first record.
 
@@ -292,7 +314,7 @@ class Kafka:
         new = wanted.keys() - kept
         starts = dict.fromkeys(new, OFFSET_BEGINNING) if self._positioned else self._starts(new)
         next_offsets = {**starts, **{partition: self._next_offsets[partition] for partition in kept}}
-        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
+        self._read_on(next_offsets)
         self._next_offsets = next_offsets
         self._assigned = wanted
         self._behind = (self._behind & kept) | new
@@ -341,8 +363,12 @@ class Kafka:
     # In the thread of topics -----------------------------------------------------------------------------------------
 
     def _watch_topics(self) -> None:
-        admin = AdminClient(self._connection)
+        brokers = Brokers()
+        admin = AdminClient({**self._connection, **brokers.properties})
         while not self._closing.is_set():
+            if brokers.forgotten:
+                brokers = Brokers()
+                admin = AdminClient({**self._connection, **brokers.properties})
             try:
                 self._look(admin)
             except KafkaException as error:

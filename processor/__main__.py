@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +182,7 @@ def run(settings: ProcessorSettings) -> None:
             shutdown_seconds=settings.shutdown_seconds,
             delivered=None if traced is None else traced.delivered,
             refused=in_place_of_refused if traced is None else traced.refused(in_place_of_refused),
-            lone_producer=lambda: lone_producer(settings),
+            lone_producer=partial(lone_producer, settings),
         )
         running.append(app.operator)
         lag = measure(app.operator, ledger, settings)
@@ -295,7 +295,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
     return app
 
 
-def lone_producer(settings: ProcessorSettings) -> Producer:
+def lone_producer(settings: ProcessorSettings, properties: Mapping[str, Any]) -> Producer:
     """Return the producer of outcomes that Kafka has refused: each in a batch of its own, as small as it can be.
 
     A producer of tasks may have compressed a record so well that the broker took what its outcome's topic does not take
@@ -305,6 +305,7 @@ def lone_producer(settings: ProcessorSettings) -> Producer:
         {
             **settings.kafka_connection(),
             **PRODUCER,
+            **properties,
             "batch.num.messages": 1,
             "compression.type": "zstd",
             "message.max.bytes": RECORD_BYTES_MAX,

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.record import Partition
+from shared.brokers import Brokers
 from shared.kafka_trouble import KafkaTrouble
 from shared.topics import ADMIN_REQUEST_SECONDS, Rights, describe, make
 
@@ -33,18 +34,29 @@ class Topics:
         """
         self._partitions: dict[str, int] = {}
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
-        self._admin = AdminClient(
-            {
-                **connection,
-                "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
-                "error_cb": lambda error: self._trouble.tell(error.name(), error.str()),
-            },
-            logger=logging.getLogger("librdkafka"),
-        )
+        self._connection = connection
+        self._client, self._brokers = self._new_client()
         self.missing = ["Kafka"]
         """What `ensure` still waits for, in words."""
         self.cluster_id = ""
         """Kafka's id of the cluster, once `ensure` has returned."""
+
+    @property
+    def _admin(self) -> AdminClient:
+        self._client.poll(0)  # its statistics
+        if self._brokers.forgotten:
+            self._client, self._brokers = self._new_client()
+        return self._client
+
+    def _new_client(self) -> tuple[AdminClient, Brokers]:
+        brokers = Brokers()
+        configuration = {
+            **self._connection,
+            **brokers.properties,
+            "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
+            "error_cb": lambda error: self._trouble.tell(error.name(), error.str()),
+        }
+        return AdminClient(configuration, logger=logging.getLogger("librdkafka")), brokers
 
     def ensure(self, topics: Mapping[str, Mapping[str, str]], partitions: int, rights: Rights) -> None:
         """Wait until all topics are there, making those that are missing, and until all rights on them are granted.

@@ -37,6 +37,7 @@ from sandbox.prometheus import PrometheusMissing
 from sandbox.prometheus import install as install_prometheus
 from sandbox.toxiproxy import GoMissing, Toxiproxy
 from sandbox.toxiproxy import install as install_toxiproxy
+from shared.brokers import Brokers
 from shared.kafka_trouble import UnreadableHeaders, headers_of
 
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
@@ -284,24 +285,26 @@ class Topics:
                 "enable.idempotence": True,  # else what is sent again comes out of order
             }
         )
+        self._read_on()
+
+    def close(self):
+        self.consumer.close()
+
+    def _read_on(self):
+        """Read the answers with a new client, from behind those that were seen."""
+        self.brokers = Brokers()
         self.consumer = Consumer(
             {
                 **self.kafka.connection,
+                **self.brokers.properties,
                 "group.id": f"{self.name}-test",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
             }
         )
-        self.consumer.assign(
-            [
-                TopicPartition(topic, number, 0)
-                for topic in (self.results, self.dead_letters)
-                for number in range(self.partitions)
-            ]
-        )
-
-    def close(self):
-        self.consumer.close()
+        starts = {(topic, n): 0 for topic in (self.results, self.dead_letters) for n in range(self.partitions)}
+        starts |= {(seen.topic, seen.partition): seen.offset + 1 for seen in self.seen}
+        self.consumer.assign([TopicPartition(*partition, offset) for partition, offset in starts.items()])
 
     @property
     def environment(self):
@@ -363,6 +366,9 @@ class Topics:
 
     def read(self):
         """Take in what has come on the result and the dead-letter topic, and return all that ever came."""
+        if self.brokers.forgotten:
+            self.consumer.close()
+            self._read_on()
         for message in self.consumer.consume(5000, 0.1):
             assert message.error() is None, message.error()
             self.seen.append(

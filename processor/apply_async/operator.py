@@ -49,6 +49,7 @@ from processor.apply_async.limits import Reading, ReadingLimit
 from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
 from processor.record import Partition, Record, Turn
+from shared.brokers import Brokers
 from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,11 @@ HELD_BYTES_MAX = 64 * 1024 * 1024
 HELD_RETRY_SECONDS_FIRST = 1.0
 HELD_RETRY_SECONDS_MAX = 30.0
 """Between two attempts to send what is held: doubled each time, and back to the first when Kafka takes one."""
+
+PURGE_SECONDS = 1.0
+"""How long a producer that is replaced may take to report what it has not delivered."""
+
+PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 WAIT_SECONDS = 0.005
 """Between two looks of a rebalance at what is finished."""
@@ -216,7 +222,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         ownership: Ownership | None,
         delivered: Delivered | None,
         refused: Refused | None,
-        lone_producer: Callable[[], Producer],
+        lone_producer: Callable[[Mapping[str, Any]], Producer],
     ) -> None:
         StreamFunction.__init__(self, self._take)
         self._func = func
@@ -239,6 +245,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._outbox: deque[_Item] = deque()
         self.deliveries: deque[_Production] = deque()
         self._lone_producer: Producer | None = None
+        self._lone_brokers = Brokers()
         self._held: list[_Production] = []
         self._held_bytes = 0
         self._held_retry_at = 0.0
@@ -354,6 +361,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 self._reach_ends()
             self._commit()
             self._look()
+            self._replace_clients()
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
             return
@@ -440,7 +448,25 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._quix.produce(**options)
             return
         item.undelivered += 1
-        _send(self._quix.kafka_producer, _Production(item, item.outcome, options))
+        _send(self._quix.client, _Production(item, item.outcome, options))
+
+    def _replace_clients(self) -> None:
+        """Replace the clients that know no broker any more."""
+        purged = []
+        if self._quix.producer_brokers.forgotten:
+            with self._lock:  # nobody emits meanwhile
+                purged.append(self._quix.replace_producer())
+        if self._lone_brokers.forgotten:
+            self._lone_brokers = Brokers()
+            lone, self._lone_producer = self._lone_producer, None
+            purged.append(lone)
+        for producer in purged:
+            if producer is not None:  # what it has not delivered comes back as an error, and is sent again
+                producer.purge()
+                producer.flush(PURGE_SECONDS)
+        if self._quix.consumer_brokers.forgotten and self._stop is None:
+            self._quix.replace_consumer()
+            self._join()
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
@@ -453,7 +479,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._give_up_assignments()  # others own the partitions by now, and emit what becomes of their records
             on_lost(consumer, partitions)
 
-        self._quix.subscribe(topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
+        self._join = partial(self._quix.subscribe, topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
+        self._join()
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._forget_assignments()
@@ -560,6 +587,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             elif production.item.assignment.given_up:
                 production.item.emitted = False  # the partition's next owner emits it
                 self._leave(production.item)
+            elif production.error.code() in PURGED:
+                self._send_again(production)
             elif not production.alone or production.error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
                 # Kafka refuses whole batches: for one record of them, or as they are too large together.
                 self._send_alone(production)
@@ -584,9 +613,16 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if item.awaits_delivery and not item.undelivered:
             self._leave(item)
 
+    def _send_again(self, production: _Production) -> None:
+        if production.alone:
+            self._send_alone(production)
+        else:
+            _send(self._quix.client, production)
+
     def _send_alone(self, production: _Production) -> None:
         if self._lone_producer is None:
-            self._lone_producer = self._make_lone_producer()
+            self._lone_brokers = Brokers()
+            self._lone_producer = self._make_lone_producer(self._lone_brokers.properties)
         production.alone = True
         _send(self._lone_producer, production)
 
@@ -834,7 +870,7 @@ def apply_async(
     ownership: Ownership | None = None,
     delivered: Delivered | None = None,
     refused: Refused | None = None,
-    lone_producer: Callable[[], Producer],
+    lone_producer: Callable[[Mapping[str, Any]], Producer],
 ) -> tuple[StreamingDataFrame, ApplyAsync[Prepared]]:
     """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
 
@@ -854,8 +890,8 @@ def apply_async(
         ownership: is told which partitions are assigned.
         delivered: is told how each outcome's way to Kafka ended.
         refused: answers what is sent in the place of an outcome that Kafka refuses.
-        lone_producer: makes a producer that sends each record in a batch of its own; called when Kafka refuses an
-            outcome for the first time.
+        lone_producer: makes a producer that sends each record in a batch of its own, with these properties besides
+            its own; called when Kafka refuses an outcome for the first time.
 
     Returns:
         The dataframe to go on with, and the operator.

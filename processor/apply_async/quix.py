@@ -7,9 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from quixstreams import Application
 from quixstreams.exceptions import PartitionAssignmentError
+
+from shared.brokers import Brokers
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +21,9 @@ NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 
 class QuixConsumer(Protocol):
     """Quix's consumer. Its run loop calls the first five, and the operator stands in front of those."""
+
+    _consumer_config: dict[str, Any]
+    _inner_consumer: Consumer | None
 
     def subscribe(self, topics: Any, on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> Any:
         """Join the group."""
@@ -54,10 +59,31 @@ class QuixConsumer(Protocol):
         """Return the committed offsets."""
 
 
+class QuixClient(Protocol):
+    """The producer inside Quix's producer. Quix's would remember a failed delivery and raise it at the next record."""
+
+    _producer_config: dict[str, Any]
+    _inner_producer: Producer | None
+
+    def produce(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        headers: Any = None,
+        partition: Any = None,
+        timestamp: Any = None,
+        poll_timeout: float = 30.0,
+        buffer_error_max_tries: int = 10,
+        on_delivery: Any = None,
+    ) -> Any:
+        """Hand a record to librdkafka."""
+
+
 class QuixProducer(Protocol):
     """Quix's producer. The operator stands in front of both methods."""
 
-    _producer: Producer
+    _producer: QuixClient
 
     def poll(self, timeout: float = 0) -> Any:
         """Serve delivery reports."""
@@ -89,8 +115,10 @@ class Seam:
         self._context = context
         self.consumer = cast(QuixConsumer, context.consumer)
         producer = cast(QuixProducer, context.producer)
-        self.kafka_producer = producer._producer
-        """The client inside Quix's producer, which would remember a failed delivery and raise it at the next one."""
+        self.client = producer._producer
+        # Quix makes both of librdkafka's clients when they are needed first, which is later.
+        self.consumer_brokers = _watched(self.consumer._consumer_config)
+        self.producer_brokers = _watched(self.client._producer_config)
         self.assign, self.subscribe, self.poll = self.consumer.assign, self.consumer.subscribe, self.consumer.poll
         self.poll_producer, self.produce = producer.poll, producer.produce
 
@@ -112,9 +140,30 @@ class Seam:
         producer.poll, producer.produce = poll_producer, produce
         self._context.dataframe_registry.register_periodic_task(each_turn)
 
+    def replace_producer(self) -> Producer | None:
+        """Go on with a new client, and return the old one, whose records are to be purged. Nobody may produce now."""
+        logger.warning("the producer does not work any more, and is replaced")
+        old = self.client._inner_producer
+        self.producer_brokers = _watched(self.client._producer_config)
+        self.client._inner_producer = Producer(self.client._producer_config)
+        return old
+
+    def replace_consumer(self) -> None:
+        """Revoke the assignment and go on with a new client. It is in no group yet."""
+        logger.warning("the consumer does not work any more, and is replaced")
+        self.consumer.close()
+        self.consumer._inner_consumer = None
+        self.consumer_brokers = _watched(self.consumer._consumer_config)
+
     def forget_checkpoint(self) -> None:
         """Leave Quix nothing to commit, and no offset below which it would refuse another."""
         self._context.init_checkpoint()
+
+
+def _watched(configuration: dict[str, Any]) -> Brokers:
+    brokers = Brokers()
+    configuration.update(brokers.properties)
+    return brokers
 
 
 def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,6 +26,8 @@ class FakeConsumer:
     """Remembers commits and pauses; fails on request."""
 
     def __init__(self):
+        self._consumer_config = {}
+        self._inner_consumer = "the first client"
         self.partitions = []
         self.commits = []
         self.stored = {}
@@ -116,6 +118,8 @@ class FakeProducer:
     """Delivers what was produced when it is polled, unless Kafka is away or refuses it."""
 
     def __init__(self):
+        self._producer_config = {}
+        self._inner_producer = self
         self.away = False
         self.refused = {}  # offset or outcome -> name of Kafka's error
         self.refused_at_once = {}
@@ -136,6 +140,14 @@ class FakeProducer:
                 self.delivered.add(value)
                 self.outcomes.append(key)
             on_delivery(None if name is None else kafka_error(name), None)
+
+    def purge(self):
+        purged, self.undelivered = self.undelivered, []
+        for _, _, on_delivery in purged:
+            on_delivery(kafka_error("_PURGE_QUEUE"), None)
+
+    def flush(self, seconds):
+        pass
 
 
 def kafka_error(name):
@@ -197,7 +209,7 @@ class Bench:
             ownership=self,
             delivered=lambda *told: self.told.append(told),
             refused=lambda record, prepared, outcome, error: self.replacements.get(outcome),
-            lone_producer=lambda: self.lone_producer,
+            lone_producer=lambda properties: self.lone_producer,
         )
         stream = outcomes.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
@@ -1228,6 +1240,61 @@ def test_reading_goes_on_after_a_pause_with_what_has_not_arrived_whatever_librdk
 
     assert run.consumer.paused == set()
     assert [(each.partition, each.offset) for each in run.consumer.partitions] == [(0, 6), (1, 9), (2, OFFSET_INVALID)]
+
+
+def forget(brokers):
+    for _ in range(2):
+        brokers.note('{"brokers": {}}')
+
+
+def test_a_producer_that_knows_no_broker_is_replaced_and_what_it_had_not_delivered_is_sent_again(bench):
+    run = bench()
+    client = run.producer
+    client.away = True
+    run.take(5)
+    run.finish(5, outcome="five")
+    forget(run.operator._quix.producer_brokers)
+    run.poll(seconds=10)
+    assert client._inner_producer is not client, "Quix's has another client"
+    assert (client.outcomes, run.operator.in_flight) == ([], 1)
+
+    client.away = False
+    run.poll(seconds=10)
+    run.poll(seconds=10)
+    assert client.outcomes == ["five"]
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_lone_producer_that_knows_no_broker_is_replaced_and_what_it_had_not_delivered_is_sent_again(bench):
+    run = bench()
+    run.producer.refused = {"five": "MSG_SIZE_TOO_LARGE"}
+    run.lone_producer.away = True
+    run.take(5)
+    run.finish(5, outcome="five")
+    run.poll()
+    run.poll()
+    assert run.lone_producer.undelivered
+    forget(run.operator._lone_brokers)
+    lone, run.lone_producer = run.lone_producer, FakeProducer()
+    run.poll(seconds=10)
+    run.poll(seconds=10)
+    run.poll(seconds=10)
+    assert (lone.undelivered, run.lone_producer.outcomes) == ([], ["five"])
+    assert run.operator.held == 0
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_consumer_that_knows_no_broker_is_replaced_and_joins_again(bench, monkeypatch):
+    run = bench()
+    joined = []
+    closed = []
+    monkeypatch.setattr(run.operator, "_join", lambda: joined.append(run.consumer._inner_consumer), raising=False)
+    run.consumer.close = lambda: closed.append(run.consumer._inner_consumer)
+    forget(run.operator._quix.consumer_brokers)
+    run.poll(seconds=10)
+    run.poll(seconds=10)
+
+    assert (closed, joined) == (["the first client"], [None]), "once, and Quix makes another client"
 
 
 def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):

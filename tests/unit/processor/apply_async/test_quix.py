@@ -9,9 +9,10 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.dataframe.registry import DataFrameRegistry
 from quixstreams.internal_consumer.consumer import InternalConsumer
 from quixstreams.internal_producer import InternalProducer
+from quixstreams.kafka.producer import Producer
 from quixstreams.processing import ProcessingContext
 
-from processor.apply_async.quix import QuixConsumer, QuixProducer
+from processor.apply_async.quix import QuixClient, QuixConsumer, QuixProducer
 
 
 def methods(protocol):
@@ -25,7 +26,8 @@ def parameters(function):
 @pytest.mark.parametrize(
     ("protocol", "of_quix", "name"),
     [(QuixConsumer, InternalConsumer, name) for name in methods(QuixConsumer)]
-    + [(QuixProducer, InternalProducer, name) for name in methods(QuixProducer)],
+    + [(QuixProducer, InternalProducer, name) for name in methods(QuixProducer)]
+    + [(QuixClient, Producer, name) for name in methods(QuixClient)],
 )
 def test_quix_calls_its_clients_as_the_seam_expects(protocol, of_quix, name):
     assert parameters(getattr(protocol, name)) == parameters(getattr(of_quix, name))
@@ -47,6 +49,11 @@ def test_the_other_parts_of_quix_that_the_operator_uses_are_as_they_were(functio
     assert [*inspect.signature(function).parameters] == names
 
 
-def test_quixs_producer_keeps_its_client_where_the_seam_finds_it():
-    assert "self._producer" in inspect.getsource(InternalProducer.__init__)
+def test_quix_keeps_its_clients_where_the_seam_finds_them_and_makes_them_when_they_are_needed():
+    application = Application("localhost:1", broker_availability_timeout=0)
+    consumer, producer = application._processing_context.consumer, application._processing_context.producer
+    assert isinstance(producer._producer, Producer)
+    assert consumer._inner_consumer is producer._producer._inner_producer is None
+    for configuration in (consumer._consumer_config, producer._producer._producer_config):
+        assert configuration["bootstrap.servers"] == "localhost:1"
     assert {"consumer", "producer", "dataframe_registry"} <= ProcessingContext.__dataclass_fields__.keys()
