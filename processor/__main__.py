@@ -24,7 +24,6 @@ import concurrent.futures
 import contextlib
 import logging
 import random
-import tempfile
 import threading
 import time
 import warnings
@@ -269,14 +268,13 @@ def lanes(settings: ProcessorSettings, wire: Wire, gates: dict[str, Gate]) -> di
 def application(settings: ProcessorSettings) -> DrainingApplication:
     """Return the Quix application: it commits nothing by itself and never gives Kafka up."""
     group = settings.consumer_group()
-    app = DrainingApplication(
+    app: DrainingApplication = DrainingApplication(
         broker_address=ConnectionConfig.from_librdkafka_dict(settings.kafka_connection()),
         consumer_group=group,
         topic_manager=TopicManager(_KnownTopics(""), group),
         auto_offset_reset="earliest",
         auto_create_topics=False,
         use_changelog_topics=False,
-        state_dir=tempfile.gettempdir(),
         commit_interval=NEVER_SECONDS,
         consumer_poll_timeout=POLL_SECONDS,
         broker_availability_timeout=0,

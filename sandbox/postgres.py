@@ -1,10 +1,13 @@
 """PostgreSQL on this machine: one cluster of the system's packages, in a folder of its own."""
 
+import contextlib
 import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import psycopg
@@ -72,6 +75,16 @@ class Postgres(Child):
             sandbox.child.NotReady: it does not.
         """
         self.wait_until(self._answers)
+
+    def kill(self) -> None:
+        """Kill it as a machine that fails does: with its backends, which would keep it from starting until they end."""
+        backends = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split() if self.running else []
+        super().kill()
+        for backend in map(int, backends):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(backend, signal.SIGKILL)
+        while any(map(_alive, backends)):
+            time.sleep(0.01)
 
     def follow(self, primary: "Postgres") -> None:
         """Delete its data; from its next start it is the standby of `primary`, with the same password."""
@@ -201,6 +214,14 @@ def program(name: str) -> Path:
     if found is None:
         raise FileNotFoundError(f"PostgreSQL's {name} is not installed: apt-get install postgresql")
     return Path(found)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"  # ended, and only not taken note of
 
 
 def _user() -> str | None:

@@ -193,10 +193,16 @@ class Draining(Protocol):
 class DrainingApplication(Application):
     """A Quix application whose `stop()`, which its signal handlers call, lets an operator finish its work first.
 
-    Quix forgets a stop that comes before its run loop has started; the operator remembers it.
+    Quix forgets a stop that comes before its run loop has started; the operator remembers it. It has no state, and so
+    no folder for it, which several that begin at once on one machine would make together, and all but one fail.
     """
 
     operator: Draining | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Begin as Quix's own."""
+        super().__init__(*args, **options)
+        self._state_manager._state_dir = None
 
     def stop(self, fail: bool = False) -> None:
         """Stop after the work in flight is finished, or at once where the application has failed."""

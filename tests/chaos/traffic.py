@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import httpx
 from confluent_kafka import KafkaError, Message, Producer
 
+from shared.brokers import Brokers
 from tests.chaos.fleet import SETTINGS, Fleet
 from tests.chaos.judge import History, Task
 from tests.chaos.watch import Watch
@@ -37,14 +38,6 @@ class Traffic:
         self._watch = watch
         self._canary = canary
         self._numbers = itertools.count()
-        self._producer = Producer(
-            {
-                "bootstrap.servers": fleet.services.kafka.bootstrap_servers,
-                "enable.idempotence": True,  # a record that is sent again after an outage is one record
-                "linger.ms": 5,
-                "log_level": 0,
-            }
-        )
         self._client = httpx.Client(timeout=CALLER_SECONDS, trust_env=False)
         self._callers = ThreadPoolExecutor(CALLERS + 1)
         self._sending: list[Future[None]] = []
@@ -98,6 +91,16 @@ class Traffic:
         return f"{self._canary} {task_id}"
 
     def _produce(self, round_number: int, bodies: list[dict[str, object]], seconds: float) -> None:
+        brokers = Brokers()
+        producer = Producer(
+            {
+                "bootstrap.servers": self._fleet.services.kafka.bootstrap_servers,
+                "enable.idempotence": True,  # a record that is sent again after an outage is one record
+                "linger.ms": 5,
+                "log_level": 0,
+                **brokers.properties,
+            }
+        )
         waiting = set(range(len(bodies)))
         burst = int(len(bodies) * BURST)
         pause_seconds = seconds / max(1, len(bodies) - burst)
@@ -107,10 +110,12 @@ class Traffic:
                 waiting.discard(number)
                 self._note(round_number, bodies[number], "open" if error else "acknowledged", message)
 
-            self._producer.produce(self._fleet.imports, json.dumps(body).encode(), on_delivery=note)
-            self._producer.poll(pause_seconds if number >= burst else 0)
+            producer.produce(self._fleet.imports, json.dumps(body).encode(), on_delivery=note)
+            producer.poll(pause_seconds if number >= burst else 0)
         while waiting and not self._leaving.is_set():
-            self._producer.poll(0.1)
+            producer.poll(0.1)
+            if brokers.forgotten:  # what it has not delivered stays open
+                producer.purge()
 
     def _post(self, round_number: int, url: str, body: dict[str, object], prefer: str) -> None:
         headers = {"Prefer": prefer} if prefer else {}

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psycopg
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from shared.brokers import Brokers
 from tests.chaos.fleet import PARTITIONS, Fleet
 from tests.chaos.judge import Answer, History
 
@@ -58,10 +59,13 @@ class Watch:
 
     def _read_answers(self) -> None:
         topics = (self._fleet.results, self._fleet.dead_letters)
-        consumer = self._consumer(f"{self._fleet.name}-watch")
-        consumer.assign([TopicPartition(topic, number, 0) for topic in topics for number in range(PARTITIONS)])
+        next_offsets = {(topic, number): 0 for topic in topics for number in range(PARTITIONS)}
+        brokers, consumer = self._consumer(f"{self._fleet.name}-watch", next_offsets)
         try:
             while not self._stopping.is_set():
+                if brokers.forgotten:
+                    consumer.close()
+                    brokers, consumer = self._consumer(f"{self._fleet.name}-watch", next_offsets)
                 answers = []
                 for message in consumer.consume(2000, 0.1):
                     error = message.error()
@@ -69,6 +73,7 @@ class Watch:
                         raise KafkaException(error)
                     if error is None:  # what is not fatal is an outage, after which reading goes on
                         answers.append(_answer(message, self._fleet.results))
+                        next_offsets[message.topic(), message.partition()] = message.offset() + 1
                 if ids := [answer.id for answer in answers if answer.id is not None]:
                     self._to_look_up.put(ids)
                 self.history.answers += answers
@@ -104,10 +109,14 @@ class Watch:
                 connection.close()
 
     def _read_offsets(self) -> None:
-        consumer = self._consumer(self._fleet.group)
+        brokers, consumer = self._consumer(self._fleet.group, {})
         partitions = [TopicPartition(self._fleet.imports, number) for number in range(PARTITIONS)]
         try:
             while not self._stopping.wait(BETWEEN_OFFSETS_SECONDS):
+                consumer.poll(0)  # its statistics
+                if brokers.forgotten:
+                    consumer.close()
+                    brokers, consumer = self._consumer(self._fleet.group, {})
                 asked_at = time.time()
                 try:
                     committed = consumer.committed(partitions, timeout=KAFKA_SECONDS)
@@ -125,16 +134,20 @@ class Watch:
         finally:
             consumer.close()
 
-    def _consumer(self, group: str) -> Consumer:
-        return Consumer(
+    def _consumer(self, group: str, next_offsets: dict[tuple[str, int], int]) -> tuple[Brokers, Consumer]:
+        brokers = Brokers()
+        consumer = Consumer(
             {
                 "bootstrap.servers": self._fleet.services.kafka.bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "log_level": 0,
+                **brokers.properties,
             }
         )
+        consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
+        return brokers, consumer
 
 
 def _answer(message: Message, results: str) -> Answer:

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.conftest import until
 
@@ -69,8 +69,14 @@ def test_a_late_commit_of_the_topic_before_counts_for_nothing(topics, start_proc
     committed = consumer.committed([TopicPartition(topics.name, n) for n in range(topics.partitions)], timeout=30)
     assert [each.offset for each in committed] == [BEFORE] * topics.partitions
 
+    def commits_late():
+        try:
+            return consumer.commit(offsets=committed, asynchronous=False)
+        except KafkaException:  # the coordinator may not have heard of the new topic yet
+            return False
+
     before = make(400)
-    until(lambda: consumer.commit(offsets=committed, asynchronous=False), "the late commit")
+    until(commits_late, "the late commit")
     consumer.close()
     start_processor()
 

@@ -12,7 +12,7 @@ from quixstreams.internal_producer import InternalProducer
 from quixstreams.kafka.producer import Producer
 from quixstreams.processing import ProcessingContext
 
-from processor.apply_async.quix import QuixClient, QuixConsumer, QuixProducer
+from processor.apply_async.quix import DrainingApplication, QuixClient, QuixConsumer, QuixProducer
 
 
 def methods(protocol):
@@ -57,3 +57,11 @@ def test_quix_keeps_its_clients_where_the_seam_finds_them_and_makes_them_when_th
     for configuration in (consumer._consumer_config, producer._producer._producer_config):
         assert configuration["bootstrap.servers"] == "localhost:1"
     assert {"consumer", "producer", "dataframe_registry"} <= ProcessingContext.__dataclass_fields__.keys()
+
+
+def test_an_application_without_state_makes_no_folder_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    application = DrainingApplication("localhost:1", consumer_group="a group", broker_availability_timeout=0)
+    assert application._state_manager._state_dir is None
+    application._state_manager.init()
+    assert list(tmp_path.iterdir()) == []
