@@ -5,7 +5,8 @@ python -m bench.in_process      # the environment is the processor's own
 
 from typing import Any
 
-from processor import __main__ as processor
+from processor import service
+from processor.enrich import task_types
 from processor.enrich.errors import Answer, Provider
 from processor.settings import ProcessorSettings
 from shared.settings import read_settings
@@ -38,5 +39,5 @@ def at_once(*_: Any, **__: Any) -> Provider:
 
 
 if __name__ == "__main__":
-    processor.dadata = at_once  # type: ignore[attr-defined]
-    processor.main(read_settings(ProcessorSettings))
+    task_types.dadata = at_once  # type: ignore[attr-defined]
+    service.main(read_settings(ProcessorSettings))

@@ -20,7 +20,9 @@ from gateway.replies import Replies, Reply, TooManyWaiting
 from gateway.settings import GatewaySettings
 from shared.messages import (
     CORRELATION_ID_HEADER,
+    IDEMPOTENCY_KEY_CHARACTERS_MAX,
     IDEMPOTENCY_KEY_HEADER,
+    IDEMPOTENCY_KEY_PATTERN,
     REQUEST_ID_HEADER,
     TRACE_HEADERS,
     ErrorCode,
@@ -35,7 +37,6 @@ NOT_KEPT = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 
-IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 
 REQUEST_ID_CHARACTERS_MAX = 128
 
@@ -189,7 +190,7 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
         headers.append((REQUEST_ID_HEADER, request.state.request_id))
     keys = request.headers.getlist("idempotency-key")
     if keys:
-        if not (len(keys) == 1 and re.fullmatch(rf"[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}", keys[0])):
+        if not (len(keys) == 1 and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, keys[0])):
             raise _refusal("invalid_idempotency_key")
         key = keys[0] if subject is None else own_key(keys[0], subject)
         headers.append((IDEMPOTENCY_KEY_HEADER, key.encode()))

@@ -1,52 +1,77 @@
 """The pipeline: import topic -> decode -> enrich -> PostgreSQL sink -> result topic | dead-letter topic."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+from pydantic_core import to_json
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models import SerializationContext, Serializer, Topic
 
-from processor.apply_async.operator import ApplyAsync, Ownership, apply_async
-from processor.apply_async.topic_ids import TopicIds
-from processor.outcome import Outcome
-from processor.record import Record, Turn
-from processor.store.ledger import FinishedRecords
+from processor.apply_async.operator import ApplyAsync, apply_async
+from processor.enrich.errors import Answer
+from processor.outcome import Outcome, result
+from processor.process import Work, decode
+from processor.record import Position, Record, Turn
+from processor.store.keys import Claim
+from processor.store.rows import FinishedRecords, Row
+from shared.messages import Task, TaskType
+
+Steps = Callable[[Work], Awaitable[Outcome | None]]
+
+
+def steps(
+    *,
+    task_types: Collection[TaskType],
+    known: Callable[[Record, Position, Claim | None, FinishedRecords, Turn], Awaitable[int | None]],
+    enrich: Callable[[Task, Turn], Awaitable[Answer]],
+    sink: Callable[[Row], Awaitable[int]],
+) -> Steps:
+    """Return a record's way from the import topic to its result, in order. Thousands of records are on it at a time.
+
+    Args:
+        task_types: what this processor handles; other groups of processors handle the other types.
+        known: returns the id of a record that comes again, or has another one's idempotency key.
+        enrich: returns the provider's answer.
+        sink: writes the row to PostgreSQL and returns its id.
+    """
+
+    async def take(work: Work) -> Outcome | None:
+        task = decode(work, task_types)
+        if task is None:
+            return None
+        row_id = await known(work.record, work.position, work.claim, work.finished, work.turn)
+        work.known = row_id is not None
+        if row_id is None:
+            answer = await enrich(task, work.turn)
+            row_id = await sink(Row(work.position, to_json(answer).decode(), task.task_type))
+        return result(work.record, task.task_id, row_id)
+
+    return take
 
 
 def build_pipeline(
-    records: StreamingDataFrame,
-    *,
+    sdf: StreamingDataFrame,
     process: Callable[[Record, FinishedRecords, Turn], Awaitable[Outcome | None]],
-    finished_records: Callable[[str, int], Awaitable[FinishedRecords]],
-    topic_ids: TopicIds,
+    *,
     result_topic: Topic,
     dead_letter_topic: Topic,
-    loop: asyncio.AbstractEventLoop,
-    ownership: Ownership,
-    **limits: Any,
+    **options: Any,
 ) -> ApplyAsync[FinishedRecords]:
-    """Declare what happens to a record, in the order in which it does.
+    """Declare the dataframe: the import topic, the steps, and the two topics that come after.
 
     Args:
-        records: the import topic's dataframe; values and keys are bytes.
-        process: decode -> enrich -> PostgreSQL sink, many records at a time.
-        finished_records: answers which records of a topic (by its id) and partition are done already.
-        topic_ids: of the import topic.
-        result_topic: gets an outcome that is a result.
-        dead_letter_topic: gets every other outcome.
-        loop: where `process` runs.
-        ownership: is told which partitions are assigned.
-        limits: of `apply_async`.
+        sdf: the import topic's dataframe; values and keys are bytes.
+        process: the steps; a record whose step fails becomes a dead letter.
+        result_topic: gets the outcomes that are results.
+        dead_letter_topic: gets the others.
+        options: of `apply_async`.
     """
-    outcomes, operator = apply_async(
-        records, process, loop=loop, prepare=finished_records, topic_ids=topic_ids, ownership=ownership, **limits
-    )
-    outcomes = outcomes.filter(lambda outcome: outcome is not None)
-    outcomes = outcomes.set_headers(lambda outcome, key, timestamp, headers: outcome.headers)
-    outcomes = outcomes.set_timestamp(_written_now)
-    outcomes.to_topic(lambda outcome, key, timestamp, headers: result_topic if outcome.is_result else dead_letter_topic)
+    sdf, operator = apply_async(sdf, process, **options)
+    sdf = sdf.filter(lambda outcome: outcome is not None)
+    sdf = sdf.set_headers(lambda outcome, key, timestamp, headers: outcome.headers)
+    sdf = sdf.set_timestamp(_written_now)
+    sdf.to_topic(lambda outcome, key, timestamp, headers: result_topic if outcome.is_result else dead_letter_topic)
     return operator
 
 

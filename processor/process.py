@@ -1,65 +1,82 @@
-"""One record from its bytes to its outcome: decode -> enrich -> PostgreSQL sink."""
+"""What surrounds a record's steps: its decoding, its metrics and log line, and its dead letter where a step fails."""
 
-import asyncio
 import contextlib
 import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError
-from pydantic_core import to_json
 
-from processor.enrich.errors import Answer, ProviderError
+from processor.enrich.errors import ProviderError
 from processor.metrics import DEAD_LETTERS, task_seconds, tasks
-from processor.outcome import Outcome, dead_letter, result
+from processor.outcome import Outcome, dead_letter
 from processor.record import Position, Record, Turn
-from processor.store.claims import KeyRefused
-from processor.store.identity import claim_of, first_position
-from processor.store.ledger import Claim, FinishedRecords, Row, RowRefused
+from processor.store.keys import Claim, KeyRefused, claim_of
+from processor.store.known import first_position
+from processor.store.postgres import RowRefused
+from processor.store.rows import FinishedRecords
 from shared.messages import ErrorCode, InvalidTask, Task, TaskType, correlation_id_of, decode_task
 
 logger = logging.getLogger(__name__)
 
-NO_TASK_TYPE: TaskType = "phone"
-"""Whose processors answer for records that are no task, where processors share the task types out."""
+NOT_A_TASK: TaskType = "phone"
+"""Task type whose processors dead-letter records that are not tasks, where task types are spread over processors."""
 
 
-ELSEWHERE_LOOKS_MAX = 120
-ELSEWHERE_PAUSE_SECONDS = 0.25
-"""How often and how long a record waits for its row from an earlier owner of its partition. That one may be waiting for
-its provider, or be dead by now; while PostgreSQL is away no look ends."""
+@dataclass(slots=True)
+class Work:
+    """A record on its way through the steps, and what they have found out about it."""
+
+    record: Record
+    finished: FinishedRecords
+    """The records of its partition that were done before it was assigned."""
+    turn: Turn
+    task: Task | None = None
+    position: Position = field(init=False)
+    """By which the record is known: its own, or the first one of a record that was put back."""
+    claim: Claim | None = None
+    """On its idempotency key, if it has one."""
+    known: bool = False
+    """Whether it had its id before."""
+
+
+def decode(work: Work, task_types: Collection[TaskType]) -> Task | None:
+    """The decode step: return the record's task, or None where another group of processors handles its type.
+
+    Raises:
+        InvalidTask: the record is not a task, or its idempotency key is not valid.
+    """
+    record = work.record
+    task = work.task = decode_task(record.value)
+    if task.task_type not in task_types:
+        return None
+    own = Position(work.finished.topic_id, record.partition, record.offset)
+    work.position = first_position(record.headers) or own
+    work.claim = claim_of(record.headers, task, work.position)
+    return task
 
 
 class Process:
-    """Takes a record through the pipeline's steps. A failure over one record ends here, as its dead letter."""
+    """Takes a record through its steps. A failure over one record ends here, as its dead letter."""
 
     def __init__(
         self,
+        steps: Callable[[Work], Awaitable[Outcome | None]],
         *,
-        enrich: Callable[[Task, Turn], Awaitable[Answer]],
-        store: Callable[[Row], Awaitable[int]],
-        find: Callable[[Position], Awaitable[int | None]],
-        claim: Callable[[Claim], Awaitable[int | None]],
         release: Callable[[Claim], Awaitable[None]],
         task_types: Collection[TaskType],
     ) -> None:
-        """Note the steps.
+        """Surround these steps.
 
         Args:
-            enrich: asks the task's provider.
-            store: writes the row and answers its id.
-            find: answers the id of the row at a position, for records that were put back from the dead-letter topic or
-                that an earlier owner of their partition still has in hand.
-            claim: answers the id of an idempotency key's row, waiting for it, or None where this record makes it.
-            release: frees the key of a record that has failed.
-            task_types: what this processor handles; records of other types are passed over.
+            steps: return the record's result, or None where another group of processors handles it.
+            release: frees the idempotency key of a record that has failed.
+            task_types: what this processor handles.
         """
-        self._enrich = enrich
-        self._store = store
-        self._find = find
-        self._claim = claim
+        self._steps = steps
         self._release = release
         self._task_types = task_types
 
@@ -70,60 +87,33 @@ class Process:
         its row is there.
         """
         began_at = time.monotonic()
-        task: Task | None = None
-        claim: Claim | None = None
-        became = "stored"
-        reason = ""
+        work = Work(record, finished, turn)
         try:
-            task = decode_task(record.value)
-            if task.task_type not in self._task_types:
-                _note(record, task, "passed_over", "", turn.begins, began_at)
-                return None
-            first = first_position(record.headers)
-            position = first or Position(finished.topic_id, record.partition, record.offset)
-            claim = claim_of(record.headers, task, position)
-            row_id = await (finished.find(record.offset) if first is None else self._find(first))
-            if row_id is None and turn.elsewhere:
-                row_id = await self._find_soon(position)
-            if row_id is None and claim is not None:
-                row_id = await self._claim(claim)
-            if row_id is not None:
-                became = "known"
-            else:
-                answer = await self._enrich(task, turn)
-                row_id = await self._store(Row(position, to_json(answer).decode(), task.task_type))
-            outcome = result(record, task.task_id, row_id)
+            outcome = await self._steps(work)
         except InvalidTask as error:
-            if task is None and NO_TASK_TYPE not in self._task_types:
+            if work.task is None and NOT_A_TASK not in self._task_types:
                 return None
-            became, reason = ErrorCode.INVALID_TASK, str(error)
+            code, reason = ErrorCode.INVALID_TASK, str(error)
         except (ProviderError, KeyRefused) as error:
-            became, reason = error.code, str(error)
+            code, reason = error.code, str(error)
         except RowRefused as error:
-            became, reason = ErrorCode.INTERNAL_ERROR, str(error)
+            code, reason = ErrorCode.INTERNAL_ERROR, str(error)
         except Exception as error:  # noqa: BLE001 - the one boundary: a bug over one record must not stop the others
             # Neither the exception's text nor its arguments: they may repeat the task or the answer.
             frames = "".join(traceback.format_tb(error.__traceback__))
             logger.error("unforeseen %s over %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
-            became, reason = ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}"
+            code, reason = ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}"
+        else:
+            ended = "passed_over" if outcome is None else "known" if work.known else "stored"
+            _log(work, ended, "", turn.begins, began_at)
+            return outcome
         attempts = turn.begins
-        if isinstance(became, ErrorCode):
-            outcome = dead_letter(record, finished.topic_id, became, reason)
-            if claim is not None:
-                turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
-                with contextlib.suppress(RowRefused):  # the claim stays until Kafka has deleted the record
-                    await self._release(claim)  # before anybody can see the failure and try again with the key
-        _note(record, task, became, reason, attempts, began_at)
-        return outcome
-
-    async def _find_soon(self, position: Position) -> int | None:
-        """Return the row that an earlier owner of the partition may be about to write, or None where it does not."""
-        for _ in range(ELSEWHERE_LOOKS_MAX):
-            row_id = await self._find(position)
-            if row_id is not None:
-                return row_id
-            await asyncio.sleep(ELSEWHERE_PAUSE_SECONDS)
-        return None
+        if work.claim is not None:
+            turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
+            with contextlib.suppress(RowRefused):  # the claim stays until Kafka has deleted the record
+                await self._release(work.claim)  # before anybody can see the failure and try again with the key
+        _log(work, code, reason, attempts, began_at)
+        return dead_letter(record, finished.topic_id, code, reason)
 
 
 def in_place_of_refused(
@@ -141,34 +131,33 @@ def in_place_of_refused(
     return dead_letter(record, finished.topic_id, ErrorCode.INTERNAL_ERROR, reason)
 
 
-def _note(record: Record, task: Task | None, became: str, reason: str, attempts: int, began_at: float) -> None:
+def _log(work: Work, outcome: str, reason: str, attempts: int, began_at: float) -> None:
     """Count the record and log its one line.
 
     Args:
-        record: whose work has ended.
-        task: what it was, if it was one.
-        became: as the metric integration_tasks has it.
+        work: which has ended.
+        outcome: as the metric integration_tasks has it.
         reason: why it is a dead letter, where it is one.
         attempts: how often its provider was asked.
         began_at: by time.monotonic().
     """
-    task_type = task.task_type if task else "none"
+    task_type = work.task.task_type if work.task else "none"
     seconds = time.monotonic() - began_at
-    tasks(task_type, became).inc()
-    if became != "passed_over":  # it took no time, and is another group's to tell
+    tasks(task_type, outcome).inc()
+    if outcome != "passed_over":  # it took no time, and is another group's to tell
         task_seconds(task_type).observe(seconds)
-    if isinstance(became, ErrorCode):
-        DEAD_LETTERS.labels(became).inc()
+    if isinstance(outcome, ErrorCode):
+        DEAD_LETTERS.labels(outcome).inc()
         level, event = logging.WARNING, "dead letter"
     else:
         level, event = logging.DEBUG, "finished"
     if not logger.isEnabledFor(level):
         return
     fields: dict[str, Any] = {
-        "correlation_id": correlation_id_of(record.headers),
-        "position": _where(record),
+        "correlation_id": correlation_id_of(work.record.headers),
+        "position": _where(work.record),
         "task_type": task_type,
-        "outcome": str(became),
+        "outcome": str(outcome),
         "attempts": attempts,
         "seconds": round(seconds, 4),
     }

@@ -1,6 +1,6 @@
 """The processor's spans: a record, each question to its provider, its row, and its outcome's way to Kafka.
 
-Imported only where traces are turned on. They are put around the steps where `__main__` puts these together, so the
+Imported only where traces are turned on. They are put around the steps where `processor.service` composes them, so the
 steps know nothing of them.
 """
 
@@ -27,7 +27,8 @@ from processor.enrich.providers.wire import Response, Send, Wire
 from processor.outcome import Outcome
 from processor.record import Position, Record, Turn
 from processor.settings import ProcessorSettings
-from processor.store.ledger import FinishedRecords, Ledger, Row
+from processor.store.postgres import Postgres
+from processor.store.rows import FinishedRecords, Ledger, Row
 from shared.messages import ERROR_CODE_HEADER, Task, TaskType
 from shared.traces import OUTCOME, Traces, current, fail, parent_of, record_attributes
 
@@ -74,7 +75,6 @@ class TracedSteps:
     def __init__(self, settings: ProcessorSettings) -> None:
         """Start sending spans; `close` ends that."""
         self._traces = Traces(SERVICE_NAME)
-        self._connection = settings.postgres_connection()
         self._group = settings.consumer_group()
         self._result_topic = settings.kafka_result_topic
         self._dead_letter_topic = settings.kafka_dead_letter_topic
@@ -91,9 +91,9 @@ class TracedSteps:
         """Send what is still to be sent, for a bounded time."""
         self._traces.close()
 
-    def ledger(self) -> Ledger:
+    def ledger(self, postgres: Postgres) -> Ledger:
         """Return a ledger that tells the spans of rows about their statement."""
-        return _TracedLedger(self._connection)
+        return _TracedLedger(postgres)
 
     def wire(self) -> Wire:
         """Return connections to the providers that tell the span of an attempt what HTTP knows of it."""
@@ -193,7 +193,7 @@ class TracedSteps:
 
         return traced
 
-    def store(self, store: Callable[[Row], Awaitable[int]]) -> Callable[[Row], Awaitable[int]]:
+    def sink(self, store: Callable[[Row], Awaitable[int]]) -> Callable[[Row], Awaitable[int]]:
         """Return the step with a client span for each row, from its hand-over to the group commit to its commit."""
 
         async def traced(row: Row) -> int:

@@ -21,7 +21,15 @@ REQUEST_ID_HEADER = "X-Request-ID"
 TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
 """W3C Trace Context's, with the most characters that are carried through; longer ones are left out."""
 IDEMPOTENCY_KEY_HEADER = "idempotency_key"
-"""Makes a task repeatable: 1 to 255 visible ASCII characters. Where there are several, the last counts."""
+"""Makes a task repeatable. Where there are several, the last counts."""
+
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+
+IDEMPOTENCY_KEY_PATTERN = rf"[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}"
+"""A key's form: visible ASCII characters."""
+
+IDEMPOTENCY_KEY_DAYS = 30
+"""How long a key is remembered. A task with a key that is older is a new task."""
 REDRIVEN_FROM_HEADER = "redriven_from"
 """A record's first position, `TOPIC-ID/PARTITION/OFFSET`, once it was put back from the dead-letter topic. Where there
 are several, the last counts."""

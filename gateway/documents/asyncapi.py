@@ -5,12 +5,14 @@ from typing import Any
 
 from gateway.documents import examples
 from gateway.settings import GatewaySettings
-from gateway.tasks import IDEMPOTENCY_KEY_CHARACTERS_MAX, REQUEST_ID_CHARACTERS_MAX
+from gateway.tasks import REQUEST_ID_CHARACTERS_MAX
 from shared.messages import (
     CORRELATION_ID_HEADER,
     DEAD_LETTER_HEADER_PREFIX,
     ERROR_CODE_HEADER,
+    IDEMPOTENCY_KEY_DAYS,
     IDEMPOTENCY_KEY_HEADER,
+    IDEMPOTENCY_KEY_PATTERN,
     REDRIVEN_FROM_HEADER,
     REQUEST_ID_HEADER,
     TRACE_HEADERS,
@@ -236,11 +238,11 @@ def _for_the_service() -> Document:
     return {
         IDEMPOTENCY_KEY_HEADER: {
             **_text(
-                "Makes the task repeatable, for 30 days: the same key again gets the first one's `id`, and no provider "
-                f"is asked. With another task_type or data: `{ErrorCode.TASK_REJECTED}`.",
+                f"Makes the task repeatable, for {IDEMPOTENCY_KEY_DAYS} days: the same key again gets the first one's "
+                f"`id`, and no provider is asked. With another task_type or data: `{ErrorCode.TASK_REJECTED}`.",
                 examples.IDEMPOTENCY_KEY,
             ),
-            "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}$",
+            "pattern": f"^{IDEMPOTENCY_KEY_PATTERN}$",
         },
         REDRIVEN_FROM_HEADER: _text(
             "Where a record was first that was put back from the dead-letter topic: topic id, partition, offset. Not "

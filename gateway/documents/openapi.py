@@ -15,11 +15,18 @@ from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from gateway.tasks import (
     BODY_BYTES_MAX,
-    IDEMPOTENCY_KEY_CHARACTERS_MAX,
     REFUSALS,
     REQUEST_ID_CHARACTERS_MAX,
 )
-from shared.messages import REQUEST_ID_HEADER, TRACE_HEADERS, ErrorCode, Result, Task
+from shared.messages import (
+    IDEMPOTENCY_KEY_DAYS,
+    IDEMPOTENCY_KEY_PATTERN,
+    REQUEST_ID_HEADER,
+    TRACE_HEADERS,
+    ErrorCode,
+    Result,
+    Task,
+)
 
 Document = dict[str, Any]
 
@@ -195,12 +202,13 @@ def _post_task(settings: GatewaySettings) -> Document:
             ),
             _header_parameter(
                 "Idempotency-Key",
-                "Makes the request repeatable, for 30 days: the same key again gets the first one's `id`, and no "
-                "provider is asked. With another task_type or data it is refused (`task_rejected`). The key of a task "
-                "that failed is free again. With bearer tokens each subject has keys of its own.",
+                f"Makes the request repeatable, for {IDEMPOTENCY_KEY_DAYS} days: the same key again gets the first "
+                "one's `id`, and no provider is asked. With another task_type or data it is refused "
+                "(`task_rejected`). The key of a task that failed is free again. With bearer tokens each subject has "
+                "keys of its own.",
                 {
                     "type": "string",
-                    "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}$",
+                    "pattern": f"^{IDEMPOTENCY_KEY_PATTERN}$",
                     "examples": [examples.IDEMPOTENCY_KEY],
                 },
             ),

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.outcome import Original, original
 from processor.record import Position
-from processor.store.identity import first_position
+from processor.store.known import first_position
 from shared.kafka_trouble import (
     REASONS,
     UnreadableHeaders,

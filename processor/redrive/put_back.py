@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from processor.record import Position
-from processor.store.ledger import SESSION, bounded, check_encoding, reason
+from processor.store.postgres import SESSION, bounded, check_encoding, reason
 
 # By the session, so that it ends with the program, however that ends.
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"

@@ -17,7 +17,7 @@ from processor.record import Position
 from processor.redrive.letters import DeadLetter, DeadLetters, TopicNow, dead_letter_of
 from processor.redrive.put_back import Redriven
 from processor.settings import ProcessorSettings
-from processor.store.identity import first_position, redriven_from
+from processor.store.known import first_position, redriven_from
 from processor.topics import RECORD_BYTES_MAX
 from shared.kafka_trouble import ABOUT_THE_RECORD
 from shared.messages import ErrorCode

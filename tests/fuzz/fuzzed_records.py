@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from processor.store.identity import first_position
+from processor.store.known import first_position
 from sandbox.child import NotReady
 from shared.messages import (
     DEAD_LETTER_HEADER_PREFIX,

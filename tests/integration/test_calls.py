@@ -25,7 +25,7 @@ def provider_of(kind, url, prepare, key=KEYS[0]):
         return yandexgpt(
             url=url, api_key=SecretStr(key), folder_id="folder", model="yandexgpt-lite/latest", prepare=prepare
         )
-    return dadata(kind, url=url, api_key=SecretStr(key), secret_key=SecretStr(KEYS[1]), prepare=prepare)
+    return dadata(kind, kind, url=url, api_key=SecretStr(key), secret_key=SecretStr(KEYS[1]), prepare=prepare)
 
 
 @contextlib.asynccontextmanager

@@ -12,12 +12,16 @@ import psycopg
 import pytest
 
 from processor.record import Position
-from processor.store import ledger as ledger_module
-from processor.store.claims import Claims
-from processor.store.grouped import Grouped
-from processor.store.ledger import CLAIMS_DAYS, KEYS_DAYS, Claim, Ledger, Owner, Row, RowRefused, UnfitDatabase
-from processor.store.sink import Sink
+from processor.store import keys as keys_module
+from processor.store import postgres as postgres_module
+from processor.store import rows as rows_module
+from processor.store.group_commit import GroupCommit
+from processor.store.keys import CLAIMS_DAYS, Claim, Keys, Owner
+from processor.store.postgres import Postgres as Connection
+from processor.store.postgres import RowRefused, UnfitDatabase
+from processor.store.rows import Ledger, Row
 from sandbox.postgres import Postgres
+from shared.messages import IDEMPOTENCY_KEY_DAYS
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last
 
 TOPIC = "topic-id"
@@ -44,15 +48,24 @@ def connection(database, **other):
     }
 
 
+class Store(Ledger):
+    """A ledger with its connection and its keys."""
+
+    def __init__(self, parameters):
+        self.postgres = Connection(parameters)
+        super().__init__(self.postgres)
+        self.keys = Keys(self.postgres, self.id_at)
+
+
 @contextlib.asynccontextmanager
 async def ledger_of(database, **other):
     """Open a ledger as the processor does, and close it."""
-    ledger = Ledger(connection(database, **other))
+    ledger = Store(connection(database, **other))
     try:
-        await asyncio.wait_for(ledger.connect(), PATIENCE_SECONDS)
+        await asyncio.wait_for(ledger.postgres.connect(), PATIENCE_SECONDS)
         yield ledger
     finally:
-        await ledger.close()
+        await ledger.postgres.close()
 
 
 def run(database, work, **other):
@@ -184,9 +197,8 @@ def test_of_rows_that_wait_together_only_the_refused_one_fails(database, caplog,
     bad = (0, 13, 77)
 
     async def work(ledger):
-        sink = Sink(ledger)
         rows = [row(offset, refused if offset in bad else None) for offset in range(100)]
-        return await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
+        return await asyncio.gather(*(ledger.store(row) for row in rows), return_exceptions=True)
 
     answers = run(database, work)
 
@@ -208,7 +220,8 @@ def test_a_refused_position_can_be_written_later(database):
 
 
 def test_what_was_done_is_found_on_every_page_and_nothing_else(database, monkeypatch):
-    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", 100)
+    for module in (rows_module, keys_module):
+        monkeypatch.setattr(module, "PAGE_OFFSETS", 100)
     done = [offset for offset in range(3000) if offset % 7 and not 500 <= offset < 900]
 
     async def work(ledger):
@@ -224,7 +237,8 @@ def test_what_was_done_is_found_on_every_page_and_nothing_else(database, monkeyp
 
 
 def test_records_that_are_looked_up_at_once_are_found_across_pages(database, monkeypatch):
-    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", 10)
+    for module in (rows_module, keys_module):
+        monkeypatch.setattr(module, "PAGE_OFFSETS", 10)
 
     async def work(ledger):
         ids = await ledger.write([row(offset) for offset in range(0, 200, 2)])
@@ -256,7 +270,8 @@ def test_what_is_written_after_a_partition_was_assigned_is_not_looked_up(databas
 
 
 def test_pruning_deletes_entries_below_the_first_offset_and_nothing_else(database, monkeypatch):
-    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", 64)
+    for module in (rows_module, keys_module):
+        monkeypatch.setattr(module, "PAGE_OFFSETS", 64)
     partitions = [(TOPIC, 0), (TOPIC, 1), ("other", 0)]
 
     async def work(ledger):
@@ -299,10 +314,10 @@ def claims(database):
 
 def test_a_key_belongs_to_the_first_that_claims_it_and_gets_the_id_of_its_row(database):
     async def work(ledger):
-        first = await ledger.claim([claim("k", 1)])
-        others = await ledger.claim([claim("k", 2, b"another"), claim("l", 3), claim("k", 1), claim("l", 4)])
+        first = await ledger.keys.claim([claim("k", 1)])
+        others = await ledger.keys.claim([claim("k", 2, b"another"), claim("l", 3), claim("k", 1), claim("l", 4)])
         ids = await ledger.write([row(1)])
-        return first, others, ids, await ledger.claim([claim("k", 5)])
+        return first, others, ids, await ledger.keys.claim([claim("k", 5)])
 
     first, others, ids, at_last = run(database, work)
 
@@ -320,7 +335,7 @@ def test_two_connections_that_claim_the_same_keys_in_opposite_order_agree(databa
                 keys = [f"key-{number}" for number in range(first, first + 400)]
                 mine = [claim(key, number) for number, key in enumerate(keys, first)]
                 theirs = [claim(key, number, partition=1) for number, key in enumerate(keys, first)]
-                one, two = await asyncio.gather(ledger.claim(mine), other.claim(theirs[::-1]))
+                one, two = await asyncio.gather(ledger.keys.claim(mine), other.keys.claim(theirs[::-1]))
                 assert one == two[::-1]
                 assert None not in one
 
@@ -334,7 +349,7 @@ def test_of_many_records_with_a_key_at_two_replicas_one_works_and_the_others_get
 
     async def work(ledger):
         async with ledger_of(database) as other:
-            replicas = [(replica, Claims(Grouped(replica.claim), Grouped(replica.find))) for replica in (ledger, other)]
+            replicas = [(replica, replica.keys.wait_for) for replica in (ledger, other)]
 
             async def one(number):
                 replica, settle = replicas[number % 2]
@@ -353,11 +368,11 @@ def test_of_many_records_with_a_key_at_two_replicas_one_works_and_the_others_get
 
 def test_a_key_that_is_given_up_is_free_and_one_that_is_anothers_or_has_its_row_stays(database):
     async def work(ledger):
-        await ledger.claim([claim("failed", 1), claim("another", 2), claim("done", 3)])
+        await ledger.keys.claim([claim("failed", 1), claim("another", 2), claim("done", 3)])
         await ledger.write([row(3)])
-        await ledger.release([claim("failed", 1), claim("another", 9), claim("done", 3), claim("unknown", 4)])
+        await ledger.keys.release_all([claim("failed", 1), claim("another", 9), claim("done", 3), claim("unknown", 4)])
         left = claims(database)
-        return left, await ledger.claim([claim("failed", 5)])
+        return left, await ledger.keys.claim([claim("failed", 5)])
 
     left, again = run(database, work)
 
@@ -367,8 +382,8 @@ def test_a_key_that_is_given_up_is_free_and_one_that_is_anothers_or_has_its_row_
 
 def test_a_position_that_holds_another_key_gets_no_second(database):
     async def work(ledger):
-        await ledger.claim([claim("one", 1)])
-        return await ledger.claim([claim("two", 1)])
+        await ledger.keys.claim([claim("one", 1)])
+        return await ledger.keys.claim([claim("two", 1)])
 
     assert run(database, work) == [None]
     assert claims(database) == {"one": position(1)}
@@ -390,12 +405,13 @@ def test_ids_are_found_by_their_positions_in_the_order_of_asking(database):
 def test_pruning_leaves_what_a_key_answers_and_ends_claims_of_records_that_kafka_has_no_more(
     database, monkeypatch, page
 ):
-    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", page)
+    for module in (rows_module, keys_module):
+        monkeypatch.setattr(module, "PAGE_OFFSETS", page)
 
     async def work(ledger):
         await ledger.write([row(offset) for offset in range(10)])
-        await ledger.claim([claim("answered", 4), claim("lost", 12), claim("waiting", 20)])
-        await ledger.claim([claim("elsewhere", 12, partition=1), claim("of another topic", 12, topic_id="other")])
+        await ledger.keys.claim([claim("answered", 4), claim("lost", 12), claim("waiting", 20)])
+        await ledger.keys.claim([claim("elsewhere", 12, partition=1), claim("of another topic", 12, topic_id="other")])
         await ledger.prune(TOPIC, 0, 15)
 
     run(database, work)
@@ -406,18 +422,19 @@ def test_pruning_leaves_what_a_key_answers_and_ends_claims_of_records_that_kafka
 
 @pytest.mark.parametrize("page", [1, 1000])
 def test_pruning_keys_ends_those_that_are_old_and_claims_that_never_finished(database, monkeypatch, page):
-    monkeypatch.setattr(ledger_module, "PAGE_OFFSETS", page)
-    days = {"done": 1, "done long ago": KEYS_DAYS - 1, "done too long ago": KEYS_DAYS + 1}
+    for module in (rows_module, keys_module):
+        monkeypatch.setattr(module, "PAGE_OFFSETS", page)
+    days = {"done": 1, "done long ago": IDEMPOTENCY_KEY_DAYS - 1, "done too long ago": IDEMPOTENCY_KEY_DAYS + 1}
     days |= {"new": 1, "waits": CLAIMS_DAYS - 1, "waits too long": CLAIMS_DAYS + 1}
 
     async def work(ledger):
-        await ledger.claim([claim(key, offset) for offset, key in enumerate(days)])
+        await ledger.keys.claim([claim(key, offset) for offset, key in enumerate(days)])
         for key, age in days.items():
             database.query(
                 "UPDATE idempotency_keys SET made_at = made_at - make_interval(days => %s) WHERE key = %s", age, key
             )
         await ledger.write([row(offset) for offset in range(3)])
-        await ledger.prune_keys()
+        await ledger.keys.prune()
 
     run(database, work)
 
@@ -426,12 +443,12 @@ def test_pruning_keys_ends_those_that_are_old_and_claims_that_never_finished(dat
 
 def test_pruning_ends_entries_of_keys_that_are_pruned(database):
     async def work(ledger):
-        await ledger.claim([claim("k", 1)])
+        await ledger.keys.claim([claim("k", 1)])
         await ledger.write([row(1)])
         await ledger.prune(TOPIC, 0, 10)
         kept = entries(database)
         database.query("UPDATE idempotency_keys SET made_at = made_at - interval '1 year'")
-        await ledger.prune_keys()
+        await ledger.keys.prune()
         await ledger.prune(TOPIC, 0, 10)
         return kept
 
@@ -474,17 +491,17 @@ def test_a_write_whose_connection_postgresql_ends_happens_once(database, caplog)
             writing = asyncio.ensure_future(ledger.write([row(1)]))
             [pid] = await until(lambda: backends(database, waiting_for_lock=True), "the write waits for the lock")
             database.query("SELECT pg_terminate_backend(%s)", pid)
-            await until(lambda: not ledger.connected, "the ledger notices")
+            await until(lambda: not ledger.postgres.connected, "the ledger notices")
             lock.rollback()
         ids = await writing
-        assert ledger.connected
+        assert ledger.postgres.connected
         return ids
 
     ids = run(database, work)
 
     assert ids == entries(database)
     assert list(database.rows()) == list(ids.values())
-    assert [record.levelname for record in caplog.records if record.name == "processor.store.ledger"] == [
+    assert [record.levelname for record in caplog.records if record.name == "processor.store.postgres"] == [
         "INFO",
         "WARNING",
         "INFO",
@@ -524,8 +541,8 @@ class BlackHole:
 
 
 def test_a_connection_on_which_nothing_comes_back_any_more_is_hung_up(database, monkeypatch):
-    monkeypatch.setattr(ledger_module, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(ledger_module, "CONNECT_SECONDS", 2)
+    monkeypatch.setattr(postgres_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_module, "CONNECT_SECONDS", 2)
 
     async def work():
         async with BlackHole(database.postgres.port) as proxy:
@@ -533,7 +550,7 @@ def test_a_connection_on_which_nothing_comes_back_any_more_is_hung_up(database, 
             async with ledger_of(SimpleNamespace(postgres=reached, name=database.name)) as ledger:
                 proxy.silent = True
                 writing = asyncio.ensure_future(ledger.write([row(1)]))
-                await until(lambda: not ledger.connected, "the ledger notices")
+                await until(lambda: not ledger.postgres.connected, "the ledger notices")
                 proxy.silent = False
                 return await asyncio.wait_for(writing, PATIENCE_SECONDS)
 
@@ -560,12 +577,11 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
     caplog.set_level(logging.INFO)
 
     async def work(ledger):
-        sink = Sink(ledger)
-        await sink.write(row(0))
+        await ledger.store(row(0))
         own_database.postgres.kill()
-        writing = [asyncio.ensure_future(sink.write(row(offset))) for offset in range(50)]
+        writing = [asyncio.ensure_future(ledger.store(row(offset))) for offset in range(50)]
         looking_up = asyncio.ensure_future(ledger.finished(TOPIC, 0))
-        await until(lambda: not ledger.connected, "the ledger notices")
+        await until(lambda: not ledger.postgres.connected, "the ledger notices")
         assert not any(waiting.done() for waiting in (*writing, looking_up))
         own_database.postgres.start_soon()  # from this thread: it would end with another one
         ids = await asyncio.gather(*writing)
@@ -576,7 +592,7 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
 
     assert {position(offset): row_id for offset, row_id in enumerate(ids)} == entries(own_database)
     assert sorted(own_database.rows()) == sorted(ids)
-    messages = [record.getMessage() for record in caplog.records if record.name == "processor.store.ledger"]
+    messages = [record.getMessage() for record in caplog.records if record.name == "processor.store.postgres"]
     assert messages[0] == messages[-1] == "PostgreSQL answers"
     assert all(message.startswith("PostgreSQL cannot be used") for message in messages[1:-1])
     assert len(messages) == len(set(messages)) + 1 > 2, "each reason once"
@@ -590,7 +606,7 @@ def test_a_refused_row_is_in_no_error_and_no_log_line(database, caplog, data):
 
     async def work(ledger):
         with pytest.raises(RowRefused) as refused:
-            await Sink(ledger).write(row(1, data))
+            await ledger.store(row(1, data))
         return refused.value
 
     error = run(database, work)
@@ -670,14 +686,13 @@ REFUSING_ONE = {
 @pytest.mark.parametrize("refuse", REFUSING_ONE.values(), ids=REFUSING_ONE)
 @pytest.mark.parametrize("bad", [0, 77])
 def test_one_row_that_postgresql_refuses_whatever_it_calls_that_fails_alone(database, monkeypatch, refuse, bad):
-    monkeypatch.setattr(ledger_module, "STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(postgres_module, "STATEMENT_SECONDS", 1)
     refuse(database)
 
     async def work(ledger):
-        sink = Sink(ledger)
         rows = [row(offset, '{"bad": true}' if offset == bad else None) for offset in range(100)]
-        answers = await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
-        return answers, await sink.write(row(100))
+        answers = await asyncio.gather(*(ledger.store(row) for row in rows), return_exceptions=True)
+        return answers, await ledger.store(row(100))
 
     answers, after = run(database, work)
 
@@ -690,12 +705,12 @@ def test_one_row_that_postgresql_refuses_whatever_it_calls_that_fails_alone(data
 
 @pytest.mark.parametrize("refuse", REFUSING_ONE.values(), ids=REFUSING_ONE)
 def test_the_first_row_of_all_may_be_the_one_that_is_refused(database, monkeypatch, refuse):
-    monkeypatch.setattr(ledger_module, "STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(postgres_module, "STATEMENT_SECONDS", 1)
     refuse(database)
 
     async def work(ledger):
         with pytest.raises(RowRefused, match="SQLSTATE"):
-            await Sink(ledger).write(row(1, '{"bad": true}'))
+            await ledger.store(row(1, '{"bad": true}'))
 
     run(database, work)
 
@@ -705,11 +720,10 @@ def test_the_first_row_of_all_may_be_the_one_that_is_refused(database, monkeypat
 def test_a_kind_of_rows_that_is_refused_stops_no_other_kind(database):
     # A user's new rule that the rows before it break: the last one that was written is no measure.
     async def work(ledger):
-        sink = Sink(ledger)
-        await sink.write(row(1, '{"bad": true}'))
+        await ledger.store(row(1, '{"bad": true}'))
         trigger(database, f"IF {BAD} THEN RAISE 'no'; END IF;")
         rows = [row(offset, '{"bad": true}' if offset % 2 else None) for offset in range(2, 42)]
-        return await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
+        return await asyncio.gather(*(ledger.store(row) for row in rows), return_exceptions=True)
 
     answers = run(database, work)
 
@@ -751,17 +765,16 @@ def test_what_refuses_all_rows_is_waited_for_and_loses_none(database, caplog, re
     database.query("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
 
     async def work(ledger):
-        sink = Sink(ledger)
-        await sink.write(row(0))
+        await ledger.store(row(0))
         database.query(refuse)
-        writing = [asyncio.ensure_future(sink.write(row(offset))) for offset in range(1, 1 + rows)]
+        writing = [asyncio.ensure_future(ledger.store(row(offset))) for offset in range(1, 1 + rows)]
         await until(lambda: "cannot be used" in caplog.text, "the log line")
-        assert not ledger.connected
+        assert not ledger.postgres.connected
         await asyncio.sleep(0.5)  # some tries more
         assert not any(waiting.done() for waiting in writing)
         database.query(allow)
         await asyncio.gather(*writing)
-        assert ledger.connected
+        assert ledger.postgres.connected
 
     run(database, work)
 
@@ -772,14 +785,13 @@ def test_what_refuses_all_rows_is_waited_for_and_loses_none(database, caplog, re
 @pytest.mark.parametrize("mode", ["EXCLUSIVE", "ACCESS EXCLUSIVE"])
 @pytest.mark.parametrize("rows", [1, 30])
 def test_a_lock_on_a_table_is_waited_for_and_loses_no_row(database, monkeypatch, caplog, mode, rows):
-    monkeypatch.setattr(ledger_module, "STATEMENT_SECONDS", 0.4)
+    monkeypatch.setattr(postgres_module, "STATEMENT_SECONDS", 0.4)
 
     async def work(ledger):
-        sink = Sink(ledger)
         for table in ("ledger", "integration_service"):
             with psycopg.connect(database.postgres.conninfo(database.name)) as other:
                 other.execute(LOCK.format(table=table, mode=mode))
-                writing = [asyncio.ensure_future(sink.write(row(n, topic_id=table))) for n in range(rows)]
+                writing = [asyncio.ensure_future(ledger.store(row(n, topic_id=table))) for n in range(rows)]
                 caplog.clear()
                 await until(lambda: caplog.text.count("cannot be used") >= 1, "the log line")
                 await asyncio.sleep(3)  # more tries than one
@@ -796,7 +808,7 @@ def test_a_key_that_postgresql_refuses_fails_alone(database):
     trigger(database, "IF NEW.key = 'key-13' THEN RAISE 'no'; END IF;", "idempotency_keys")
 
     async def work(ledger):
-        ask = Grouped(ledger.claim)
+        ask = GroupCommit(ledger.keys.claim).submit
         return await asyncio.gather(*(ask(claim(f"key-{n}", n)) for n in range(50)), return_exceptions=True)
 
     answers = run(database, work)
@@ -840,10 +852,10 @@ KEYS = ["plain", "a\\b", "a'b", 'a"b', "{a,b}", "NULL", "\\x00", "%s", "$1"]
 
 def keeps_every_answer_and_key(database):
     async def work(ledger):
-        sink, ask = Sink(ledger), Grouped(ledger.claim)
+        ask = GroupCommit(ledger.keys.claim).submit
         for repeated in range(2):
             ids = await asyncio.gather(
-                *(sink.write(row(n, json.dumps([a], ensure_ascii=False))) for n, a in enumerate(ANSWERS))
+                *(ledger.store(row(n, json.dumps([a], ensure_ascii=False))) for n, a in enumerate(ANSWERS))
             )
             owners = await asyncio.gather(
                 *(ask(claim(key, n, bytes(range(256)), partition=1)) for n, key in enumerate(KEYS))
@@ -871,7 +883,7 @@ def test_the_session_is_ours_whatever_the_server_has_set(database, scope):
     keeps_every_answer_and_key(database)
 
     async def shown(ledger):
-        return [await ledger._execute(f"SHOW {name}") for name in ("synchronous_commit", "client_encoding")]
+        return [await ledger.postgres.execute(f"SHOW {name}") for name in ("synchronous_commit", "client_encoding")]
 
     assert run(database, shown) == [[("on",)], [("UTF8",)]]
 
@@ -895,13 +907,13 @@ def test_a_database_that_cannot_hold_every_answer_is_refused_at_the_start_and_wa
     database = in_encoding(postgres, f"in_{encoding.lower()}", encoding)
 
     async def work():
-        ledger = Ledger(connection(database))
+        ledger = Store(connection(database))
         with pytest.raises(UnfitDatabase, match=f"POSTGRES_DB: .*{encoding}"):
-            await ledger.check()
+            await ledger.postgres.check()
         writing = asyncio.ensure_future(ledger.write([row(1)]))
         await until(lambda: f"POSTGRES_DB: the database's encoding is {encoding}" in caplog.text, "the log line")
         writing.cancel()
-        await ledger.close()
+        await ledger.postgres.close()
 
     asyncio.run(work())
 

@@ -1,6 +1,4 @@
-"""DaData's standardization of phones and e-mail addresses: POST /api/v1/clean/phone and /api/v1/clean/email."""
-
-from typing import Literal
+"""DaData's standardization, of phones and e-mail addresses for two: POST /api/v1/clean/phone, /api/v1/clean/email."""
 
 import httpx
 from pydantic import SecretStr
@@ -12,19 +10,21 @@ from processor.enrich.providers.wire import Prepare
 
 
 def dadata(
-    kind: Literal["phone", "email"],
+    path: str,
+    answer_field: str,
     *,
     url: str,
     api_key: SecretStr,
     secret_key: SecretStr,
     prepare: Prepare,
 ) -> Provider:
-    """Return a provider that cleans one phone or e-mail address a request; DaData bills by the record.
+    """Return a provider that cleans one record a request; DaData bills by the record.
 
     Answers with `qc` codes that mean garbage are answers like any other.
 
     Args:
-        kind: what is cleaned.
+        path: what is cleaned, as the end of the request's path.
+        answer_field: field of the answer that holds the cleaned text.
         url: base address, to which the path is appended.
         api_key: goes into `Authorization: Token ...`.
         secret_key: goes into `X-Secret`.
@@ -36,25 +36,25 @@ def dadata(
         "Content-Type": "application/json",
         "Accept": "application/json",
     }
-    send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/api/v1/clean/{kind}", headers=headers))
+    send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/api/v1/clean/{path}", headers=headers))
 
     async def clean(data: str) -> Answer:
         body = to_json([data])
         match await call(send, body):
             case [dict(answer)]:
-                return _checked(kind, answer)
+                return _checked(answer_field, answer)
             case _:
                 raise UnusableAnswer("the answer is not an array of one object")
 
     return clean
 
 
-def _checked(kind: str, answer: Answer) -> Answer:
+def _checked(answer_field: str, answer: Answer) -> Answer:
     # What the contract says of the fields that tell one from junk: all of them may be null, and a code is an int32 in
     # DaData's specification, a string in its client for C#. All other fields are kept as they come.
-    if not answer.keys() & {kind, "qc"}:
-        raise UnusableAnswer(f"the answer has neither {kind} nor qc")
-    for name in (kind, "source"):
+    if not answer.keys() & {answer_field, "qc"}:
+        raise UnusableAnswer(f"the answer has neither {answer_field} nor qc")
+    for name in (answer_field, "source"):
         if not isinstance(answer.get(name), str | None):
             raise UnusableAnswer(f"the answer's {name} is no text")
     for name in ("qc", "qc_conflict"):

@@ -15,10 +15,12 @@ from processor.enrich.errors import (
     UnstorableAnswer,
     UnusableAnswer,
 )
+from processor.pipeline import steps
 from processor.process import Process, in_place_of_refused
 from processor.record import Position, Record
-from processor.store.claims import OtherTask, StillClaimed
-from processor.store.ledger import RowRefused
+from processor.store.keys import OtherTask, StillClaimed
+from processor.store.known import Known
+from processor.store.postgres import RowRefused
 from shared.messages import TASK_TYPES
 
 CANARY = "canary-7d1f"
@@ -78,14 +80,9 @@ def process(
         return 99
 
     async def run():
-        step = Process(
-            enrich=enrich or answer,
-            store=store or write,
-            find=find or never,
-            claim=claim or never,
-            release=release or never,
-            task_types=task_types,
-        )
+        known = Known(find or never, claim or never).id_of
+        record_steps = steps(task_types=task_types, known=known, enrich=enrich or answer, sink=store or write)
+        step = Process(record_steps, release=release or never, task_types=task_types)
         return await asyncio.wait_for(step(of, Finished(finished or {}), turn=turn or Turn()), timeout=0.5)
 
     return asyncio.run(run()), rows
@@ -396,7 +393,7 @@ def why_of(outcome, headers):
 
 
 def test_a_record_that_its_earlier_owner_still_has_in_hand_waits_for_that_ones_row(monkeypatch):
-    monkeypatch.setattr("processor.process.ELSEWHERE_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("processor.store.known.ELSEWHERE_PAUSE_SECONDS", 0)
     looks = []
 
     async def find(position):
@@ -411,7 +408,7 @@ def test_a_record_that_its_earlier_owner_still_has_in_hand_waits_for_that_ones_r
 
 
 def test_a_record_whose_earlier_owner_writes_no_row_is_done_again(monkeypatch):
-    monkeypatch.setattr("processor.process.ELSEWHERE_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("processor.store.known.ELSEWHERE_PAUSE_SECONDS", 0)
 
     async def find(position):
         return None

@@ -12,8 +12,7 @@ from processor.enrich.gate import Gate
 from processor.outcome import result
 from processor.record import Position, Record
 from processor.settings import ProcessorSettings
-from processor.store.ledger import Row
-from processor.store.sink import Sink
+from processor.store.rows import Ledger, Row
 from processor.traces import TracedSteps
 from shared.messages import decode_task
 
@@ -80,14 +79,14 @@ def test_records_that_run_at_once_are_traces_of_their_own(bench):
             raise ProviderUnavailable("canary", retry_after_seconds=0)
         return {"answer": 42}
 
-    async def write(rows, suspect=False):
-        await asyncio.sleep(0)
-        return {row.position: 7 for row in rows}
+    class FakeLedger(Ledger):
+        async def write(self, rows, *, suspect=False):
+            await asyncio.sleep(0)
+            return {row.position: 7 for row in rows}
 
-    ledger = SimpleNamespace(write=write)
     lanes = bench.steps.lanes({"phone": Lane("dadata_phone", ask, Gate("dadata", quota=None, requests_max=8))})
     enrich = bench.steps.enrich(Enrich(lanes, attempts_max=3))
-    store = bench.steps.store(Sink(ledger).write)
+    store = bench.steps.sink(FakeLedger(None).store)
 
     async def process(record, finished, turn):
         read = decode_task(record.value)

@@ -12,8 +12,8 @@ from gateway.replies import Replies, Reply
 from processor.apply_async.commit_metadata import decode
 from processor.outcome import dead_letter, original
 from processor.record import Position, Record
-from processor.store.identity import claim_of, first_position
-from processor.store.ledger import Claim
+from processor.store.keys import Claim, claim_of
+from processor.store.known import first_position
 from shared.messages import TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, Task, correlation_id_of, decode_task
 from shared.traces import parent_of
 from tests.fuzz import records

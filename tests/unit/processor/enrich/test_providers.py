@@ -35,12 +35,14 @@ STATUS = "ALTERNATIVE_STATUS_FINAL"
 PROVIDERS = {
     "phone": lambda prepare: dadata(
         "phone",
+        "phone",
         url="http://dadata.test/",
         api_key=SecretStr("key"),
         secret_key=SecretStr("secret"),
         prepare=prepare,
     ),
     "email": lambda prepare: dadata(
+        "email",
         "email", url="http://dadata.test", api_key=SecretStr("key"), secret_key=SecretStr("secret"), prepare=prepare
     ),
     "gpt": lambda prepare: yandexgpt(

@@ -1,4 +1,4 @@
-"""Group commit: what gathers while a batch is being written makes the next one."""
+"""Group commit: what gathers while a statement runs makes the next one."""
 
 import asyncio
 
@@ -6,14 +6,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from processor.record import Position
-from processor.store.ledger import Row, RowRefused, RowTooSlow
-from processor.store.sink import BATCH_ROWS_MAX, Sink
+from processor.store.group_commit import ITEMS_MAX, GroupCommit
+from processor.store.postgres import RowRefused, RowTooSlow
+from processor.store.rows import Ledger, Row
 
 
-class FakeLedger:
+class FakeLedger(Ledger):
     """Keeps rows in a dict; refuses batches that hold the data `bad`."""
 
     def __init__(self):
+        super().__init__(None)
         self.batches = []
         self.ids = {}
 
@@ -37,8 +39,7 @@ def write_all(rows):
     ledger = FakeLedger()
 
     async def run():
-        sink = Sink(ledger)
-        return await asyncio.gather(*(sink.write(row) for row in rows), return_exceptions=True)
+        return await asyncio.gather(*(ledger.store(row) for row in rows), return_exceptions=True)
 
     return ledger, asyncio.run(run())
 
@@ -51,10 +52,10 @@ def test_rows_that_wait_together_are_written_together():
 
 
 def test_a_batch_has_a_limit():
-    ledger, ids = write_all([row(offset) for offset in range(BATCH_ROWS_MAX + 1)])
+    ledger, ids = write_all([row(offset) for offset in range(ITEMS_MAX + 1)])
 
-    assert sorted(ids) == list(range(1, BATCH_ROWS_MAX + 2))
-    assert ledger.batches == [BATCH_ROWS_MAX, 1]
+    assert sorted(ids) == list(range(1, ITEMS_MAX + 2))
+    assert ledger.batches == [ITEMS_MAX, 1]
 
 
 def test_large_answers_are_written_in_smaller_batches():
@@ -88,10 +89,10 @@ def test_a_row_that_takes_too_long_costs_its_time_twice_and_not_once_for_each_ha
 
 def test_rows_that_come_after_a_refused_one_are_written():
     async def run():
-        sink = Sink(FakeLedger())
+        ledger = FakeLedger()
         with pytest.raises(RowRefused):
-            await sink.write(row(1, "bad"))
-        return await sink.write(row(2))
+            await ledger.store(row(1, "bad"))
+        return await ledger.store(row(2))
 
     assert asyncio.run(run()) == 1
 
@@ -106,3 +107,56 @@ def test_the_sizes_of_batches_are_counted():
 
     assert counted("rows_sum") - rows == 3
     assert counted("rows_count") - batches == counted("seconds_count") - seconds > 0
+
+
+def submit_all(questions, fail_at=None, cancel=()):
+    """Return the groups that were asked for, and what each question came to."""
+    groups = []
+
+    async def ask(group, *, suspect):
+        groups.append(list(group))
+        await asyncio.sleep(0)
+        if fail_at in group:
+            raise LookupError
+        return [question * 10 for question in group]
+
+    async def run():
+        grouped = GroupCommit(ask)
+        asked = [asyncio.ensure_future(grouped.submit(question)) for question in questions]
+        await asyncio.sleep(0)
+        for number in cancel:
+            asked[number].cancel()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return groups, asyncio.run(run())
+
+
+def test_questions_that_gather_are_asked_together_and_each_gets_its_own_answer():
+    groups, answers = submit_all([1, 2, 2, 3])
+
+    assert groups == [[1, 2, 2, 3]]
+    assert answers == [10, 20, 20, 30]
+
+
+def test_a_group_has_a_limit():
+    groups, answers = submit_all(range(2 * ITEMS_MAX + 5))
+
+    assert [len(group) for group in groups] == [ITEMS_MAX, ITEMS_MAX, 5]
+    assert answers == [question * 10 for question in range(2 * ITEMS_MAX + 5)]
+
+
+def test_a_question_that_fails_fails_alone():
+    groups, answers = submit_all(range(ITEMS_MAX + 1), fail_at=5)
+
+    assert [number for number, answer in enumerate(answers) if isinstance(answer, LookupError)] == [5]
+    assert [answer for number, answer in enumerate(answers) if number != 5] == [
+        question * 10 for question in range(ITEMS_MAX + 1) if question != 5
+    ]
+    assert len(groups) < 30
+
+
+def test_who_is_cancelled_harms_no_other():
+    _, answers = submit_all([1, 2, 3], cancel=[1])
+
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert (answers[0], answers[2]) == (10, 30)

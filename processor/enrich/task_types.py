@@ -1,0 +1,118 @@
+"""The table of task types: which provider answers each of them, with which account.
+
+docs/add-a-task-type.md says what else a new task type needs.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from processor.enrich.enrich import Lane
+from processor.enrich.errors import Provider, without_keys
+from processor.enrich.gate import Gate
+from processor.enrich.providers.dadata import dadata
+from processor.enrich.providers.wire import Wire
+from processor.enrich.providers.yandexgpt import yandexgpt
+from processor.enrich.quota import Quota
+from processor.settings import ProcessorSettings
+from shared.messages import TaskType
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account at a provider. Its task types share one gate, and so one quota."""
+
+    name: str
+    """In metrics and in /health/ready."""
+    keys: tuple[str, ...]
+    """Settings without which the provider refuses us."""
+    gate: Callable[[ProcessorSettings], Gate]
+
+
+class TaskTypeEntry(NamedTuple):
+    """A task type's row of the table."""
+
+    name: str
+    """Of the provider, in metrics and spans."""
+    account: Account
+    provider: Callable[[ProcessorSettings, Wire], Provider]
+
+
+def _dadata_gate(settings: ProcessorSettings) -> Gate:
+    rate = settings.dadata_requests_per_second
+    return Gate("dadata", quota=Quota(rate) if rate else None, requests_max=settings.dadata_concurrent_requests)
+
+
+def _yandexgpt_gate(settings: ProcessorSettings) -> Gate:
+    at_once = settings.yandexgpt_concurrent_requests
+    quota = Quota(at_once, longest_seconds=settings.yandexgpt_timeout_seconds)
+    return Gate("yandexgpt", quota=quota, requests_max=at_once)
+
+
+def _dadata(path: str, answer_field: str) -> Callable[[ProcessorSettings, Wire], Provider]:
+    def provider(settings: ProcessorSettings, wire: Wire) -> Provider:
+        assert settings.dadata_api_key and settings.dadata_secret_key  # the account's keys
+        return dadata(
+            path,
+            answer_field,
+            url=settings.dadata_url,
+            api_key=settings.dadata_api_key,
+            secret_key=settings.dadata_secret_key,
+            prepare=partial(wire.prepare, timeout_seconds=settings.provider_timeout_seconds),
+        )
+
+    return provider
+
+
+def _yandexgpt(settings: ProcessorSettings, wire: Wire) -> Provider:
+    assert settings.yandexgpt_api_key and settings.yandexgpt_folder_id  # the account's keys
+    return yandexgpt(
+        url=settings.yandexgpt_url,
+        api_key=settings.yandexgpt_api_key,
+        folder_id=settings.yandexgpt_folder_id,
+        model=settings.yandexgpt_model,
+        prepare=partial(wire.prepare, timeout_seconds=settings.yandexgpt_timeout_seconds),
+    )
+
+
+DADATA = Account("dadata", ("DADATA_API_KEY", "DADATA_SECRET_KEY"), _dadata_gate)
+YANDEXGPT = Account("yandexgpt", ("YANDEXGPT_API_KEY", "YANDEXGPT_FOLDER_ID"), _yandexgpt_gate)
+
+TABLE: Mapping[TaskType, TaskTypeEntry] = {
+    "phone": TaskTypeEntry("dadata_phone", DADATA, _dadata("phone", "phone")),
+    "email": TaskTypeEntry("dadata_email", DADATA, _dadata("email", "email")),
+    "gpt": TaskTypeEntry("yandexgpt", YANDEXGPT, _yandexgpt),
+}
+
+
+def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:
+    """Return account name -> its gate."""
+    return {account.name: account.gate(settings) for account in _accounts()}
+
+
+def lanes(settings: ProcessorSettings, wire: Wire, gates: Mapping[str, Gate]) -> dict[TaskType, Lane]:
+    """Return task type -> its provider and gate.
+
+    An account without keys is logged once; its tasks are refused, and nobody is asked.
+    """
+    refused = {}
+    for account in _accounts():
+        if not all(getattr(settings, key.lower()) for key in account.keys):
+            keys = " and ".join(account.keys)
+            types = " and ".join(task_type for task_type, entry in TABLE.items() if entry.account is account)
+            logger.warning("%s are not set: tasks of %s are dead-lettered as provider_refused_account", keys, types)
+            refused[account.name] = without_keys(keys)
+    return {
+        task_type: Lane(name, refused[account.name], None)
+        if account.name in refused
+        else Lane(name, provider(settings, wire), gates[account.name])
+        for task_type, (name, account, provider) in TABLE.items()
+    }
+
+
+def _accounts() -> list[Account]:
+    return list({entry.account.name: entry.account for entry in TABLE.values()}.values())
