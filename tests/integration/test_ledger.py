@@ -412,6 +412,7 @@ def test_pruning_leaves_what_a_key_answers_and_ends_claims_of_records_that_kafka
         await ledger.write([row(offset) for offset in range(10)])
         await ledger.keys.claim([claim("answered", 4), claim("lost", 12), claim("waiting", 20)])
         await ledger.keys.claim([claim("elsewhere", 12, partition=1), claim("of another topic", 12, topic_id="other")])
+        await ledger.keys.prune_claims(TOPIC, 0, 15)
         await ledger.prune(TOPIC, 0, 15)
 
     run(database, work)
