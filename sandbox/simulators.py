@@ -29,6 +29,7 @@ import re
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -49,11 +50,6 @@ SETTINGS: dict[str, Any] = {
     "yandexgpt_concurrent_requests": 0,
     "remember_inputs": False,
     "faults": [],
-}
-PATHS = {
-    "/api/v1/clean/phone": "phone",
-    "/api/v1/clean/email": "email",
-    "/foundationModels/v1/completion": "gpt",
 }
 PHRASES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 
@@ -296,10 +292,14 @@ def _completion(text: str, status: str = "ALTERNATIVE_STATUS_FINAL") -> dict[str
     }
 
 
-ANSWERS: dict[str, Any] = {
+ANSWERS: dict[str, Callable[[str], Any]] = {
     "phone": _clean_phone,
     "email": _clean_email,
     "gpt": lambda text: {"result": _completion(text)},
+}
+PATHS = {
+    **{f"/api/v1/clean/{task_type}": task_type for task_type in ANSWERS if task_type != "gpt"},
+    "/foundationModels/v1/completion": "gpt",
 }
 
 

@@ -3,17 +3,29 @@
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 TaskType = Literal["phone", "email", "gpt"]
-TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
+
+
+class TaskData(NamedTuple):
+    """The `data` of a task type's tasks."""
+
+    characters_max: int
+    example: str
+
+
+TASK_DATA: dict[TaskType, TaskData] = {
+    "phone": TaskData(256, "8 916 823 34 54"),
+    "email": TaskData(256, "serega@yandex/ru"),
+    "gpt": TaskData(100_000, "What is the capital of Russia?"),
+}
+TASK_TYPES = tuple(TASK_DATA)
 
 TASK_ID_MAX = 2**53 - 1
 """Beyond it JSON numbers are rounded by readers that hold them as doubles (RFC 8259, section 6)."""
-
-DATA_CHARACTERS_MAX: dict[TaskType, int] = {"phone": 256, "email": 256, "gpt": 100_000}
 
 CORRELATION_ID_HEADER = "kafka_correlationId"
 """One request's id, as Spring Kafka names it. The gateway sets it, the processor carries it to the reply."""
@@ -53,18 +65,19 @@ class Task(BaseModel):
         str,
         Field(
             min_length=1,
-            max_length=max(DATA_CHARACTERS_MAX.values()),
-            description="What the provider is asked. At most 256 characters for phone and email, 100,000 for gpt. "
-            "Without U+0000, which PostgreSQL cannot store.",
-            examples=["8 916 823 34 54"],
+            max_length=max(data.characters_max for data in TASK_DATA.values()),
+            description="What the provider is asked. Without U+0000, which PostgreSQL cannot store. At most "
+            + ", ".join(f"{data.characters_max:,} characters for {task_type}" for task_type, data in TASK_DATA.items())
+            + ".",
+            examples=[TASK_DATA["phone"].example],
             json_schema_extra={"pattern": r"^[^\u0000]*$"},  # checked below, where the message can say why
         ),
     ]
 
     @model_validator(mode="after")
     def _data_can_be_asked_and_stored(self) -> Self:
-        if len(self.data) > DATA_CHARACTERS_MAX[self.task_type]:
-            raise ValueError(f"data has more than {DATA_CHARACTERS_MAX[self.task_type]} characters")
+        if len(self.data) > TASK_DATA[self.task_type].characters_max:
+            raise ValueError(f"data has more than {TASK_DATA[self.task_type].characters_max} characters")
         if "\0" in self.data:
             raise ValueError("data has U+0000 in it, which PostgreSQL cannot store: leave it out")
         return self
@@ -75,9 +88,9 @@ def _limits_of_data() -> list[JsonValue]:
     return [
         {
             "if": {"properties": {"task_type": {"const": task_type}}},
-            "then": {"properties": {"data": {"maxLength": limit}}},
+            "then": {"properties": {"data": {"maxLength": data.characters_max}}},
         }
-        for task_type, limit in DATA_CHARACTERS_MAX.items()
+        for task_type, data in TASK_DATA.items()
     ]
 
 

@@ -1,15 +1,14 @@
 """What the documents show as examples: they stand for each other, as one task with what became of it."""
 
-from shared.messages import ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
+from shared.messages import TASK_DATA, ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
 
 CORRELATION_ID = "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11"
 REQUEST_ID = "order-4711"
 IDEMPOTENCY_KEY = "order-4711/phone"
 
 TASKS: dict[TaskType, Task] = {
-    "phone": Task(task_id=42, task_type="phone", data="8 916 823 34 54"),
-    "email": Task(task_id=43, task_type="email", data="serega@yandex/ru"),
-    "gpt": Task(task_id=44, task_type="gpt", data="What is the capital of Russia?"),
+    task_type: Task(task_id=task_id, task_type=task_type, data=data.example)
+    for task_id, (task_type, data) in enumerate(TASK_DATA.items(), 42)
 }
 RESULT = Result(task_id=42, id=1)
 

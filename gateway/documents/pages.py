@@ -1,13 +1,16 @@
 """The pages for people: plain files from `assets/`, served without anything from outside."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from gateway.tasks import Gateway
+from shared.messages import TASK_DATA
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -28,7 +31,8 @@ def try_it(request: Request) -> Response:
     """Answer the page on which a person tries the service. It shows the record that a task becomes, with its topic."""
     gateway: Gateway = request.app.state.gateway
     settings = gateway.settings
-    return page("try.html", STRICT_POLICY, import_topic=settings.kafka_import_topic, auth=settings.gateway_auth)
+    values = {"import_topic": settings.kafka_import_topic, "auth": settings.gateway_auth}
+    return page("try.html", STRICT_POLICY, html={"task_types": task_type_choices()}, **values)
 
 
 @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -42,18 +46,29 @@ async def asset(path: str, request: Request) -> Response:
     return response
 
 
-def page(name: str, policy: str, **values: str) -> Response:
+def page(name: str, policy: str, *, html: Mapping[str, str] = MappingProxyType({}), **values: str) -> Response:
     """Answer a file of `assets/` as a page under the policy.
 
     Args:
         name: of the file.
         policy: its Content-Security-Policy.
-        values: put in where the file has their names in braces.
+        html: put in as it is where the file has its names in braces.
+        values: put in as text.
     """
     text = (ASSETS / name).read_text("utf-8")
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", escape(value))
+    for key, value in {**html, **{name: escape(value) for name, value in values.items()}}.items():
+        text = text.replace(f"{{{key}}}", value)
     return HTMLResponse(text, headers=_headers(policy))
+
+
+def task_type_choices() -> str:
+    """Return the page's radio buttons, in HTML."""
+    return "".join(
+        f'<label><input type="radio" name="task_type" value="{task_type}"{" checked" if number == 0 else ""}'
+        f' data-characters-max="{data.characters_max}" data-example="{escape(data.example)}">'
+        f"<span>{task_type}</span></label>"
+        for number, (task_type, data) in enumerate(TASK_DATA.items())
+    )
 
 
 def _headers(policy: str) -> dict[str, str]:

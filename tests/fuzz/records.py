@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from shared.messages import (
     CORRELATION_ID_HEADER,
-    DATA_CHARACTERS_MAX,
     DEAD_LETTER_HEADER_PREFIX,
     ERROR_CODE_HEADER,
     IDEMPOTENCY_KEY_HEADER,
     REDRIVEN_FROM_HEADER,
     REQUEST_ID_HEADER,
+    TASK_DATA,
     TASK_ID_MAX,
     TASK_TYPES,
     ErrorCode,
@@ -247,7 +247,7 @@ def large_record(chance: random.Random, canary: str) -> Sent:
     task = json.dumps({"task_id": 7, "task_type": "gpt", "data": f"{canary} large"}).encode()
     room = RECORD_BYTES_MAX - FRAMING_BYTES - len(task) - chance.choice([0, 0, chance.randrange(500_000)])
     filling = canary.encode() + b"x" * (room - len(canary))
-    data = canary + "я" * (DATA_CHARACTERS_MAX["gpt"] - len(canary))
+    data = canary + "я" * (TASK_DATA["gpt"].characters_max - len(canary))
     return chance.choice(
         [
             Sent(task + b" " * room),

@@ -6,7 +6,7 @@ import httpx
 import schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from shared.messages import DATA_CHARACTERS_MAX
+from shared.messages import TASK_DATA
 from tests.documented import assert_documented
 
 CANARY = os.environ.get("FUZZ_CANARY", "")
@@ -17,7 +17,7 @@ CANARY = os.environ.get("FUZZ_CANARY", "")
 def before_call(context, case, kwargs):
     """Put the canary into the task. What is too long or empty stays so."""
     data = case.body.get("data") if isinstance(case.body, dict) else None
-    if isinstance(data, str) and 0 < len(data) <= min(DATA_CHARACTERS_MAX.values()) - len(CANARY):
+    if isinstance(data, str) and 0 < len(data) <= min(data.characters_max for data in TASK_DATA.values()) - len(CANARY):
         case.body["data"] = CANARY + data
 
 

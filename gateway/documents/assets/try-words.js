@@ -19,7 +19,7 @@ const WORDS = {
   ],
   body_too_large: [
     "The task is too large",
-    "Nothing was sent. Data has at most 100,000 characters for gpt and 256 for phone and email.",
+    "Nothing was sent. The page counts the characters that a task of each type may have.",
   ],
   unsupported_media_type: [
     "The task did not arrive as JSON",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, ErrorCode, InvalidTask, Result, Task, decode_task
+from shared.messages import TASK_DATA, TASK_ID_MAX, ErrorCode, InvalidTask, Result, Task, decode_task
 
 
 def value(**changes):
@@ -24,7 +24,7 @@ def test_unknown_fields_are_ignored():
     assert decode_task(value(priority={"high": [1]})) == Task(task_id=1, task_type="phone", data="8 916")
 
 
-@pytest.mark.parametrize(("task_type", "characters_max"), DATA_CHARACTERS_MAX.items())
+@pytest.mark.parametrize(("task_type", "characters_max"), [(of, data.characters_max) for of, data in TASK_DATA.items()])
 def test_data_is_as_long_as_its_type_allows_and_no_longer(task_type, characters_max):
     assert len(decode_task(value(task_type=task_type, data="я" * characters_max)).data) == characters_max
     with pytest.raises(InvalidTask, match="data"):
@@ -32,7 +32,7 @@ def test_data_is_as_long_as_its_type_allows_and_no_longer(task_type, characters_
 
 
 @pytest.mark.parametrize("data", ["\0", "8 916\0", "\0" * 256, "a\0b\n"])
-@pytest.mark.parametrize("task_type", DATA_CHARACTERS_MAX)
+@pytest.mark.parametrize("task_type", TASK_DATA)
 def test_data_with_u0000_is_no_task_and_the_message_says_why(task_type, data):
     with pytest.raises(InvalidTask, match=r"U\+0000 .* PostgreSQL"):
         decode_task(value(task_type=task_type, data=data))

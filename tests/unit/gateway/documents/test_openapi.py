@@ -17,7 +17,7 @@ from gateway.kafka import NotTaken
 from gateway.protocol import Connection
 from gateway.replies import Reply
 from gateway.tasks import BODY_BYTES_MAX, TRACE_HEADERS
-from shared.messages import DATA_CHARACTERS_MAX, TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, decode_task
+from shared.messages import TASK_DATA, TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, decode_task
 from tests.documented import assert_documented, assert_fits, operation_of, resolved, validator
 from tests.unit.gateway import test_rest as test_gateway_rest
 
@@ -328,9 +328,12 @@ def test_the_headers_that_the_gateway_reads_are_parameters_with_its_own_limits(b
     "task",
     [
         TASK,
-        *({**TASK, "task_type": task_type, "data": "x" * DATA_CHARACTERS_MAX[task_type]} for task_type in TASK_TYPES),
         *(
-            {**TASK, "task_type": task_type, "data": "я" * (DATA_CHARACTERS_MAX[task_type] + 1)}
+            {**TASK, "task_type": task_type, "data": "x" * TASK_DATA[task_type].characters_max}
+            for task_type in TASK_TYPES
+        ),
+        *(
+            {**TASK, "task_type": task_type, "data": "я" * (TASK_DATA[task_type].characters_max + 1)}
             for task_type in TASK_TYPES
         ),
         {**TASK, "data": ""},

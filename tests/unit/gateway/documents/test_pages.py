@@ -9,11 +9,11 @@ import pytest
 
 from gateway import connections
 from gateway.app import create_app
-from gateway.documents.pages import ASSETS, STRICT_POLICY
+from gateway.documents.pages import ASSETS, STRICT_POLICY, task_type_choices
 from gateway.metrics import REQUEST_SECONDS
 from gateway.settings import GatewaySettings
 from gateway.tasks import REFUSALS
-from shared.messages import DATA_CHARACTERS_MAX, TASK_TYPES, ErrorCode
+from shared.messages import TASK_DATA, TASK_TYPES, ErrorCode
 
 FILES = sorted(f"/assets/{path.name}" for path in ASSETS.glob("try*.*"))
 PAGE = (ASSETS / "try.html").read_text()
@@ -151,10 +151,14 @@ def test_every_word_of_a_stranger_is_set_as_text():
 
 
 def test_the_page_knows_every_type_and_its_limit_of_data():
-    choices = [attributes for _, attributes in Tags(PAGE).found if attributes.get("name") == "task_type"]
+    choices = [attributes for tag, attributes in Tags(task_type_choices()).found if tag == "input"]
+
+    assert "{task_types}" in PAGE
+    assert ["checked" in choice for choice in choices] == [True, False, False]
 
     assert [choice["value"] for choice in choices] == list(TASK_TYPES)
-    assert {choice["value"]: int(choice["data-characters-max"]) for choice in choices} == DATA_CHARACTERS_MAX
+    limits = {choice["value"]: int(choice["data-characters-max"]) for choice in choices}
+    assert limits == {task_type: data.characters_max for task_type, data in TASK_DATA.items()}
     assert all(0 < len(choice["data-example"]) <= 256 for choice in choices)
 
 

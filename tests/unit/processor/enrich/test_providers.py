@@ -43,7 +43,11 @@ PROVIDERS = {
     ),
     "email": lambda prepare: dadata(
         "email",
-        "email", url="http://dadata.test", api_key=SecretStr("key"), secret_key=SecretStr("secret"), prepare=prepare
+        "email",
+        url="http://dadata.test",
+        api_key=SecretStr("key"),
+        secret_key=SecretStr("secret"),
+        prepare=prepare,
     ),
     "gpt": lambda prepare: yandexgpt(
         url="http://yandex.test",
