@@ -450,7 +450,7 @@ def start(request, tmp_path, topics):
     """Return a function that starts `processor` or `gateway` with its environment and waits until it is ready."""
     programs = []
 
-    def start(package, *environments, wait=True, arguments=(), **settings):
+    def start(package, *environments, wait=True, arguments=(), folder=ROOT, **settings):
         number = len(programs) + 1
         port = free_port()
         environment = {
@@ -470,7 +470,7 @@ def start(request, tmp_path, topics):
             [sys.executable, "-m", package, *arguments],
             tmp_path / f"{package}-{number}.log",
             environment=environment,
-            folder=ROOT,
+            folder=folder,
         )
         program.serve_at(port)
         programs.append(program)

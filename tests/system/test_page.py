@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from gateway.access.tokens import Tokens
 from gateway.correlation import new_correlation_id
 from sandbox.child import free_port
+from shared.messages import TASK_DATA
 from tests.accessibility import violations
 from tests.conftest import ROOT, Database, Program, Topics, until
 
@@ -28,11 +29,7 @@ SLOW_MS = 4_000
 NASTY = "it's \"quoted\" $HOME ${PATH} `id` $(id) \\ \\n ! %s & ; <b>|\n\tвторая строка \u202e\x7f 🙂 '"
 """What shells, terminals, JSON and HTML could take for something else."""
 
-EXAMPLES = {
-    "phone": "8 916 823 34 54",
-    "email": "serega@yandex/ru",
-    "gpt": "Столица России? Ответь одним словом.",
-}
+EXAMPLES = {task_type: data.example for task_type, data in TASK_DATA.items()}
 
 
 class Service:
