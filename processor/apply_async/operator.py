@@ -45,6 +45,7 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.apply_async.commits import Commits, Note, Progress
+from processor.apply_async.item import MAY_BE_WITH_THE_NEXT_OWNER, Grip, Stage, step
 from processor.apply_async.limits import Reading, ReadingLimit
 from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
@@ -134,10 +135,8 @@ class _Assignment:
     """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
 
     progress: Progress
-    gone: bool = False
-    """Whether its records are none of this operator's business any more."""
-    given_up: bool = False
-    """Whether its records are the next owner's by now: nothing more is emitted. Changes under the operator's lock."""
+    grip: Grip = Grip.OURS
+    """Changes under the operator's lock."""
     prepared: "asyncio.Future[Any] | None" = None
     waiting: "list[_Item]" = field(default_factory=list)
     """Records that wait for `prepared`, in order."""
@@ -155,29 +154,38 @@ class _Item:
     assignment: _Assignment
     elsewhere: bool
     taken_at: float
+    stage: Stage = Stage.QUEUED
     begins: int = 0
     undelivered: int = 0
     """Records that its outcome has produced and Kafka has not acknowledged."""
-    started: bool = False
-    begun: bool = False
-    handed_back: bool = False
-    emitted: bool = False
-    """Whether its outcome has gone downstream. It is finished when what that produced is delivered too."""
-    awaits_delivery: bool = False
     prepared: Any = None
     outcome: Any = None
     error: Exception | None = None
     task: "asyncio.Task[None] | None" = None
 
+    @property
+    def gone(self) -> bool:
+        return self.assignment.grip is Grip.GONE
+
+    @property
+    def handed_back(self) -> bool:
+        return self.stage is Stage.HANDED_BACK
+
+    def advance(self, stage: Stage) -> None:
+        self.stage = step(self.stage, stage)
+
     def begin(self) -> None:
-        if self.operator.hands_back(self):
-            self.handed_back = True
+        running = self.stage in (Stage.RUNNING, Stage.BEGUN)
+        if not running or self.operator.hands_back(self):
+            if running:
+                self.advance(Stage.HANDED_BACK)
             raise asyncio.CancelledError
-        self.begun = True
+        self.advance(Stage.BEGUN)
         self.begins += 1
 
     def end(self) -> None:
-        self.begun = False
+        if self.stage is Stage.BEGUN:
+            self.advance(Stage.RUNNING)
 
 
 @dataclass(slots=True, eq=False)
@@ -327,7 +335,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         running = self._items.get((topic, partition, offset))
         if (
             running is not None
-            and not running.handed_back
+            and running.stage is not Stage.HANDED_BACK
             and running.record == record
             and running.assignment.progress.topic_id == assignment.progress.topic_id
         ):
@@ -340,7 +348,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _submit(self, item: _Item) -> None:
         position = (item.record.topic, item.record.partition, item.record.offset)
-        self._forget(position)  # where one was handed back, or is of a topic that was made again
+        self._remove(position)  # where one was handed back, or is of a topic that was made again
         self._items[position] = item
         self._in_flight_bytes += item.record.size_bytes
         self._inbox.append(item)
@@ -470,20 +478,20 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
-            unfinished = self._hand_over()
+            unfinished = self._revoke()
             logger.info("revoked: %d records in flight go to the partitions' next owner", unfinished)
             self._quix.forget_checkpoint()
             on_revoke(consumer, partitions)
 
         def lose(consumer: Any, partitions: Any) -> None:
-            self._give_up_assignments()  # others own the partitions by now, and emit what becomes of their records
+            self._own_nothing()  # others own the partitions by now, and emit what becomes of their records
             on_lost(consumer, partitions)
 
         self._join = partial(self._quix.subscribe, topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
         self._join()
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
-        self._forget_assignments()
+        self._release(Grip.GONE)
         self._draining = self._stop is not None
         # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
         self._quix.forget_checkpoint()
@@ -509,10 +517,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             return
         made_again = ", ".join(sorted({each.topic for each in assigned if each.offset == OFFSET_BEGINNING}))
         logger.warning("the topic %s was made again: all its records are new, and read from the first on", made_again)
-        self._hand_over()
+        self._revoke()
         self._assign(assigned)
 
-    def _hand_over(self) -> int:
+    def _revoke(self) -> int:
         """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner.
 
         Returns:
@@ -525,35 +533,32 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         while self._waited_for() and time.monotonic() < give_up_at:
             self._poll_producers(WAIT_SECONDS)  # the run loop stands still meanwhile
             self._account()
-        self._give_up()
+        self._release(Grip.GIVEN_UP)
         self._account()
         for item in self._items.values():
-            if item.begun and not item.assignment.gone:
+            if item.stage in MAY_BE_WITH_THE_NEXT_OWNER and not item.gone:
                 item.assignment.progress.leave_in_hand(item.record.offset)
         self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
         unfinished = self._unfinished()
-        self._give_up_assignments()
+        self._own_nothing()
         return unfinished
 
-    def _give_up(self) -> None:
-        """Let nothing more be emitted. What was emitted before is in the outbox when this returns."""
+    def _release(self, grip: Grip) -> None:
+        """Loosen the grip on all partitions. What was emitted before is in the outbox when this returns."""
         self._arrived.clear()
         self._ends.clear()
         with self._lock:
             for assignment in self._assignments.values():
-                assignment.given_up = True
+                assignment.grip = grip
+        if grip is Grip.GONE:
+            self._assignments.clear()
+            self._held.clear()  # their next owner reads them again
+            self._held_bytes = 0
+            self._end_trouble_unless_held()
 
-    def _forget_assignments(self) -> None:
-        self._give_up()
-        for assignment in self._assignments.values():
-            assignment.gone = True
-        self._assignments.clear()
-        self._held.clear()  # their next owner reads them again
-        self._held_bytes = 0
-        self._end_trouble_unless_held()
-
-    def _give_up_assignments(self) -> None:
-        self._forget_assignments()
+    def _own_nothing(self) -> None:
+        """Release all partitions, until the next assignment."""
+        self._release(Grip.GONE)
         self._commits.committed.clear()
         self._look()
         if self._ownership is not None:
@@ -563,7 +568,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         earlier = self._assignments.get((topic, partition))
         if earlier is not None:  # read from again without a rebalance: the offsets were reset
             with self._lock:
-                earlier.given_up = earlier.gone = True
+                earlier.grip = Grip.GONE
             self._quix.forget_checkpoint()
         assignment = self._assignments[topic, partition] = _Assignment(self._commits.start((topic, partition), offset))
         return assignment
@@ -571,22 +576,22 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _account(self) -> None:
         while self._outbox:
             item = self._outbox.popleft()
-            if not (item.emitted or item.handed_back or item.error or item.assignment.gone):
+            if item.stage is Stage.ENDED and not item.gone:
                 copy_context().run(self._emit, item)  # its partition was gone in the moment its coroutine ended
-            if item.emitted and item.undelivered:
-                item.awaits_delivery = True
-            else:
-                self._leave(item)
+            self._await_delivery(item)
         early = []
         while self.deliveries:
             production = self.deliveries.popleft()
+            item = production.item
             if production.error is None:
                 self._deliver(production)
-            elif not production.item.awaits_delivery:
+            elif item.stage is Stage.SETTLED:
+                continue  # another one of its productions has failed before
+            elif item.stage is not Stage.DELIVERING:
                 early.append(production)  # its coroutine has not come to its end yet
-            elif production.item.assignment.given_up:
-                production.item.emitted = False  # the partition's next owner emits it
-                self._leave(production.item)
+            elif item.assignment.grip > Grip.OURS:
+                item.advance(Stage.ENDED)  # the partition's next owner emits it
+                self._settle(item)
             elif production.error.code() in PURGED:
                 self._send_again(production)
             elif not production.alone or production.error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
@@ -598,7 +603,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _deliver(self, production: _Production) -> None:
         item = production.item
-        if production.held and not item.assignment.gone:
+        if production.held and not item.gone:
             item.assignment.held -= 1
             self._held_retry_at, self._held_retry_seconds = 0.0, HELD_RETRY_SECONDS_FIRST
             self._end_trouble_unless_held()
@@ -610,8 +615,14 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         item.undelivered -= 1
         if self._delivered is not None:
             self._delivered(production.outcome, production.error, production.message)
-        if item.awaits_delivery and not item.undelivered:
-            self._leave(item)
+        if item.stage is Stage.DELIVERING and not item.undelivered:
+            self._settle(item)
+
+    def _await_delivery(self, item: _Item) -> None:
+        if item.stage is Stage.EMITTED and item.undelivered:
+            item.advance(Stage.DELIVERING)
+        else:
+            self._settle(item)
 
     def _send_again(self, production: _Production) -> None:
         if production.alone:
@@ -636,12 +647,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._hold(production, error)
             return
         item.outcome = replacement
-        item.awaits_delivery = item.emitted = False
+        item.advance(Stage.ENDED)
         copy_context().run(self._emit, item)
         self._end_production(production)
-        item.awaits_delivery = item.emitted
-        if not (item.emitted and item.undelivered):
-            self._leave(item)
+        self._await_delivery(item)
 
     def _hold(self, production: _Production, error: KafkaError) -> None:
         """Let the record be in nobody's way: neither in flight nor committed past."""
@@ -650,7 +659,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if not production.held:
             production.held = True
             production.item.assignment.held += 1
-            self._forget(position)
+            self._remove(position)
         production.message = None  # it repeats the record
         why = explained(error.name(), error.str())
         if error.name() not in ABOUT_THE_RECORD:
@@ -669,7 +678,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._held_retry_at = now + self._held_retry_seconds
         held, self._held, self._held_bytes = self._held, [], 0
         for production in held:
-            if not production.item.assignment.gone:
+            if not production.item.gone:
                 self._send_alone(production)
 
     def _end_trouble_unless_held(self) -> None:
@@ -678,24 +687,28 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._held_reasons.clear()
             self.topic_trouble = None
 
-    def _leave(self, item: _Item) -> None:
+    def _settle(self, item: _Item) -> None:
+        """Be done with the record: count it as finished, or leave it to its partition's next owner."""
         record = item.record
         position = (record.topic, record.partition, record.offset)
         if self._items.get(position) is item:
-            self._forget(position)
-        if item.assignment.gone:
+            self._remove(position)
+        stage = item.stage
+        item.advance(Stage.SETTLED)
+        if item.gone:
             return  # the partition's next owner emits it
-        if item.handed_back:
+        if stage is Stage.FAILED:
+            assert item.error is not None
+            raise item.error  # a coroutine that fails stops the application, with its offset uncommitted
+        if stage is Stage.HANDED_BACK:
             if not self._draining:  # it came back in the very moment in which its coroutine ended
                 self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
-        elif item.error is not None:
-            raise item.error  # a coroutine that fails stops the application, with its offset uncommitted
-        elif item.emitted:
-            item.assignment.progress.finish(record.offset)
-        else:
+        elif stage is Stage.ENDED:
             item.assignment.progress.leave_in_hand(record.offset)
+        else:
+            item.assignment.progress.finish(record.offset)
 
-    def _forget(self, position: tuple[str, int, int]) -> None:
+    def _remove(self, position: tuple[str, int, int]) -> None:
         item = self._items.pop(position, None)
         if item is not None:
             self._in_flight_bytes -= item.record.size_bytes
@@ -705,7 +718,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         return self._commits.commit([assignment.progress for assignment in self._assignments.values()], note, *seconds)
 
     def _look(self) -> None:
-        mine = (item.taken_at for item in self._items.values() if not item.assignment.gone)
+        mine = (item.taken_at for item in self._items.values() if not item.gone)
         self._oldest_taken_at = next(mine, None)
         self.held = sum(assignment.held for assignment in self._assignments.values())
         self.standings = {
@@ -752,12 +765,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             logger.info("stopping: %d records in flight", self._unfinished())
             self._drain()
         if now >= self._stop_by or (not self._waited_for() and self._commit()):
-            self._give_up()
+            self._release(Grip.GIVEN_UP)
             self._account()
             self.handed_back = self._unfinished()
             self._commit()
             # What Quix has taken and would commit now is not all finished; what is finished is committed.
-            self._give_up_assignments()
+            self._own_nothing()
             self._quix.forget_checkpoint()
             then()
 
@@ -768,13 +781,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
         def hand_back() -> None:
             for item in list(self._items.values()):
-                if item.begun or item.handed_back:
-                    continue
-                if item.task is None or not item.started:  # a task that is cancelled before its first step never runs
-                    item.handed_back = True
+                if item.stage is Stage.QUEUED:  # a task that is cancelled before its first step never runs
+                    item.advance(Stage.HANDED_BACK)
                     self._outbox.append(item)
-                elif not item.task.done():
-                    item.handed_back = True
+                elif item.stage is Stage.RUNNING:
+                    assert item.task is not None
+                    item.advance(Stage.HANDED_BACK)
                     item.task.cancel()
             self._loop.call_soon(self._loop.call_soon, drained.set)  # once more round the loop, in which they end
 
@@ -783,7 +795,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _waited_for(self) -> int:
         """Return how many records in flight are waited for."""
-        return sum(not item.assignment.gone for item in self._items.values())
+        return sum(not item.gone for item in self._items.values())
 
     def _unfinished(self) -> int:
         return sum(len(assignment.progress.in_flight) for assignment in self._assignments.values())
@@ -792,7 +804,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def hands_back(self, item: _Item) -> bool:
         """Tell whether the record is on its way back to Kafka: nothing new may begin for it."""
-        return self._draining or item.assignment.gone
+        return self._draining or item.gone
 
     def _ask_for_topics(self) -> None:
         self._loop_woken = False
@@ -803,9 +815,11 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _start_tasks(self, items: "list[_Item]") -> None:
         for item in items:
+            if item.stage is Stage.HANDED_BACK:
+                continue  # while Kafka was asked
             assignment = item.assignment
             if self.topic_ids.known[item.record.topic] != assignment.progress.topic_id:
-                item.handed_back = True
+                item.advance(Stage.HANDED_BACK)
                 self._outbox.append(item)
                 continue
             if assignment.prepared is None:
@@ -828,23 +842,28 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     async def _run(self, item: _Item, prepared: "asyncio.Future[Any]") -> None:
         if item.handed_back:
             return  # it is in the outbox already
-        item.started = True
+        item.advance(Stage.RUNNING)
         try:
             item.prepared = prepared.result()
             item.outcome = await self._func(item.record, item.prepared, item)
-            self._emit(item)
+            if not item.handed_back:
+                item.advance(Stage.ENDED)
+                self._emit(item)
         except asyncio.CancelledError as error:
             if not item.handed_back:
                 item.error = RuntimeError("the coroutine was cancelled, and not by the operator")
                 item.error.__cause__ = error
-        except Exception as error:  # noqa: BLE001 - it is raised again on Quix's thread, see _account
-            item.error = error
+                item.advance(Stage.FAILED)
+        except Exception as error:  # noqa: BLE001 - it is raised again on Quix's thread, see _settle
+            if not item.handed_back:
+                item.error = error
+                item.advance(Stage.FAILED)
         self._outbox.append(item)
 
     def _emit(self, item: _Item) -> None:
         """Send the outcome downstream, unless the partition was given up. In a context of its own, on any thread."""
         with self._lock:  # what is emitted is in the commit of who gives the partition up, or is not emitted
-            if item.assignment.given_up:
+            if item.assignment.grip > Grip.OURS:
                 return
             set_message_context(item.context)
             record = item.record
@@ -853,7 +872,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 self._downstream(item.outcome, record.key, record.timestamp, record.headers)
             finally:
                 self._emitting = None
-            item.emitted = True
+            item.advance(Stage.EMITTED)
 
 
 def apply_async(

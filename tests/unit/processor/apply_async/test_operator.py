@@ -18,6 +18,7 @@ from quixstreams.exceptions import PartitionAssignmentError
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.apply_async import operator as module
+from processor.apply_async.item import Stage
 from processor.apply_async.limits import PAUSE_AFTER_SECONDS
 from processor.apply_async.operator import Standing, apply_async
 
@@ -826,7 +827,7 @@ def test_a_record_that_comes_back_in_the_moment_in_which_it_is_handed_back_is_ru
     run = bench()
     run.take(5)
     item = next(iter(run.operator._items.values()))
-    item.handed_back = True  # decided on the loop's thread, while Quix's thread gives it to the new assignment
+    item.advance(Stage.HANDED_BACK)  # decided on the loop's thread, while Quix's thread gives it to the new assignment
     run.waiting[0, 5].cancel()
     run.turn_loop()
     run.poll()
