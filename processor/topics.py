@@ -5,9 +5,10 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from processor.apply_async.topic_ids import ids_of
 from processor.record import Partition
 from shared.brokers import Brokers
 from shared.kafka_trouble import KafkaTrouble
@@ -99,20 +100,12 @@ class Topics:
         return self._partitions.get(name, 0)
 
     async def ids(self, names: Collection[str]) -> dict[str, str]:
-        """Return name -> Kafka's own id of those topics that are there. A topic that is made again has another.
+        """Return name -> Kafka's own id of those topics that are there.
 
         Raises:
             KafkaException: Kafka does not answer.
         """
-        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_REQUEST_SECONDS)
-        ids = {}
-        for name, answer in asked.items():
-            try:
-                ids[name] = str((await asyncio.wrap_future(answer)).topic_id)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise
-        return ids
+        return await ids_of(self._admin, names)
 
     async def first_offsets(self, name: str) -> dict[int, int]:
         """Return partition -> first offset that Kafka still has.

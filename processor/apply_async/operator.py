@@ -230,7 +230,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         ownership: Ownership | None,
         delivered: Delivered | None,
         refused: Refused | None,
-        lone_producer: Callable[[Mapping[str, Any]], Producer],
+        lone_producer: Callable[[Mapping[str, Any]], Producer] | None,
     ) -> None:
         StreamFunction.__init__(self, self._take)
         self._func = func
@@ -244,7 +244,6 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._ownership = ownership
         self._delivered = delivered
         self._refused = refused
-        self._make_lone_producer = lone_producer
 
         self._assignments: dict[Partition, _Assignment] = {}
         self._items: dict[tuple[str, int, int], _Item] = {}
@@ -287,6 +286,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         """Records that `stop` has handed back unfinished."""
 
         self._quix = Seam(sdf.processing_context)
+        self._make_lone_producer = lone_producer or self._quix.lone_producer
         self._commits = Commits(self._quix.consumer, topic_ids)
         self._quix.stand_in_front(
             assign=self._assign,
@@ -875,13 +875,17 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             item.advance(Stage.EMITTED)
 
 
+async def _nothing(topic_id: str, partition: int) -> Any:
+    return None
+
+
 def apply_async(
     sdf: StreamingDataFrame,
     func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
     *,
     loop: asyncio.AbstractEventLoop,
-    prepare: Callable[[str, int], Awaitable[Prepared]],
     topic_ids: TopicIds,
+    prepare: Callable[[str, int], Awaitable[Prepared]] = _nothing,
     in_flight_max: int = 5000,
     in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
     drain_seconds: float = 5.0,
@@ -889,7 +893,7 @@ def apply_async(
     ownership: Ownership | None = None,
     delivered: Delivered | None = None,
     refused: Refused | None = None,
-    lone_producer: Callable[[Mapping[str, Any]], Producer],
+    lone_producer: Callable[[Mapping[str, Any]], Producer] | None = None,
 ) -> tuple[StreamingDataFrame, ApplyAsync[Prepared]]:
     """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
 
@@ -899,9 +903,9 @@ def apply_async(
             stops with the record's offset uncommitted. It may be called again for the same record after a crash or a
             rebalance; until it has begun its turn, a rebalance or a stop cancels it and hands the record back.
         loop: an event loop that runs in another thread.
-        prepare: called with the topic's id and the partition, once for every partition before its first record, each
-            time the partition is assigned. The records of the partition wait for it.
         topic_ids: of all topics of the dataframe; known, and watched on the loop.
+        prepare: called with the topic's id and the partition, once for every partition before its first record, each
+            time the partition is assigned. The records of the partition wait for it. By default it returns None.
         in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
         in_flight_bytes_max: the same in bytes; records that have arrived already are taken beyond it.
         drain_seconds: how long a rebalance waits for records whose turn has begun.
@@ -910,7 +914,7 @@ def apply_async(
         delivered: is told how each outcome's way to Kafka ended.
         refused: answers what is sent in the place of an outcome that Kafka refuses.
         lone_producer: makes a producer that sends each record in a batch of its own, with these properties besides
-            its own; called when Kafka refuses an outcome for the first time.
+            its own; called when Kafka refuses an outcome for the first time. By default one as the application's.
 
     Returns:
         The dataframe to go on with, and the operator.

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -147,6 +147,10 @@ class Seam:
         self.producer_brokers = _watched(self.client._producer_config)
         self.client._inner_producer = Producer(self.client._producer_config)
         return old
+
+    def lone_producer(self, properties: Mapping[str, Any]) -> Producer:
+        """Return a producer as Quix's, which sends each record in a batch of its own."""
+        return Producer({**self.client._producer_config, **properties, "batch.num.messages": 1})
 
     def replace_consumer(self) -> None:
         """Revoke the assignment and go on with a new client. It is in no group yet."""

@@ -9,10 +9,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from shared.kafka_trouble import KafkaTrouble
+from shared.topics import ADMIN_REQUEST_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,23 @@ RETRY_SECONDS = 0.5
 STEADY_SECONDS = 2.0
 """How long all answers must be the same before a change is believed. Each may be another broker's, and one that hung
 may still tell of the topic before. Records wait meanwhile."""
+
+
+async def ids_of(admin: AdminClient, names: Collection[str]) -> dict[str, str]:
+    """Return name -> Kafka's own id of those topics that are there. A topic that is made again has another.
+
+    Raises:
+        KafkaException: Kafka does not answer.
+    """
+    asked = admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_REQUEST_SECONDS)
+    ids = {}
+    for name, answer in asked.items():
+        try:
+            ids[name] = str((await asyncio.wrap_future(answer)).topic_id)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    return ids
 
 
 class TopicIds:
@@ -63,6 +83,15 @@ class TopicIds:
         self._asked: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
+
+    @classmethod
+    def watched(cls, admin: AdminClient, names: Collection[str], loop: asyncio.AbstractEventLoop) -> "TopicIds":
+        """Watch the topics' ids on a loop that runs in another thread. Blocks until Kafka has told them."""
+        cluster_id = admin.list_topics(next(iter(names)), timeout=ADMIN_REQUEST_SECONDS).cluster_id
+        topic_ids = cls(names, partial(ids_of, admin), cluster_id)
+        asyncio.run_coroutine_threadsafe(topic_ids.watch(), loop)
+        asyncio.run_coroutine_threadsafe(topic_ids.first_answer(), loop).result()
+        return topic_ids
 
     def next_answer(self, records: int = 1) -> "asyncio.Future[None]":
         """Return a future that is done once `known` is by a question that was asked after this call.
