@@ -6,7 +6,8 @@ from collections.abc import Callable
 import orjson
 
 from gateway.__main__ import serve
-from gateway.kafka import Kafka, Replied
+from gateway.kafka.kafka import Kafka
+from gateway.kafka.replies_in import Replied
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs

@@ -29,7 +29,8 @@ import uvicorn
 
 from gateway.app import create_app, stop_waiting
 from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits, connections_max
-from gateway.kafka import SEND_SECONDS_MAX, Kafka
+from gateway.kafka.kafka import Kafka
+from gateway.kafka.tasks_out import SEND_SECONDS_MAX
 from gateway.metrics import CONNECTIONS
 from gateway.protocol import Connection
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS

@@ -18,7 +18,7 @@ from gateway.access.callers import CallerLimit
 from gateway.access.tokens import Tokens
 from gateway.correlation import new_correlation_id
 from gateway.documents import documents, pages
-from gateway.kafka import Kafka
+from gateway.kafka.kafka import Kafka
 from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES, WAITING_REPLIES_MAX
 from gateway.problems import FRAMEWORK_ERROR_CODES, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply

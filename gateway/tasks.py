@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access.callers import CallerLimit, caller_at
 from gateway.access.tokens import TokenRefused, Tokens, own_key
-from gateway.kafka import Kafka, NotTaken
+from gateway.kafka.kafka import Kafka
+from gateway.kafka.tasks_out import NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
 from gateway.problems import Problem

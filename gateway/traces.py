@@ -13,7 +13,9 @@ from opentelemetry.semconv.attributes import url_attributes as url
 from opentelemetry.trace import Span, SpanKind, get_current_span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.kafka import Kafka, NotTaken, Replied
+from gateway.kafka.kafka import Kafka
+from gateway.kafka.replies_in import Replied
+from gateway.kafka.tasks_out import NotTaken
 from gateway.replies import Reply
 from shared.messages import CORRELATION_ID_HEADER, ErrorCode
 from shared.traces import OUTCOME, Traces, fail, parent_of, record_attributes, with_parent
@@ -97,7 +99,7 @@ class _TracedKafka(Kafka):
         request = get_current_span()
         if request.is_recording():
             self._requests[dict(headers)[CORRELATION_ID_HEADER].decode()] = request
-        topic = self._import_topic
+        topic = self.import_topic
         span = self._traces.start(f"send {topic}", SpanKind.PRODUCER, record_attributes("send", topic, headers))
         try:
             sent = super().send(value, with_parent(headers, span))

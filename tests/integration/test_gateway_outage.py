@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from confluent_kafka import KafkaError
 
-import gateway.kafka
+from gateway.kafka.kafka import Kafka as GatewayKafka
 from sandbox.kafka import Kafka
 from tests.conftest import ended_at_last, until
 from tests.integration.test_gateway_kafka import echoing, task
@@ -81,7 +81,7 @@ def test_a_producer_that_has_failed_for_good_is_replaced(topics):
     broken = KafkaError(KafkaError._FATAL, "made up by the test", True)
 
     async def conversation():
-        kafka = gateway.kafka.Kafka(
+        kafka = GatewayKafka(
             {"bootstrap.servers": topics.kafka.bootstrap_servers},
             import_topic=topics.name,
             dead_letter_topic=topics.dead_letters,
@@ -95,9 +95,9 @@ def test_a_producer_that_has_failed_for_good_is_replaced(topics):
             while kafka.missing():
                 await asyncio.sleep(0.02)
             await kafka.send(b"1", [])
-            before = kafka._producer
-            kafka._note_error(broken)
-            while kafka._producer is before:
+            before = kafka.tasks_out.producer
+            kafka.tasks_out.note_error(broken)
+            while kafka.tasks_out.producer is before:
                 await asyncio.sleep(0.02)
             await kafka.send(b"2", [])
         assert kafka.dead() == []

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from gateway.access.tokens import Tokens
 from gateway.app import create_app, stop_waiting
 from gateway.correlation import new_correlation_id
-from gateway.kafka import NotTaken
+from gateway.kafka.tasks_out import NotTaken
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
 from gateway.tasks import BODY_BYTES_MAX

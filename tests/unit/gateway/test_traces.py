@@ -6,7 +6,8 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from gateway.kafka import Kafka, NotTaken
+from gateway.kafka.kafka import Kafka
+from gateway.kafka.tasks_out import NotTaken
 from gateway.traces import TracedGateway
 
 CANARY = "canary-7d1f"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.kafka import Kafka
+from gateway.kafka.kafka import Kafka
 from gateway.prefer import preferred_wait_seconds
 from gateway.replies import Replies, Reply
 from processor.apply_async.commit_metadata import decode
@@ -113,7 +113,7 @@ def kafka():
 def test_the_gateway_reads_any_record_as_a_reply_or_none(kafka, sent, topic):
     replies = Replies(waiting_max=1, remembered_max=1, remembered_seconds=1e12, on_late=lambda: None)
 
-    read = kafka._read(FakeMessage(topic, sent))
+    read = kafka.replies_in.read(FakeMessage(topic, sent))
 
     if read is not None:
         correlation_id, reply = read

@@ -18,7 +18,7 @@ BELONGS = {
     "psycopg": {"processor/store/postgres.py", "processor/redrive/put_back.py"},
     "httpx": {"processor/enrich/"},
     "httptools": {"processor/enrich/providers/wire.py", "gateway/protocol.py"},
-    "confluent_kafka": {"gateway/kafka.py", "processor/", "shared/topics.py"},
+    "confluent_kafka": {"gateway/kafka/", "processor/", "shared/topics.py"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
     "uvicorn": {"gateway/__main__.py", "gateway/protocol.py"},

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from gateway.app import EveryRequest
 from gateway.connections import REFUSALS, Connections, Limits
-from gateway.kafka import NotTaken
+from gateway.kafka.tasks_out import NotTaken
 from gateway.protocol import Connection
 from gateway.replies import Reply
 from gateway.tasks import BODY_BYTES_MAX, TRACE_HEADERS

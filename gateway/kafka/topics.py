@@ -1,0 +1,140 @@
+"""The topics: made where they are missing, and watched for new partitions. Knows whether Kafka answers."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from gateway.kafka.client import RETRY_SECONDS, client_properties
+from shared.brokers import Brokers
+from shared.kafka_trouble import KafkaTrouble
+from shared.topics import describe, make
+
+logger = logging.getLogger("gateway.kafka")
+
+DESCRIBE_SECONDS = 5.0
+"""Between two descriptions of the topics."""
+
+DENIALS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+"""What Kafka answers for want of a right. Without WRITE on a topic a producer may not be idempotent in its cluster."""
+
+NEW_SECONDS = 10.0
+"""How long the brokers may take to know partitions that are new, and to give each a leader, before it is logged."""
+
+NOT_KNOWN_YET = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+)
+"""Errors about a partition that is new to the broker, or to librdkafka, that was asked."""
+
+Partition = tuple[str, int]
+
+
+class Topics:
+    """The topics as Kafka describes them. Its state may be read from any thread."""
+
+    def __init__(
+        self, connection: dict[str, str], topics: dict[str, dict[str, str]], *, import_topic: str, partitions: int
+    ) -> None:
+        """Store what is needed; nothing is opened.
+
+        Args:
+            connection: librdkafka's connection properties.
+            topics: every topic's name -> configuration, should it have to be made.
+            import_topic: the one that is written to. The others are read.
+            partitions: of a topic that has to be made.
+        """
+        self.absent = ["Kafka"]
+        """What is missing before a task may be sent, in words."""
+        self.wanted: dict[Partition, str] = {}
+        """Partition of a topic that is read -> its topic's id."""
+        self._properties = client_properties(connection, self.note_error)
+        self._topics = topics
+        self._import_topic = import_topic
+        self._new_topic_partitions = partitions
+        self._describe_now = threading.Event()
+        self._trouble = KafkaTrouble(logger, "Kafka")
+        self._denied: KafkaError | None = None
+        self._new_since = 0.0
+
+    def watch(self, closing: threading.Event) -> None:
+        """Describe the topics again and again, in a thread of its own."""
+        admin, brokers = self._new_client()
+        while not closing.is_set():
+            if brokers.forgotten:
+                admin, brokers = self._new_client()
+            try:
+                self._describe(admin)
+            except KafkaException as error:
+                self.absent = ["Kafka"]
+                self.log(error.args[0])
+            admin.poll(0)
+            self._describe_now.wait(RETRY_SECONDS if self.absent or not self.wanted else DESCRIBE_SECONDS)
+            self._describe_now.clear()
+
+    def describe_now(self) -> None:
+        """Do not wait for the next time."""
+        self._describe_now.set()
+
+    def note_error(self, error: KafkaError) -> None:
+        """Log an error of any client's. All brokers down means that Kafka is away."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self.absent:
+            self.absent = ["Kafka"]
+            self.describe_now()
+        self.log(error)
+
+    def log(self, error: KafkaError) -> None:
+        """Log an error once; of a right that is missing the next description says which."""
+        if error.code() in DENIALS:
+            self._denied = error
+            self.describe_now()
+            return
+        if error.code() in NOT_KNOWN_YET and time.monotonic() - self._new_since < NEW_SECONDS:
+            return
+        self._trouble.tell(error.name(), error.str())
+
+    def _new_client(self) -> tuple[AdminClient, Brokers]:
+        brokers = Brokers()
+        properties: dict[str, Any] = {**self._properties, **brokers.properties}
+        return AdminClient(properties), brokers
+
+    def _describe(self, admin: AdminClient) -> None:
+        """Note which partitions there are, and make the topics that are missing.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        rights = {name: ("WRITE",) if name == self._import_topic else ("READ",) for name in self._topics}
+        described = describe(admin, rights)
+        if described.absent:
+            self.absent = [f"the topic {name}" for name in described.absent]
+            new = {name: self._topics[name] for name in described.absent}
+            not_made = make(admin, new, self._new_topic_partitions)
+            self._new_since = time.monotonic()
+            if not_made:
+                self._trouble.tell_missing(not_made)
+            return
+        self.absent = list(described.denied)
+        denied, self._denied = self._denied, None
+        if self.absent:
+            self._trouble.tell_missing(self.absent)
+            return
+        wanted = {
+            (name, partition.id): str(topic.topic_id)
+            for name, topic in described.found.items()
+            if name != self._import_topic
+            for partition in topic.partitions
+        }
+        if wanted != self.wanted:
+            self.wanted, self._new_since = wanted, time.monotonic()
+        if denied is not None:  # and not for want of one of these rights
+            self._trouble.tell(denied.name(), denied.str())
+        elif self._trouble.end():
+            logger.info("Kafka answers")
