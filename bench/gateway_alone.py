@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import orjson
 
-from gateway.__main__ import serve
 from gateway.kafka.kafka import Kafka
 from gateway.kafka.replies_in import Replied
 from gateway.replies import Reply
+from gateway.service import Untraced, serve
 from gateway.settings import GatewaySettings
 from shared.logs import configure_logs
 from shared.messages import CORRELATION_ID_HEADER
@@ -50,4 +50,4 @@ class WithoutKafka(Kafka):
 if __name__ == "__main__":
     settings = read_settings(GatewaySettings)
     configure_logs(settings.log_level, settings.log_format)
-    serve(settings, WithoutKafka())
+    serve(settings, WithoutKafka(), Untraced())

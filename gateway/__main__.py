@@ -1,148 +1,22 @@
-"""`python -m gateway`: serves the REST interface until SIGTERM."""
+"""`python -m gateway`: serves the REST interface, or runs one of its commands."""
 
-import gc
 import os
 import signal
 
-# Before the imports, which take a while: a stop at any moment from the first is a clean one, and there is nothing to
-# clean up yet. uvicorn takes the signals over while it serves; when it has stopped it raises them again.
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-
-from gateway.command_line import app as command_line
-from shared.command_line import ask, refuse
-
-if __name__ == "__main__":
-    # Before the other imports, too: help, tokens, wrong arguments and settings need none of them.
-    SETTINGS = ask(command_line, "gateway")
-
-gc.disable()  # to look for garbage while modules are imported takes some 30 ms, and finds none
-
-import asyncio
-import logging
-import socket
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, cast
-
-import uvicorn
-
-from gateway.app import create_app, stop_waiting
-from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits, connections_max
-from gateway.kafka.kafka import Kafka
-from gateway.kafka.tasks_out import SEND_SECONDS_MAX
-from gateway.metrics import CONNECTIONS
-from gateway.protocol import Connection
-from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
-from gateway.settings import GatewaySettings
-from shared.logs import configure_logs
-from shared.topics import topic_configurations
-
-gc.enable()
-
-if TYPE_CHECKING:
-    from gateway.traces import TracedGateway
-
-logger = logging.getLogger("gateway")
-
-SHUTDOWN_SECONDS = 8.0
-"""How long requests may go on waiting for their reply during a stop. Then they are told that it is still to come."""
-
-KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection is kept: longer than a load balancer's usual minute, so that it closes first."""
-
-COLLECT_OBJECTS = 10_000
-"""New objects between two looks for garbage in cycles: Python's 700 are less than one turn of a busy event loop makes,
-and requests leave none."""
+from gateway.command_line import app
+from shared.command_line import ask
 
 
-def main(settings: GatewaySettings) -> None:
-    """Run the gateway; exits with 0 after a stop, 2 where it cannot listen at its address."""
-    configure_logs(settings.log_level, settings.log_format)
-    traced = traced_gateway(settings)
-    kafka = (Kafka if traced is None else traced.kafka)(
-        settings.kafka_connection(),
-        import_topic=settings.kafka_import_topic,
-        dead_letter_topic=settings.kafka_dead_letter_topic,
-        topics=topic_configurations(settings),
-        partitions=settings.kafka_topic_partitions,
-        remembered_seconds=REMEMBERED_SECONDS,
-        remembered_max=REMEMBERED_MAX,
-    )
-    serve(settings, kafka, traced)
+def run() -> None:
+    """Run what the arguments say."""
+    # The service's imports take a while. A stop before they are done is a clean one, as there is nothing to close yet.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    settings = ask(app, "gateway")
+    from gateway.service import main  # help, wrong arguments and settings, and the commands do not need it
 
-
-def traced_gateway(settings: GatewaySettings) -> "TracedGateway | None":
-    """Return what makes spans of requests and tasks, or None where traces are off; then it is not even imported."""
-    if settings.otel_exporter_otlp_endpoint is None:
-        return None
-    from gateway.traces import TracedGateway
-
-    return TracedGateway()
-
-
-def serve(settings: GatewaySettings, kafka: Kafka, traced: "TracedGateway | None" = None) -> None:
-    """Serve until SIGTERM; exits with 2 where the address cannot be listened at."""
-    try:
-        listener = socket.create_server(
-            (settings.gateway_host, settings.gateway_port),
-            family=socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET,
-            backlog=2048,
-        )
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of what it accepts as well
-    except (OSError, UnicodeError) as error:  # the latter of what can be no host's name
-        reason = error.strerror if isinstance(error, OSError) else "is no host"
-        refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {settings.gateway_host}:{settings.gateway_port}: {reason}")
-    if settings.gateway_auth == "none":
-        logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
-    app = create_app(settings, kafka)
-    connections = Connections(Limits(connections_max(settings.waiting_replies_max)))
-    server = Server(
-        uvicorn.Config(
-            app if traced is None else traced.app(app),
-            loop="uvloop",
-            http=cast("type[asyncio.Protocol]", partial(Connection, connections)),  # uvicorn only calls it
-            ws="none",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=int(SEND_SECONDS_MAX) + 1,
-        ),
-        stop_waiting=lambda: stop_waiting(app),
-        traced=traced,
-    )
-    CONNECTIONS.set_function(lambda: len(server.server_state.connections))
-    logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
-    # What is there now stays: to go through it again and again stops all requests for 50 ms each time (measured).
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_OBJECTS)
-    server.run(sockets=[listener])
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which in a stop does not cut off the requests that wait longest."""
-
-    def __init__(
-        self, config: uvicorn.Config, *, stop_waiting: Callable[[], None], traced: "TracedGateway | None"
-    ) -> None:
-        """Note what to call when SHUTDOWN_SECONDS of a stop are over, and what to close after the last request."""
-        super().__init__(config)
-        self._stop_waiting = stop_waiting
-        self._traced = traced
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more requests, and let those that are there end."""
-        logger.info("stopping")
-        asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS, self._stop_waiting)
-        await super().shutdown(sockets)
-        if self._traced is not None:  # here, as uvicorn's run does not return from a signal
-            await asyncio.to_thread(self._traced.close)
-        logger.info("stopped")
+    main(settings)
 
 
 if __name__ == "__main__":
-    main(SETTINGS)
+    run()

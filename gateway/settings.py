@@ -26,7 +26,7 @@ class TokenSettings(SettingsOfEnvironment):
 
 
 class GatewaySettings(Settings):
-    """Read once, in `__main__`."""
+    """Read once, at the start."""
 
     gateway_host: Annotated[str, Field(description="Address to listen at.")] = "0.0.0.0"  # noqa: S104 - in a container
     gateway_port: Annotated[int, Field(ge=1, le=65535, description="Port to listen at.")] = 8000

@@ -14,7 +14,7 @@ from shared.settings import Settings, check_ca_file
 
 
 class ProcessorSettings(Settings):
-    """Read once, in `__main__`."""
+    """Read once, at the start."""
 
     kafka_consumer_group: Annotated[
         str, Field(min_length=1, description="Consumer group; the task types are appended where TASK_TYPES names few.")

@@ -350,10 +350,10 @@ def test_with_traces_off_nothing_of_opentelemetry_is_loaded(program, loaded, tmp
     # Up to where it would open something: the settings are whole, and the port is taken.
     script = f"""
 import sys
-from {program}.__main__ import traced_{"steps" if program == "processor" else "gateway"} as traced
+from {program}.service import Untraced, spans
 from shared.settings import read_settings
 from {program}.settings import {program.capitalize()}Settings
-assert traced(read_settings({program.capitalize()}Settings)) is None
+assert isinstance(spans(read_settings({program.capitalize()}Settings)), Untraced)
 print(*sys.modules, sep="\\n")
 """
     environment = {"KAFKA_IMPORT_TOPIC": "a", "KAFKA_RESULT_TOPIC": "b", "POSTGRES_PASSWORD": "c"}
@@ -361,6 +361,6 @@ print(*sys.modules, sep="\\n")
         [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
 
-    assert f"{program}.__main__" in modules
+    assert f"{program}.service" in modules
     assert not re.findall(rf"^(?:{loaded})\b.*", modules, re.M)
     assert f"{program}.traces" not in modules

@@ -21,7 +21,7 @@ BELONGS = {
     "confluent_kafka": {"gateway/kafka/", "processor/", "shared/topics.py"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
-    "uvicorn": {"gateway/__main__.py", "gateway/protocol.py"},
+    "uvicorn": {"gateway/service.py", "gateway/protocol.py"},
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
     "rich": {"processor/redrive/command.py"},
     # These are imported only where traces are turned on: test_traces.py.
