@@ -50,6 +50,7 @@ from processor.apply_async.limits import Reading, ReadingLimit
 from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
 from processor.record import Partition, Record, Turn
+from shared.back_off import BackOff
 from shared.brokers import Brokers
 from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained, headers_of
 
@@ -256,7 +257,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._held: list[_Production] = []
         self._held_bytes = 0
         self._held_retry_at = 0.0
-        self._held_retry_seconds = HELD_RETRY_SECONDS_FIRST
+        self._held_back_off = BackOff(HELD_RETRY_SECONDS_FIRST, HELD_RETRY_SECONDS_MAX)
         self._held_reasons: set[tuple[str, int]] = set()
         self.held = 0
         """Records whose outcome Kafka refuses, as of a second ago at most. May be read from any thread."""
@@ -605,7 +606,8 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         item = production.item
         if production.held and not item.gone:
             item.assignment.held -= 1
-            self._held_retry_at, self._held_retry_seconds = 0.0, HELD_RETRY_SECONDS_FIRST
+            self._held_retry_at = 0.0
+            self._held_back_off.reset()
             self._end_trouble_unless_held()
         self._end_production(production)
 
@@ -674,8 +676,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             logger.warning("%s[%d]@%d is held until it is read again: restart this processor then", *position)
 
     def _send_held_again(self, now: float) -> None:
-        self._held_retry_seconds = min(2 * self._held_retry_seconds, HELD_RETRY_SECONDS_MAX)
-        self._held_retry_at = now + self._held_retry_seconds
+        self._held_retry_at = now + self._held_back_off.next_seconds()
         held, self._held, self._held_bytes = self._held, [], 0
         for production in held:
             if not production.item.gone:

@@ -14,6 +14,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from shared.back_off import BackOff
 from shared.kafka_trouble import KafkaTrouble
 from shared.topics import ADMIN_REQUEST_SECONDS
 
@@ -114,7 +115,8 @@ class TopicIds:
 
     async def watch(self) -> None:
         """Ask, at once where somebody waits for the next answer. While Kafka is away everybody waits."""
-        patience_seconds = PATIENCE_SECONDS_FIRST
+        patience = BackOff(PATIENCE_SECONDS_FIRST, PATIENCE_SECONDS_MAX)
+        patience_seconds = patience.next_seconds()
         while True:
             if not self._asked:
                 with contextlib.suppress(TimeoutError):
@@ -128,12 +130,13 @@ class TopicIds:
                 async with asyncio.timeout(patience_seconds):
                     found = await self._ask(self._names)
             except TimeoutError:
-                patience_seconds = min(2 * patience_seconds, PATIENCE_SECONDS_MAX)
+                patience_seconds = patience.next_seconds()
             except KafkaException as error:
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                patience_seconds = PATIENCE_SECONDS_FIRST
+                patience.reset()
+                patience_seconds = patience.next_seconds()
                 if not self._learn(found):
                     await asyncio.sleep(RETRY_SECONDS)
                 else:

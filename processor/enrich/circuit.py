@@ -3,6 +3,8 @@
 import math
 from typing import Literal
 
+from shared.back_off import BackOff
+
 FAILURES_MAX = 10
 """Failures in a row, of whatever tasks, after which the provider counts as unavailable."""
 
@@ -27,7 +29,7 @@ class Circuit:
         self._failures = 0
         self._probing = False
         self._probe_at = 0.0
-        self._probe_seconds = 0.0
+        self._back_off = BackOff(PROBE_SECONDS_FIRST, PROBE_SECONDS_MAX)
 
     def wait_seconds(self, now: float) -> float:
         """Return 0 where the provider may be asked, else when to look again; infinity while a probe is under way."""
@@ -63,8 +65,6 @@ class Circuit:
     def _open(self, state: State, now: float) -> None:
         self._probing = False
         if self.state == "closed":
-            self._probe_seconds = PROBE_SECONDS_FIRST
-        else:
-            self._probe_seconds = min(2 * self._probe_seconds, PROBE_SECONDS_MAX)
+            self._back_off.reset()
         self.state = state
-        self._probe_at = now + self._probe_seconds
+        self._probe_at = now + self._back_off.next_seconds()

@@ -10,6 +10,7 @@ from processor.enrich.errors import Answer, Provider, ProviderUnavailable, Unusa
 from processor.enrich.gate import Gate, Pass
 from processor.metrics import provider_seconds
 from processor.record import Turn
+from shared.back_off import back_off_seconds
 from shared.messages import Task, TaskType
 
 BACK_OFF_SECONDS_FIRST = 0.2
@@ -67,12 +68,12 @@ class Enrich:
             except ProviderUnavailable as error:
                 if attempt == self._attempts_max or not error.retryable:
                     raise
-                seconds = back_off_seconds(attempt, error.retry_after_seconds)
+                seconds = pause_seconds(attempt, error.retry_after_seconds)
             except UnusableAnswer:
                 unusable += 1
                 if attempt == self._attempts_max or unusable == UNUSABLE_ANSWERS_MAX:
                     raise
-                seconds = back_off_seconds(attempt)
+                seconds = pause_seconds(attempt)
             await asyncio.sleep(seconds)
 
 
@@ -98,7 +99,7 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
             provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
 
 
-def back_off_seconds(attempt: int, retry_after_seconds: float | None = None) -> float:
+def pause_seconds(attempt: int, retry_after_seconds: float | None = None) -> float:
     """Return how long to wait after this attempt, of which the first is 1.
 
     Not all tasks at the same moment, or the provider refuses them together again.
@@ -106,4 +107,5 @@ def back_off_seconds(attempt: int, retry_after_seconds: float | None = None) -> 
     jitter = random.uniform(0, BACK_OFF_JITTER_SECONDS)  # noqa: S311
     if retry_after_seconds is not None:
         return min(retry_after_seconds, RETRY_AFTER_SECONDS_MAX) + jitter
-    return min(BACK_OFF_SECONDS_FIRST * 2.0 ** min(attempt - 1, 10) + jitter, BACK_OFF_SECONDS_MAX)
+    seconds = back_off_seconds(attempt, BACK_OFF_SECONDS_FIRST, BACK_OFF_SECONDS_MAX)
+    return min(seconds + jitter, BACK_OFF_SECONDS_MAX)

@@ -16,6 +16,7 @@ from processor.record import Headers, Position
 from processor.store.group_commit import GroupCommit
 from processor.store.postgres import Postgres
 from processor.store.rows import PAGE_OFFSETS
+from shared.back_off import back_off_seconds
 from shared.messages import (
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     IDEMPOTENCY_KEY_DAYS,
@@ -150,8 +151,7 @@ class Keys:
         Raises:
             KeyRefused: neither.
         """
-        pause_seconds = PAUSE_SECONDS_FIRST
-        for _ in range(LOOKS_MAX):
+        for attempt in range(1, LOOKS_MAX + 1):
             owner = await self._claims.submit(claim)
             if owner is not None:
                 if owner.claim.fingerprint != claim.fingerprint:
@@ -160,8 +160,7 @@ class Keys:
                     return owner.row_id
             elif (row_id := await self._id_at(claim.position)) is not None:
                 return row_id  # of a record that says it is from the same position, with another key
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, PAUSE_SECONDS_MAX)
+            await asyncio.sleep(back_off_seconds(attempt, PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX))
         raise StillClaimed("the first record with the idempotency key is not finished yet")
 
     async def release(self, claim: Claim) -> None:

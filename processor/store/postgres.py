@@ -17,6 +17,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from shared.back_off import BackOff
 from shared.settings import WrongSettings
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ proxy or a load balancer, takes what we send and passes nothing on, TCP sees not
 SILENT_SECONDS = 10
 """After which a connection on which nothing is acknowledged counts as dead. psycopg alone would wait for minutes."""
 
-RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 2.0
+RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 2.0
 """Between two tries to reach PostgreSQL."""
 
 SAMPLE_ROWS = 3
@@ -179,7 +180,7 @@ class Postgres:
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._lock = asyncio.Lock()
         self._reasons_logged: set[str] = set()  # of this outage
-        self._retry_seconds = RETRY_SECONDS_MIN
+        self._back_off = BackOff(RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX)
         self.connected = False
 
     async def check(self) -> None:
@@ -339,14 +340,13 @@ class Postgres:
             self._reasons_logged.add(why)
             logger.warning("PostgreSQL cannot be used, work waits for it: %s", why)
         await self.close()  # whatever state it is in, a new one is in a known state
-        await asyncio.sleep(self._retry_seconds)
-        self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
+        await asyncio.sleep(self._back_off.next_seconds())
 
     def _note_success(self) -> None:
         if not self.connected:
             self.connected = True
             self._reasons_logged.clear()
-            self._retry_seconds = RETRY_SECONDS_MIN
+            self._back_off.reset()
             logger.info("PostgreSQL answers")
 
 

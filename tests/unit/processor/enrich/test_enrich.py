@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.enrich import enrich as enrich_module
-from processor.enrich.enrich import Enrich, Lane, back_off_seconds
+from processor.enrich.enrich import Enrich, Lane, pause_seconds
 from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
 from processor.enrich.gate import Gate
 from processor.metrics import PROVIDER_SECONDS
@@ -130,9 +130,9 @@ def test_the_wait_doubles_up_to_its_limit_and_is_never_the_same_for_all(attempt)
         patch.setattr(enrich_module, "BACK_OFF_SECONDS_FIRST", 0.2)
         patch.setattr(enrich_module, "BACK_OFF_JITTER_SECONDS", 0.2)
         least = min(0.2 * 2 ** min(attempt - 1, 10), 10)
-        assert least <= back_off_seconds(attempt) <= min(least + 0.2, 10)
-        assert 7 <= back_off_seconds(attempt, 7.0) <= 7.2
-        assert 60 <= back_off_seconds(attempt, 3600.0) <= 60.2
+        assert least <= pause_seconds(attempt) <= min(least + 0.2, 10)
+        assert 7 <= pause_seconds(attempt, 7.0) <= 7.2
+        assert 60 <= pause_seconds(attempt, 3600.0) <= 60.2
 
 
 def test_no_more_requests_are_in_flight_than_there_are_slots():
