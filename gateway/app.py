@@ -23,6 +23,7 @@ from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIE
 from gateway.problems import FRAMEWORK_ERROR_CODES, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
+from gateway.state import Gateway
 from shared.messages import REQUEST_ID_HEADER, ErrorCode
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
-    app.state.gateway = tasks.Gateway(
+    app.state.gateway = Gateway(
         settings,
         kafka,
         replies,
@@ -110,7 +111,7 @@ class EveryRequest:
         if request_id is not None:
             headers.append((REQUEST_ID_HEADER.lower().encode(), request_id))
         state = scope.setdefault("state", {})
-        state.update(correlation_id=new_correlation_id(time.time()), request_id=request_id, headers=headers)
+        state.update(correlation_id=new_correlation_id(time.time()), request_id=request_id, answer_headers=headers)
         status = 0
 
         async def send_with_headers(message: Message) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,13 +11,12 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access.callers import CallerLimit, caller_at
 from gateway.access.tokens import TokenRefused, Tokens, own_key
-from gateway.kafka.kafka import Kafka
 from gateway.kafka.tasks_out import NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
 from gateway.problems import Problem
-from gateway.replies import Replies, Reply, TooManyWaiting
-from gateway.settings import GatewaySettings
+from gateway.replies import Reply, TooManyWaiting
+from gateway.state import Gateway
 from shared.messages import (
     CORRELATION_ID_HEADER,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
@@ -64,18 +62,6 @@ REFUSALS = {
 """What the gateway answers by itself: an error_code's status and detail. Those of failed tasks are ErrorCode's."""
 
 router = APIRouter()
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """What the routes work with, as `request.app.state.gateway`: FastAPI's Depends would cost a third of a request."""
-
-    settings: GatewaySettings
-    kafka: Kafka
-    replies: Replies[asyncio.Future[Reply]]
-    tokens: Tokens | None
-    """None: whoever comes may send tasks and ask about any."""
-    caller_limit: CallerLimit | None
 
 
 @router.post("/tasks")
@@ -155,7 +141,7 @@ def _let_in(gateway: Gateway, request: Request) -> str | None:
     Raises:
         Problem: the caller is unknown, or makes too many requests.
     """
-    request.state.headers += NOT_KEPT
+    request.state.answer_headers += NOT_KEPT
     subject = None if gateway.tokens is None else _subject(gateway.tokens, request)
     if gateway.caller_limit is not None:
         _count(gateway.caller_limit, subject, request)
@@ -177,7 +163,7 @@ def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> 
     assert request.client is not None  # over TCP there is an address
     allowance = caller_limit.take(caller_at(request.client.host) if subject is None else subject)
     left = f'"caller";r={allowance.remaining};t={allowance.reset_seconds}'
-    request.state.headers += [
+    request.state.answer_headers += [
         (b"ratelimit-policy", caller_limit.policy.encode()),
         (b"ratelimit", left.encode()),
     ]

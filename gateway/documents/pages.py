@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from gateway.tasks import Gateway
+from gateway.state import Gateway
 from shared.messages import TASK_DATA
 
 ASSETS = Path(__file__).parent / "assets"

@@ -1,0 +1,22 @@
+"""What the routes work with."""
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.access.callers import CallerLimit
+from gateway.access.tokens import Tokens
+from gateway.kafka.kafka import Kafka
+from gateway.replies import Replies, Reply
+from gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the routes work with, as `request.app.state.gateway`: FastAPI's Depends would cost a third of a request."""
+
+    settings: GatewaySettings
+    kafka: Kafka
+    replies: Replies[asyncio.Future[Reply]]
+    tokens: Tokens | None
+    """None: whoever comes may send tasks and ask about any."""
+    caller_limit: CallerLimit | None
