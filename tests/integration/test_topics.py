@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from processor.topics import Topics
-from sandbox.kafka import jar_folder
+from sandbox.kafka import install
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS_DAYS, TASKS_DAYS, topic_configurations
 from tests.conftest import ROOT
@@ -47,7 +47,9 @@ def test_topics_that_are_there_get_the_same_days_by_the_readmes_command(topics):
     arguments = shlex.split(command.replace("localhost:9092", topics.kafka.bootstrap_servers))
     arguments[arguments.index("--topic") + 1] = topics.name
 
-    tool = ["java", "-cp", f"{jar_folder()}/*", "kafka.admin.ConfigCommand", *arguments]
+    jars = [install(), install(ROOT / "tests" / "clients" / "kafka-tools-pom.xml")]
+    path = ":".join(f"{folder}/*" for folder in jars)
+    tool = ["java", "-cp", path, "org.apache.kafka.tools.ConfigCommand", *arguments]
     subprocess.run(tool, check=True, timeout=120)
 
     assert kept(topics, [topics.name]) == {topics.name: {"retention.ms": TASKS_DAYS * DAY_MS, "segment.ms": DAY_MS}}
