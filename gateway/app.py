@@ -1,4 +1,4 @@
-"""The gateway's application: what every request gets, whatever its route."""
+"""The gateway's application: routes, and what every request goes through."""
 
 import asyncio
 import logging

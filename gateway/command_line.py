@@ -1,4 +1,4 @@
-"""What a person asks of `python -m gateway`: to run, or a bearer token."""
+"""The command line of `python -m gateway`."""
 
 import time
 from typing import Annotated

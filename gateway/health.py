@@ -1,4 +1,4 @@
-"""Whether a gateway works, and what it counts."""
+"""Serves the gateway's health and metrics."""
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,14 +11,14 @@ router = APIRouter()
 
 @router.get("/health/live")
 async def live(request: Request) -> Response:
-    """Whether the gateway works at all; restart it where not."""
+    """Answer whether the gateway works at all; if not, restart it."""
     gateway: Gateway = request.app.state.gateway
     return _health(gateway.kafka.dead())
 
 
 @router.get("/health/ready")
 async def ready(request: Request) -> Response:
-    """Whether tasks can be taken: Kafka and the topics are there, and all replies are heard."""
+    """Answer whether tasks can be accepted: Kafka and the topics are there, and all replies are read."""
     gateway: Gateway = request.app.state.gateway
     return _health(gateway.kafka.dead() + gateway.kafka.missing())
 

@@ -1,4 +1,4 @@
-"""What Prometheus can ask a gateway. observability/README.md has the list for people; a test compares them."""
+"""The gateway's metrics. observability/README.md lists them for people; a test compares the two."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

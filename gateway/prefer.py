@@ -1,4 +1,4 @@
-"""What the header Prefer asks for (RFC 7240): how long a caller wants to wait for the result."""
+"""Reads the header Prefer (RFC 7240): how long a caller wants to wait for the result."""
 
 import re
 from collections.abc import Iterable

@@ -25,7 +25,7 @@ class Problem(Exception):
     """A request that is answered with an error. Nothing of it may repeat the task."""
 
     def __init__(self, status: int, error_code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        """Note what to answer.
+        """Describe the answer.
 
         Args:
             status: of HTTP.

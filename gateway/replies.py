@@ -1,4 +1,4 @@
-"""Which requests wait for which reply, and what became of those that nobody waits for any more."""
+"""Matches replies to waiting requests, and remembers the replies that nobody waits for any more."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Waiter = TypeVar("Waiter")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for a request: a result as it stands on the result topic, or why there is none."""
+    """A reply to a request: a result as it stands on the result topic, or why there is none."""
 
     value: bytes | None
     error_code: str | None = None
@@ -60,7 +60,7 @@ class Replies(Generic[Waiter]):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """Number of waiting requests."""
         return len(self._waiting)
 
     def expect(self, correlation_id: str, waiter: Waiter) -> None:
@@ -89,7 +89,7 @@ class Replies(Generic[Waiter]):
         return list(self._waiting.values())
 
     def settle(self, correlation_id: str, reply: Reply, now: float) -> Waiter | None:
-        """Note a reply and return who waits for it; None where nobody does, or not here, or not any more.
+        """Store a reply and return its waiter; None if nobody waits for it, or not here, or not any more.
 
         Replies to ids that no gateway can have made are dropped: they are some Kafka producer's own.
         """
@@ -118,7 +118,7 @@ class Replies(Generic[Waiter]):
         return reply
 
     def may_come(self, correlation_id: str, now: float) -> bool:
-        """Tell whether the id is one whose reply would be known here if it had come."""
+        """Return whether a reply to this id would be known here if it had come."""
         made = made_at(correlation_id)
         horizon = max(self._forgotten_until, now - self._remembered_seconds)
         return made is not None and horizon < made <= now + FUTURE_SECONDS_MAX

@@ -14,7 +14,7 @@ SECRET_KEY_EXAMPLE = "change-me-change-me-change-me-change-me"  # noqa: S105 - i
 
 
 class TokenSettings(SettingsOfEnvironment):
-    """What making a token needs. Read once, by the command."""
+    """Settings that making a token needs. Read once, by the command."""
 
     secret_key: Annotated[SecretStr, Field(description="Signs the bearer tokens.")]
 

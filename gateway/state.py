@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The state that all routes share."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gateway.settings import GatewaySettings
 
 @dataclass(frozen=True)
 class Gateway:
-    """What the routes work with, as `request.app.state.gateway`: FastAPI's Depends would cost a third of a request."""
+    """The gateway's parts, as `request.app.state.gateway`: FastAPI's Depends would cost a third of a request."""
 
     settings: GatewaySettings
     kafka: Kafka

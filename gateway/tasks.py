@@ -1,4 +1,4 @@
-"""The REST interface to tasks: one goes in by POST, and what became of it comes out, there or by GET."""
+"""The REST interface to tasks: POST sends one and answers with its result; GET returns the result later."""
 
 import asyncio
 import re
@@ -120,7 +120,7 @@ async def post_task(request: Request) -> Response:
 
 @router.get("/tasks/{correlation_id}")
 async def get_task(correlation_id: str, request: Request) -> Response:
-    """Tell what became of a task, by the correlation id that its POST was answered with. Any gateway knows."""
+    """Answer with a task's result, by the correlation id of its POST. Any gateway knows it."""
     gateway: Gateway = request.app.state.gateway
     subject = _let_in(gateway, request)
     if subject is not None:

@@ -1,4 +1,4 @@
-"""What a person asks of `python -m processor`: to run, or one of its commands."""
+"""The command line of `python -m processor`."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""How far this replica is behind on each of its partitions: what Prometheus, and who scales by it, can ask."""
+"""Consumer lag of this replica's partitions, for Prometheus and for autoscaling."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ NEWS_SECONDS = 0.5
 
 
 class Topics(Protocol):
-    """Whom to ask for where partitions end."""
+    """Answers where partitions end."""
 
     async def bounds(self, partitions: Collection[Partition]) -> dict[Partition, tuple[int, int]]:
         """Return partition -> first offset and the one after the last. Raises KafkaException."""
@@ -37,7 +37,7 @@ class Lag(Collector):
     """
 
     def __init__(self, standings: Callable[[], Mapping[Partition, Standing | None]]) -> None:
-        """Note how to ask; no end is known yet.
+        """Store how to request progress; no end is known yet.
 
         Args:
             standings: answers how far the assigned partitions are, None where that is not known.

@@ -1,4 +1,4 @@
-"""What Prometheus can ask a processor. observability/README.md has the list for people; a test compares them."""
+"""The processor's metrics. observability/README.md lists them for people; a test compares the two."""
 
 from functools import cache
 

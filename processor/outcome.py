@@ -1,4 +1,4 @@
-"""What becomes of a record: a result, or a dead letter that is the record again, byte for byte, with the reason."""
+"""Outcomes of a record: a result, or a dead letter, which is the record byte for byte with the reason in headers."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +22,7 @@ _WHY_WITHOUT_ID = tuple(name for name in _WHY if not name.endswith("topic-id"))
 
 
 class Outcome(NamedTuple):
-    """What is produced for a record: always with the record's own key."""
+    """A message to produce for a record, always with the record's own key."""
 
     value: bytes | None
     headers: Headers
@@ -51,7 +51,7 @@ def dead_letter(record: Record, topic_id: str, code: ErrorCode, reason: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What a dead letter's headers tell of the record that it was: its own headers, where it was, and why it failed."""
+    """The original record of a dead letter: its headers, its place, and why it failed."""
 
     headers: Headers
     topic: str

@@ -1,4 +1,4 @@
-"""What surrounds a record's steps: its decoding, its metrics and log line, and its dead letter where a step fails."""
+"""Surrounds a record's steps: metrics, the log line, and the dead letter if a step fails."""
 
 import contextlib
 import logging

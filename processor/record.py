@@ -1,4 +1,4 @@
-"""The types that every part of the processor speaks: a record, where it stands, and permission to work for it."""
+"""Types that all parts of the processor use: a record, its position, and permission to work for it."""
 
 from typing import NamedTuple, Protocol
 
@@ -30,7 +30,7 @@ class Record(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """What its parts come to; what Kafka puts around them is not counted."""
+        """Size of key, value and headers; Kafka's own overhead is not counted."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers or ())
         return len(self.value or b"") + len(self.key or b"") + headers
 

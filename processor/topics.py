@@ -1,4 +1,4 @@
-"""The topics as Kafka's administration sees them: made where they are missing, and known by their id."""
+"""The processor's topics: created if missing, and identified by Kafka's id."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Topics:
     """Kafka's topics. Waits for Kafka as long as it takes."""
 
     def __init__(self, connection: dict[str, str]) -> None:
-        """Note how to reach Kafka.
+        """Store how to reach Kafka.
 
         Args:
             connection: librdkafka's connection properties.

@@ -47,7 +47,7 @@ Step = Callable[[Record, FinishedRecords, Turn], Awaitable[Outcome | None]]
 
 @dataclass(slots=True)
 class _Asking:
-    """How often a task's provider was asked, and since when it waits to ask again."""
+    """A task's attempts, and since when it waits for the next."""
 
     since: float
     attempt: int = 0
@@ -207,7 +207,7 @@ class TracedSteps:
 
 class _TracedLedger(Ledger):
     async def write(self, rows: Sequence[Row], *, suspect: bool = False) -> dict[Position, int]:
-        """Tell the rows' spans that their statement begins, and how many it writes."""
+        """Add to the rows' spans that their statement begins, and how many rows it writes."""
         for row in rows:
             if isinstance(row, _TracedRow) and row.span.is_recording():
                 row.span.add_event("statement")

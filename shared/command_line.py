@@ -1,4 +1,4 @@
-"""How a program's command line behaves: help that is plain outside a terminal, and one line for what is wrong."""
+"""Command lines: help that is plain outside a terminal, and one line for each error."""
 
 import os
 import sys
@@ -49,5 +49,5 @@ def refuse(program: str, problem: str) -> NoReturn:
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Tell whether a person who wants colours reads the stream."""
+    """Return whether a person who wants colours reads the stream."""
     return stream.isatty() and not os.environ.get("NO_COLOR")

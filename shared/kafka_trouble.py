@@ -1,4 +1,4 @@
-"""What keeps a program from using Kafka: said once, in an operator's words, with the setting or right to look at."""
+"""Logs problems with Kafka once, in an operator's words, with the setting or the right to check."""
 
 import logging
 import operator
@@ -55,7 +55,7 @@ class KafkaTrouble:
     """Logs what keeps the program from Kafka: once, until it is over. Called on any thread."""
 
     def __init__(self, logger: logging.Logger, opening: str) -> None:
-        """Note where to log, and how each line begins."""
+        """Log to `logger`; each line begins with `opening`."""
         self._logger = logger
         self._opening = opening
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class KafkaTrouble:
         self._missing = ""
 
     def tell(self, name: str, text: str) -> None:
-        """Tell of an error of librdkafka's: of a reason, or of the first that is none."""
+        """Log an error of librdkafka's: every reason, and the first error that is not a reason."""
         name = named(name, text)
         with self._lock:
             if name in self._errors or (self._errors and name not in REASONS):
@@ -72,14 +72,14 @@ class KafkaTrouble:
         self._logger.warning("%s: %s", self._opening, explained(name, text))
 
     def tell_missing(self, what: Sequence[str]) -> None:
-        """Tell what is missing, where it is not what was told last."""
+        """Log what is missing, unless it was logged last."""
         missing = ", ".join(what)
         if missing != self._missing:
             self._missing = missing
             self._logger.warning("%s: missing: %s", self._opening, missing)
 
     def end(self) -> bool:
-        """Note that all is well, and return whether it was not."""
+        """End the problem, and return whether there was one."""
         was_told = bool(self._errors or self._missing)
         self._errors.clear()
         self._missing = ""

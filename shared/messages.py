@@ -1,4 +1,4 @@
-"""What travels over Kafka: tasks in, results out, and the headers that both carry."""
+"""Messages on Kafka: tasks, results, error codes, and the headers of both."""
 
 import re
 from collections.abc import Iterable
@@ -123,7 +123,7 @@ class ErrorCode(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What it says to a person."""
+        """Its meaning, for a person."""
         return _ERROR_CODES[self][1]
 
 

@@ -1,4 +1,4 @@
-"""The settings that both programs read, and how a program reads its settings: once, whole, or not at all."""
+"""Settings of both programs, read once from the environment: all of them are valid, or the program ends."""
 
 import os
 import ssl

@@ -1,4 +1,4 @@
-"""Kafka's topics as an administrator sees them: described with the rights on them, and made where they are missing."""
+"""Topic administration: describes the topics with the rights on them, and creates missing ones."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What both programs do alike with OpenTelemetry: where spans go, whose child a span is, how a failure is told.
+"""OpenTelemetry for both programs: the exporter, a span's parent, and how a span shows a failure.
 
 Imported only where OTEL_EXPORTER_OTLP_ENDPOINT turns traces on. Names are those of OpenTelemetry's semantic
 conventions, and begin with `integration.` where these have none. No span repeats a task, an answer, a key or an

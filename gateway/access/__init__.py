@@ -1,1 +1,1 @@
-"""Who may use the gateway: bearer tokens, and a caller's requests a minute."""
+"""Access to the gateway: bearer tokens, and a caller's requests per minute."""

@@ -1,4 +1,4 @@
-"""How many requests a caller may make.
+"""Limits a caller's requests per minute.
 
 Each gateway counts by itself: behind N of them a caller has up to N times as many.
 """
@@ -17,7 +17,7 @@ IPV6_NETWORK_BITS = 64
 
 
 class Allowance(NamedTuple):
-    """What is left to a caller after a request."""
+    """A caller's remaining requests after this one."""
 
     granted: bool
     remaining: int

@@ -1,4 +1,4 @@
-"""Bearer tokens: JSON Web Tokens that say who a caller is (RFC 6750, RFC 7519), and whose a correlation id is."""
+"""Bearer tokens: JSON Web Tokens that identify a caller (RFC 6750, RFC 7519) and the owner of a correlation id."""
 
 import hashlib
 import hmac
@@ -33,7 +33,7 @@ class Tokens:
     """
 
     def __init__(self, secret_key: SecretStr) -> None:
-        """Note the key: at least 32 bytes (RFC 7518, section 3.2)."""
+        """Use this key of at least 32 bytes (RFC 7518, section 3.2)."""
         self._key = secret_key.get_secret_value().encode()
 
     def make(self, subject: str, days: int, now: float) -> str:
@@ -81,7 +81,7 @@ class Tokens:
         return unmarked + hmac.digest(self._key, signed, hashlib.sha256).hex()[:MARK_CHARACTERS]
 
     def owns(self, correlation_id: str, subject: str) -> bool:
-        """Tell whether the correlation id is marked as the subject's."""
+        """Return whether the correlation id is marked as the subject's."""
         return hmac.compare_digest(correlation_id.encode(), self.owned(correlation_id, subject).encode())
 
 

@@ -1,1 +1,1 @@
-"""What the gateway says about itself: the OpenAPI and AsyncAPI documents, and the pages for people."""
+"""The gateway's documentation: the OpenAPI and AsyncAPI documents, and the pages for people."""

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: what travels over Kafka, seen from the service, which receives tasks and sends the rest."""
+"""The AsyncAPI document: the messages on Kafka, from the service's view: it receives tasks and sends the rest."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What describes the service to programs and to people: the OpenAPI and the AsyncAPI document, and a page for each."""
+"""Serves the OpenAPI and the AsyncAPI document, and a page for each."""
 
 import json
 from functools import cached_property
@@ -21,17 +21,17 @@ class Documents:
     """Both documents as they are sent, as `request.app.state.documents`. Each is made when it is first asked for."""
 
     def __init__(self, title: str, version: str, settings: GatewaySettings) -> None:
-        """Note whose documents they are."""
+        """Describe this service."""
         self._service = title, version, settings
 
     @cached_property
     def openapi(self) -> bytes:
-        """What the REST interface takes and answers."""
+        """The OpenAPI document, as JSON."""
         return _json(openapi_document(*self._service))
 
     @cached_property
     def asyncapi(self) -> bytes:
-        """What travels over Kafka."""
+        """The AsyncAPI document, as JSON."""
         return _json(asyncapi_document(*self._service))
 
 

@@ -1,4 +1,4 @@
-"""What the documents show as examples: they stand for each other, as one task with what became of it."""
+"""Examples in the documents: one task, and what happened to it."""
 
 from shared.messages import TASK_DATA, ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
 

@@ -1,4 +1,4 @@
-"""The pages for people: plain files from `assets/`, served without anything from outside."""
+"""Serves the pages for people: plain files from `assets/`, which load nothing from outside."""
 
 from collections.abc import Mapping
 from html import escape

@@ -1,4 +1,4 @@
-"""What the gateway's clients of Kafka have in common."""
+"""Common properties of the gateway's Kafka clients."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The topics: made where they are missing, and watched for new partitions. Knows whether Kafka answers."""
+"""The topics: creates missing ones, watches for new partitions, and knows whether Kafka answers."""
 
 import logging
 import threading
@@ -106,7 +106,7 @@ class Topics:
         return AdminClient(properties), brokers
 
     def _describe(self, admin: AdminClient) -> None:
-        """Note which partitions there are, and make the topics that are missing.
+        """Find the partitions, and create missing topics.
 
         Raises:
             KafkaException: Kafka does not answer.

@@ -1,4 +1,4 @@
-"""What goes along with a committed offset: which records beyond it are finished or still in hand, and a note.
+"""Commit metadata: the records beyond a committed offset that are finished or still running, and a note.
 
 Kafka keeps a string beside every committed offset, for the consumer's own use. Without it, what is finished beyond a
 record that is not would be done again by the partition's next owner.

@@ -29,7 +29,7 @@ Note = Mapping[str, float]
 
 @dataclass(slots=True, eq=False)
 class Progress:
-    """What is finished and what is committed of one partition, for as long as it is assigned."""
+    """Progress of one assigned partition: its finished and its committed records."""
 
     partition: Partition
     topic_id: str
@@ -43,7 +43,7 @@ class Progress:
     """Whether something was finished since the last commit."""
 
     def finish(self, offset: int) -> None:
-        """Note that the record is finished."""
+        """Mark the record as finished."""
         self.in_flight.finish(offset)
         self.in_hand.discard(offset)
         self.changed = True
@@ -55,7 +55,7 @@ class Progress:
         self.changed = self.changed or self.in_flight.committable != before
 
     def leave_in_hand(self, offset: int) -> None:
-        """Note that this process goes on with the record, although it gives the partition up."""
+        """Mark the record as still running here, although the partition is given up."""
         self.in_hand.add(offset)
         self.changed = True
 
@@ -64,7 +64,7 @@ class Commits:
     """The offsets that this process commits, and what earlier owners of its partitions have left. On one thread."""
 
     def __init__(self, consumer: Any, topic_ids: TopicIds) -> None:
-        """Note whom to ask.
+        """Commit through this consumer.
 
         Args:
             consumer: has confluent_kafka's `commit`, `committed` and `assignment`.

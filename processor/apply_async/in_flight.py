@@ -1,4 +1,4 @@
-"""Which offsets may be committed while records are finished out of order."""
+"""Decides which offset may be committed while records finish out of order."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -30,11 +30,11 @@ class InFlight:
         return len(self._unfinished)
 
     def expects(self, offset: int) -> bool:
-        """Tell whether the offset lies above all that were taken. If not, the partition has been read from again."""
+        """Return whether the offset lies above all that were taken. If not, the partition is being read again."""
         return offset >= self._next
 
     def take(self, offset: int) -> bool:
-        """Note that the record was taken, and tell whether it is to be done: False where an earlier owner finished it.
+        """Take the record, and return whether it must be processed: False if an earlier owner finished it.
 
         Offsets rise but need not be dense: compaction, transactions and retention leave gaps.
 
@@ -54,7 +54,7 @@ class InFlight:
         return True
 
     def finish(self, offset: int) -> None:
-        """Note that the record is finished: its outcome was handed on.
+        """Mark the record as finished: its outcome was delivered.
 
         Raises:
             KeyError: the offset was never taken, or is finished already.
@@ -83,7 +83,7 @@ class InFlight:
 
     @property
     def finished_beyond(self) -> int:
-        """How many offsets above `committable` are finished and cannot be committed before it is."""
+        """Number of finished offsets above `committable`, which cannot be committed before it."""
         top = max(self._next, self._finished_below)
         return top - (self.committable or 0) - len(self._unfinished) - len(self._to_come) if self._next >= 0 else 0
 

@@ -1,4 +1,4 @@
-"""A record's stages in the operator, and which step may follow which. Pure.
+"""Stages of a record in the operator, and the legal steps between them. Pure.
 
 QUEUED -> RUNNING <-> BEGUN -> ENDED -> EMITTED -> DELIVERING -> SETTLED
 """
@@ -7,7 +7,7 @@ from enum import Enum, IntEnum, auto
 
 
 class Stage(Enum):
-    """How far a record is."""
+    """A record's stage in the operator."""
 
     QUEUED = auto()
     """Taken; its coroutine has not started. It may be handed back."""
@@ -63,7 +63,7 @@ def step(now: Stage, to: Stage) -> Stage:
 
 
 class Grip(IntEnum):
-    """Whether a partition's records are ours. It only ever rises."""
+    """The operator's hold on a partition's records. It only ever rises."""
 
     OURS = auto()
     GIVEN_UP = auto()

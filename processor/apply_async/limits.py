@@ -1,4 +1,4 @@
-"""Backpressure: whether to read on, by how full the operator is."""
+"""Backpressure: decides from the operator's fullness whether to go on reading."""
 
 from enum import Enum, auto
 
@@ -11,7 +11,7 @@ RESUME_AT_FULLNESS = 0.5
 
 
 class Reading(Enum):
-    """What the run loop does about new records."""
+    """The run loop's attitude to new records."""
 
     ON = auto()
     """It takes what arrives."""
@@ -28,7 +28,7 @@ class ReadingLimit:
     """
 
     def __init__(self) -> None:
-        """Begin with reading on."""
+        """Start by reading."""
         self.reading = Reading.ON
         self._full_since = 0.0
 

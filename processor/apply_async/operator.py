@@ -99,7 +99,7 @@ Prepared = TypeVar("Prepared")
 
 
 class Standing(NamedTuple):
-    """How far an assigned partition is: its records from `committable` on are in flight, held, finished, or waiting."""
+    """Progress of an assigned partition: its records from `committable` on are in flight, held, finished or waiting."""
 
     committed: int
     committable: int
@@ -109,7 +109,7 @@ class Standing(NamedTuple):
 
 
 class Ownership(Protocol):
-    """What the application wants to know about its partitions, and to tell their next owner. On Quix's thread."""
+    """Tells the application its partitions, and their next owner what the application notes. On Quix's thread."""
 
     def changed(self, partitions: Mapping[Partition, Note]) -> None:
         """Take note of which partitions are assigned; none, between a revoke or a loss and the next assignment.
@@ -804,7 +804,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     # On the event loop's thread ------------------------------------------------------------------------------------
 
     def hands_back(self, item: _Item) -> bool:
-        """Tell whether the record is on its way back to Kafka: nothing new may begin for it."""
+        """Return whether the record is being handed back to Kafka: nothing new may begin for it."""
         return self._draining or item.gone
 
     def _ask_for_topics(self) -> None:

@@ -107,7 +107,7 @@ class Seam:
     """Stands between Quix's run loop and its consumer and producer. The attributes are what Quix would have called."""
 
     def __init__(self, context: Any) -> None:
-        """Begin with Quix as it is.
+        """Store Quix's own methods.
 
         Args:
             context: Quix's ProcessingContext.
@@ -186,7 +186,7 @@ def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Draining(Protocol):
-    """What an application stops first: the operator."""
+    """The operator, which the application stops first."""
 
     missing: list[str]
 
@@ -204,7 +204,7 @@ class DrainingApplication(Application):
     operator: Draining | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Begin as Quix's own."""
+        """Create Quix's application, without a folder for state."""
         super().__init__(*args, **options)
         self._state_manager._state_dir = None
 

@@ -1,4 +1,4 @@
-"""Kafka's own ids of the topics that are read. A topic that is made again under its name is another, with another id.
+"""Watches Kafka's own ids of the topics: a topic that is recreated under its name has another id.
 
 Nobody tells a consumer so: librdkafka fetches by name, and goes on in the new topic at the old one's offset wherever
 that has as many records.
@@ -63,7 +63,7 @@ class TopicIds:
     def __init__(
         self, names: Collection[str], ask: Callable[[Collection[str]], Awaitable[Mapping[str, str]]], cluster_id: str
     ) -> None:
-        """Note how to ask; nothing is known yet.
+        """Store how to request the ids; none is known yet.
 
         Args:
             names: of the topics.

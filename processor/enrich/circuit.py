@@ -1,4 +1,4 @@
-"""Whether a provider is asked at all: after a run of failures only now and then, until it answers again."""
+"""Circuit breaker: after several failures in a row, only a probe now and then reaches the provider."""
 
 import math
 from typing import Literal
@@ -38,28 +38,28 @@ class Circuit:
         return math.inf if self._probing else max(0.0, self._probe_at - now)
 
     def begin(self) -> bool:
-        """Note that the provider is asked; returns whether that is a probe."""
+        """Record that a request begins, and return whether it is a probe."""
         self._probing = self.state != "closed"
         return self._probing
 
     def cancel(self, probe: bool) -> None:
-        """Note that it was not asked after all."""
+        """Record that the request was not made after all."""
         self._probing = self._probing and not probe
 
     def answered(self) -> None:
-        """Note that the provider answered, be it by rejecting the task."""
+        """Record that the provider answered, even if it rejected the task."""
         self.state = "closed"
         self._failures = 0
         self._probing = False
 
     def failed(self, probe: bool, now: float) -> None:
-        """Note that the provider was unavailable."""
+        """Record that the provider was unavailable."""
         self._failures += 1
         if probe or (self.state == "closed" and self._failures >= FAILURES_MAX):
             self._open("unavailable", now)
 
     def refused(self, now: float) -> None:
-        """Note that the provider refused the account: no task has a chance until somebody mends that."""
+        """Record that the provider refused the account: every task fails until somebody corrects that."""
         self._open("refused", now)
 
     def _open(self, state: State, now: float) -> None:

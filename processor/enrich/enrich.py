@@ -1,4 +1,4 @@
-"""What a provider knows about a task: how often it is asked, and when."""
+"""The enrich step: asks the task's provider, and retries failures that may pass."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ UNUSABLE_ANSWERS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What a task type's tasks go through. Task types of one provider share its gate."""
+    """A task type's provider and its gate. Task types of one account share a gate."""
 
     name: str
     ask: Provider
@@ -37,7 +37,7 @@ class Enrich:
     """Asks the task's provider, again after failures that may pass."""
 
     def __init__(self, lanes: Mapping[TaskType, Lane], attempts_max: int) -> None:
-        """Note how to ask.
+        """Use these providers.
 
         Args:
             lanes: one for each task type that a provider answers,

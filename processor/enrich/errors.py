@@ -1,4 +1,4 @@
-"""The providers that answer tasks: `async (data) -> answer`, and what their failures mean.
+"""Providers, `async (data) -> answer`, and the tree of their failures by what the caller should do.
 
 ProviderError
 ├── ProviderUnavailable     try again later: 429, 5xx, timeout, no connection, a cut answer, no JSON
@@ -33,7 +33,7 @@ class ProviderUnavailable(ProviderError):
     code = ErrorCode.PROVIDER_UNAVAILABLE
 
     def __init__(self, message: str, *, retryable: bool = True, retry_after_seconds: float | None = None) -> None:
-        """Note the failure.
+        """Describe the failure.
 
         Args:
             message: what happened.

@@ -1,4 +1,4 @@
-"""Who may ask a provider next: in order, within the quota, and only now and then while the provider is not well."""
+"""The gate to a provider: lets requests through in order, within the quota, and past the circuit breaker."""
 
 import asyncio
 import logging
@@ -94,7 +94,7 @@ class Gate:
         self.serve()
 
     def leave(self, leave: Pass, error: BaseException | None) -> None:
-        """Note how it went: the provider answered, or `error` came instead."""
+        """Record the request's end: the provider answered, or `error` was raised."""
         now = _now()
         state = self._circuit.state
         self._requests -= 1
@@ -164,7 +164,7 @@ class Gates:
     def __init__(
         self, gates: Iterable[Gate], loop: asyncio.AbstractEventLoop, partitions_of: Callable[[str], int]
     ) -> None:
-        """Note the gates.
+        """Share the partitions' quota among these gates.
 
         Args:
             gates: one for each provider.

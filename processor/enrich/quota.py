@@ -1,4 +1,4 @@
-"""How much of the fleet's quota this replica may use: slots, shared out by the partitions that it owns."""
+"""This replica's share of the fleet's quota: slots, divided by the partitions that it owns."""
 
 import math
 from collections import deque
@@ -26,7 +26,7 @@ BURST_PARTS = 9
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What partitions are worth: slots of one's own, and turns at slots that others share.
+    """The share of some partitions: slots of their own, and turns at shared slots.
 
     A turn is (who of how many, how many): number `who` of `how many` partitions that take turns.
     """
@@ -147,7 +147,7 @@ class Quota:
         return request
 
     def end(self, request: Request, now: float) -> None:
-        """Note that the request has ended, well or not."""
+        """Record that the request has ended, successfully or not."""
         self._in_flight.discard(request)
         request.lasted = lasted = now - request.begun
         self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * REMEMBERING)
@@ -155,7 +155,7 @@ class Quota:
         self._usually_slower += (lasted - self._fastest - self._usually_slower) * (1 - REMEMBERING)
 
     def cancel(self, request: Request) -> None:
-        """Note that the request was not made after all."""
+        """Record that the request was not made after all."""
         self._in_flight.discard(request)
         if self._longest_seconds is None:
             self._requests.remove(request)
@@ -186,7 +186,7 @@ class Quota:
 
     @property
     def longest_seconds(self) -> float:
-        """How long a request can hold its slot."""
+        """Longest time for which a request can hold its slot."""
         return self._held_seconds if self._longest_seconds is None else self._longest_seconds
 
     def _turn_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""`python -m processor redrive` as a person meets it: progress bar, table, the line at the end, exit code."""
+"""The command `python -m processor redrive`: progress bar, table, summary line, exit code."""
 
 import logging
 import os

@@ -89,7 +89,7 @@ class DeadLetters:
     """
 
     def __init__(self, connection: dict[str, str], group: str) -> None:
-        """Only notes how to reach Kafka.
+        """Store how to reach Kafka.
 
         Args:
             connection: librdkafka's connection properties.

@@ -1,4 +1,4 @@
-"""Which dead letters were put back on the import topic: a table in PostgreSQL, and the lock of who puts them back.
+"""The dead letters that were put back: a table in PostgreSQL, and the lock that one redrive holds.
 
 Unlike the ledger it does not wait for PostgreSQL: a person does.
 """

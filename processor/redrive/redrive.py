@@ -1,4 +1,4 @@
-"""Dead letters put back on the import topic, each once.
+"""Puts dead letters back on the import topic, each once.
 
 A crash between Kafka's acknowledgement and the note in PostgreSQL puts a batch back again. That is harmless: a record
 that was put back keeps its first position, and one position is one row with one id.
@@ -33,7 +33,7 @@ DELIVERY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which dead letters are put back.
+    """Selects the dead letters to put back.
 
     Args:
         code: only those with this error_code.
@@ -50,7 +50,7 @@ class Wanted:
 
 @dataclass
 class Report:
-    """What became of the dead letters that were looked at. Pure.
+    """Counts the dead letters by what happened to them. Pure.
 
     Args:
         dry_run: whether those that were put back only would have been.
@@ -68,12 +68,12 @@ class Report:
 
     @property
     def verb(self) -> str:
-        """What was done."""
+        """The verb of the summary line."""
         return "would be put back" if self.dry_run else "put back"
 
     @property
     def looked_at(self) -> int:
-        """How many dead letters something became of."""
+        """Number of dead letters that were examined."""
         return self.put_back.total() + self.skipped.total()
 
     def codes(self) -> list[ErrorCode | None]:
@@ -107,7 +107,7 @@ class Redrive:
         advance: Callable[[int, int], Any],
         stopped: Callable[[], bool],
     ) -> None:
-        """Note what to do; nothing is asked yet.
+        """Store what to do; nothing is requested yet.
 
         Args:
             settings: of the processor.

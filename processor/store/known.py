@@ -1,4 +1,4 @@
-"""Whether a record has an id already: it comes again, was put back, or has another record's idempotency key."""
+"""Finds the id that a record has already: it comes again, was put back, or has another record's idempotency key."""
 
 import asyncio
 import re

@@ -272,7 +272,7 @@ class Postgres:
             [(last,)] = await self.execute(statement, [*of, last, *limits], refusable=True)
 
     async def _takes_any(self, statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> bool:
-        """Tell whether PostgreSQL takes one of the rows right now, keeping none."""
+        """Return whether PostgreSQL accepts one of the rows right now; none is kept."""
         # Not long: a lock on the table makes all of them wait.
         begin = sql.SQL("BEGIN; SET LOCAL statement_timeout = {}").format(STATEMENT_SECONDS * 1000 // 4)
         for row in rows:

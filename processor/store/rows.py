@@ -70,7 +70,7 @@ SELECT max("offset") FROM page
 
 
 class Row(NamedTuple):
-    """What is written for a record: `data` is JSON text."""
+    """A row to write for a record: `data` is JSON text."""
 
     position: Position
     data: str
@@ -165,7 +165,7 @@ class Ledger:
 
 
 class FinishedRecords:
-    """Which records of one partition were done before it was assigned. Asked in rising order, it keeps one page."""
+    """The records of one partition that were done before it was assigned. Keeps one page: ask in rising order."""
 
     def __init__(self, ledger: Ledger, topic_id: str, partition: int, last: int | None) -> None:
         self.topic_id = topic_id

@@ -1,4 +1,4 @@
-"""One question to a provider: its answer as JSON, or what to do about the failure."""
+"""One request to a provider: returns its JSON, or raises the error that says what to do."""
 
 import codecs
 import json

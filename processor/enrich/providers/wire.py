@@ -1,4 +1,4 @@
-"""How requests get to a provider: HTTP/1.1 over keep-alive connections on the event loop, parsed by httptools.
+"""A small HTTP/1.1 client for providers: keep-alive connections on the event loop, parsed by httptools.
 
 Just what a JSON API needs. At 256 requests in flight httpx's own pool does 150 a second, aiohttp costs 80 us of CPU a
 request more than this, and pyreqwest, whose thread waits for Python's lock, answers 10 ms later (docs/decisions.md).
@@ -29,7 +29,7 @@ CONTINUES = range(100, 200)
 
 
 class Response(Protocol):
-    """What of an httpx.Response is looked at, so that an httpx.Response is one."""
+    """The part of httpx.Response that is used, so that an httpx.Response can take its place."""
 
     @property
     def status_code(self) -> int:
@@ -194,18 +194,18 @@ class _Connection(asyncio.Protocol):
         self._ends_with_connection = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header."""
+        """Store a header."""
         if len(self._headers) == HEADERS_MAX:
             self._fail(f"it has more than {HEADERS_MAX} headers")
             return
         self._headers[name.decode("ascii").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        """Note how the body will end (RFC 9112, section 6.3)."""
+        """Find out how the body ends (RFC 9112, section 6.3)."""
         self._ends_with_connection = not self._headers.keys() & {"content-length", "transfer-encoding"}
 
     def on_body(self, body: bytes) -> None:
-        """Note some of the body."""
+        """Store a part of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
