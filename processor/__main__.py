@@ -3,20 +3,16 @@
 import os
 import signal
 
+# Before the other imports, which take a while: a stop at any moment from the first is a clean one, as there is nothing
+# to close yet.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 from processor.command_line import app
 from shared.command_line import ask
 
-
-def run() -> None:
-    """Run what the arguments say."""
-    # The service's imports take a while. A stop before they are done is a clean one, as there is nothing to close yet.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
     settings = ask(app, "processor")
     from processor.service import main  # help, wrong arguments and settings, and the commands do not need it
 
     main(settings)
-
-
-if __name__ == "__main__":
-    run()

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, Producer
 # authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
 with warnings.catch_warnings(record=True):
     from quixstreams.kafka.configuration import ConnectionConfig
-    from quixstreams.kafka.exceptions import KafkaConsumerException
+    from quixstreams.kafka.exceptions import KafkaConsumerException as KafkaConsumerException
     from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
 from processor.apply_async.quix import NEVER_SECONDS, DrainingApplication

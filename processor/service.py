@@ -17,9 +17,8 @@ from typing import Any
 import uvloop
 from confluent_kafka import KafkaException
 from prometheus_client import REGISTRY
-from quixstreams.kafka.exceptions import KafkaConsumerException
 
-from processor.application import application, lone_producer
+from processor.application import KafkaConsumerException, application, lone_producer
 from processor.apply_async.operator import HELD_RECORDS_MAX, ApplyAsync
 from processor.apply_async.topic_ids import TopicIds
 from processor.enrich.enrich import Enrich
