@@ -1,6 +1,7 @@
 """`python -m bench.gateway_alone`: the gateway as it is, but for Kafka: how fast its route is by itself."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 
 import orjson
@@ -50,4 +51,5 @@ class WithoutKafka(Kafka):
 if __name__ == "__main__":
     settings = read_settings(GatewaySettings)
     configure_logs(settings.log_level, settings.log_format)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn, which takes it over, raises it again after a stop
     serve(settings, WithoutKafka(), Untraced())
