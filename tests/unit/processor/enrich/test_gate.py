@@ -105,8 +105,8 @@ def test_while_the_circuit_is_open_the_others_wait_for_a_probe_which_lets_them_i
 
 
 def test_probes_that_fail_are_spread_over_the_waiting_tasks(monkeypatch):
-    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_FIRST", 0.001)
-    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_MAX", 0.001)
+    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_FIRST", 0.05)
+    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_MAX", 0.05)
 
     async def scenario():
         gate = Gate("test", quota=None, requests_max=100)
