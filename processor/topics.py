@@ -6,13 +6,12 @@ import time
 from collections.abc import Collection, Mapping
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from processor.apply_async.topic_ids import ids_of
 from processor.record import Partition
-from shared.brokers import Brokers
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import ADMIN_REQUEST_SECONDS, Rights, describe, make
+from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, Rights, describe, make
 
 logger = logging.getLogger(__name__)
 
@@ -35,29 +34,18 @@ class Topics:
         """
         self._partitions: dict[str, int] = {}
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
-        self._connection = connection
-        self._client, self._brokers = self._new_client()
+        self._kafka = Administrator(
+            {
+                **connection,
+                "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
+                "error_cb": lambda error: self._trouble.tell(error.name(), error.str()),
+                "logger": logging.getLogger("librdkafka"),
+            }
+        )
         self.missing = ["Kafka"]
         """What `ensure` still waits for, in words."""
         self.cluster_id = ""
         """Kafka's id of the cluster, once `ensure` has returned."""
-
-    @property
-    def _admin(self) -> AdminClient:
-        self._client.poll(0)  # its statistics
-        if self._brokers.forgotten:
-            self._client, self._brokers = self._new_client()
-        return self._client
-
-    def _new_client(self) -> tuple[AdminClient, Brokers]:
-        brokers = Brokers()
-        configuration = {
-            **self._connection,
-            **brokers.properties,
-            "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
-            "error_cb": lambda error: self._trouble.tell(error.name(), error.str()),
-        }
-        return AdminClient(configuration, logger=logging.getLogger("librdkafka")), brokers
 
     def ensure(self, topics: Mapping[str, Mapping[str, str]], partitions: int, rights: Rights) -> None:
         """Wait until all topics are there, making those that are missing, and until all rights on them are granted.
@@ -72,28 +60,29 @@ class Topics:
         """
         while True:
             try:
-                described = describe(self._admin, rights)
+                described = describe(self._kafka.client, rights)
                 self.missing = [f"the topic {name}" for name in described.absent] or list(described.denied)
                 if described.absent:
-                    if not_made := make(self._admin, {name: topics[name] for name in described.absent}, partitions):
+                    absent = {name: topics[name] for name in described.absent}
+                    if not_made := make(self._kafka.client, absent, partitions):
                         self._trouble.tell_missing(not_made)
                 elif described.denied:
                     self._trouble.tell_missing(described.denied)
                 else:
-                    self.cluster_id = self._admin.list_topics(
+                    self.cluster_id = self._kafka.client.list_topics(
                         next(iter(topics)), timeout=ADMIN_REQUEST_SECONDS
                     ).cluster_id
                     return
             except KafkaException as error:
                 self.missing = ["Kafka"]
-                self._admin.poll(0)  # the reason, where librdkafka has one, comes before what follows from it
+                self._kafka.client.poll(0)  # the reason, where librdkafka has one, comes before what follows from it
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
             time.sleep(RETRY_SECONDS)
 
     def partitions(self, name: str) -> int:
         """Return how many partitions the topic has, by the last answer where Kafka does not answer now. Blocks."""
         try:
-            metadata = self._admin.list_topics(name, timeout=ADMIN_REQUEST_SECONDS)
+            metadata = self._kafka.client.list_topics(name, timeout=ADMIN_REQUEST_SECONDS)
             self._partitions[name] = len(metadata.topics[name].partitions)
         except KafkaException as error:
             logger.warning("the number of partitions may have changed: %s", error.args[0].str())
@@ -105,7 +94,7 @@ class Topics:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        return await ids_of(self._admin, names)
+        return await ids_of(self._kafka.client, names)
 
     async def first_offsets(self, name: str) -> dict[int, int]:
         """Return partition -> first offset that Kafka still has.
@@ -113,7 +102,7 @@ class Topics:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ADMIN_REQUEST_SECONDS)
+        described = self._kafka.client.describe_topics(TopicCollection([name]), request_timeout=ADMIN_REQUEST_SECONDS)
         partitions = [partition.id for partition in (await asyncio.wrap_future(described[name])).partitions]
         first = await self._offsets([(name, partition) for partition in partitions], OffsetSpec.earliest())
         return {partition: offset for (_, partition), offset in first.items()}
@@ -129,7 +118,7 @@ class Topics:
         return {partition: (first[partition], end[partition]) for partition in partitions}
 
     async def _offsets(self, partitions: Collection[Partition], which: OffsetSpec) -> dict[Partition, int]:
-        asked = self._admin.list_offsets(
+        asked = self._kafka.client.list_offsets(
             {TopicPartition(*partition): which for partition in partitions}, request_timeout=ADMIN_REQUEST_SECONDS
         )
         return {

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from shared.brokers import Brokers
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,27 @@ class Described:
     """Names of the topics that do not exist."""
     denied: Sequence[str]
     """The rights that are missing, in words."""
+
+
+class Administrator:
+    """An AdminClient, which is replaced where it has forgotten all brokers."""
+
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        """Open the client with these properties of librdkafka's, and of confluent_kafka's."""
+        self._properties = properties
+        self._new_client()
+
+    @property
+    def client(self) -> AdminClient:
+        """The client to use now. It serves what the last one has to tell: its statistics, and its errors."""
+        self._client.poll(0)
+        if self._brokers.forgotten:
+            self._new_client()
+        return self._client
+
+    def _new_client(self) -> None:
+        self._brokers = Brokers()
+        self._client = AdminClient({**self._properties, **self._brokers.properties})
 
 
 def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:

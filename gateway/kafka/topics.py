@@ -3,15 +3,13 @@
 import logging
 import threading
 import time
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from gateway.kafka.client import RETRY_SECONDS, client_properties
-from shared.brokers import Brokers
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import describe, make
+from shared.topics import Administrator, describe, make
 
 logger = logging.getLogger("gateway.kafka")
 
@@ -66,10 +64,9 @@ class Topics:
 
     def watch(self, closing: threading.Event) -> None:
         """Describe the topics again and again, in a thread of its own."""
-        admin, brokers = self._new_client()
+        administrator = Administrator(self._properties)
         while not closing.is_set():
-            if brokers.forgotten:
-                admin, brokers = self._new_client()
+            admin = administrator.client
             try:
                 self._describe(admin)
             except KafkaException as error:
@@ -99,11 +96,6 @@ class Topics:
         if error.code() in NOT_KNOWN_YET and time.monotonic() - self._new_since < NEW_SECONDS:
             return
         self._trouble.tell(error.name(), error.str())
-
-    def _new_client(self) -> tuple[AdminClient, Brokers]:
-        brokers = Brokers()
-        properties: dict[str, Any] = {**self._properties, **brokers.properties}
-        return AdminClient(properties), brokers
 
     def _describe(self, admin: AdminClient) -> None:
         """Find the partitions, and create missing topics.

@@ -59,34 +59,8 @@ class QuixConsumer(Protocol):
         """Return the committed offsets."""
 
 
-class QuixClient(Protocol):
-    """The producer inside Quix's producer. Quix's would remember a failed delivery and raise it at the next record."""
-
-    _producer_config: dict[str, Any]
-    _inner_producer: Producer | None
-
-    def produce(
-        self,
-        topic: str,
-        value: Any = None,
-        key: Any = None,
-        headers: Any = None,
-        partition: Any = None,
-        timestamp: Any = None,
-        poll_timeout: float = 30.0,
-        buffer_error_max_tries: int = 10,
-        on_delivery: Any = None,
-    ) -> Any:
-        """Hand a record to librdkafka."""
-
-
-class QuixProducer(Protocol):
-    """Quix's producer. The operator stands in front of both methods."""
-
-    _producer: QuixClient
-
-    def poll(self, timeout: float = 0) -> Any:
-        """Serve delivery reports."""
+class Produces(Protocol):
+    """Quix's producer and the one inside it, as far as they take a record."""
 
     def produce(
         self,
@@ -101,6 +75,22 @@ class QuixProducer(Protocol):
         on_delivery: Any = None,
     ) -> Any:
         """Hand a record to the client."""
+
+
+class QuixClient(Produces, Protocol):
+    """The producer inside Quix's producer. Quix's would remember a failed delivery and raise it at the next record."""
+
+    _producer_config: dict[str, Any]
+    _inner_producer: Producer | None
+
+
+class QuixProducer(Produces, Protocol):
+    """Quix's producer. The operator stands in front of both methods."""
+
+    _producer: QuixClient
+
+    def poll(self, timeout: float = 0) -> Any:
+        """Serve delivery reports."""
 
 
 class Seam:

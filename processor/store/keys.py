@@ -6,7 +6,6 @@ and finds its own claim.
 
 import asyncio
 import hashlib
-import random
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +14,7 @@ from typing import LiteralString, NamedTuple
 from processor.record import Headers, Position
 from processor.store.group_commit import GroupCommit
 from processor.store.postgres import Postgres
-from processor.store.rows import PAGE_OFFSETS
+from processor.store.rows import PAGE_OFFSETS, nowhere
 from shared.back_off import back_off_seconds
 from shared.messages import (
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
@@ -140,8 +139,7 @@ class Keys:
         """
         self._postgres = postgres
         self._id_at = id_at
-        # Where no record can be: a claim that is only tried there is in nobody's way.
-        self._nowhere = Position("", -1, random.randrange(-(2**62), -1))  # noqa: S311 - differs by replica
+        self._nowhere = nowhere()
         self._claims = GroupCommit(self.claim)
         self._releases = GroupCommit(self.release_all)
 

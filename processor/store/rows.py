@@ -77,14 +77,18 @@ class Row(NamedTuple):
     task_type: TaskType
 
 
+def nowhere() -> Position:
+    """Return a position where no record can be: what is only tried there is in nobody's way."""
+    return Position("", -1, random.randrange(-(2**62), -1))  # noqa: S311 - differs by replica
+
+
 class Ledger:
     """The rows and their ledger entries. However often a position comes, its first row stays."""
 
     def __init__(self, postgres: Postgres) -> None:
         """Use this connection."""
         self._postgres = postgres
-        # Where no record can be: a row that is only tried there is in nobody's way.
-        self._nowhere = Position("", -1, random.randrange(-(2**62), -1))  # noqa: S311 - differs by replica
+        self._nowhere = nowhere()
         self._last_written = Row(self._nowhere, "{}", "phone")
         self._rows = GroupCommit(self._store_all, size_of=lambda row: len(row.data))
         self._positions = GroupCommit(self.find)

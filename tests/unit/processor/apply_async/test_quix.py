@@ -16,7 +16,7 @@ from processor.apply_async.quix import DrainingApplication, QuixClient, QuixCons
 
 
 def methods(protocol):
-    return [name for name, member in vars(protocol).items() if inspect.isfunction(member) and not name.startswith("_")]
+    return [name for name, _ in inspect.getmembers(protocol, inspect.isfunction) if not name.startswith("_")]
 
 
 def parameters(function):

@@ -32,23 +32,10 @@ FINAL = {
 CANARY = "canary-7d1f"
 STATUS = "ALTERNATIVE_STATUS_FINAL"
 
+DADATA_KEYS = {"api_key": SecretStr("key"), "secret_key": SecretStr("secret")}
 PROVIDERS = {
-    "phone": lambda prepare: dadata(
-        "phone",
-        "phone",
-        url="http://dadata.test/",
-        api_key=SecretStr("key"),
-        secret_key=SecretStr("secret"),
-        prepare=prepare,
-    ),
-    "email": lambda prepare: dadata(
-        "email",
-        "email",
-        url="http://dadata.test",
-        api_key=SecretStr("key"),
-        secret_key=SecretStr("secret"),
-        prepare=prepare,
-    ),
+    "phone": lambda prepare: dadata("phone", "phone", url="http://dadata.test/", **DADATA_KEYS, prepare=prepare),
+    "email": lambda prepare: dadata("email", "email", url="http://dadata.test", **DADATA_KEYS, prepare=prepare),
     "gpt": lambda prepare: yandexgpt(
         url="http://yandex.test",
         api_key=SecretStr("key"),
