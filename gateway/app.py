@@ -20,7 +20,7 @@ from gateway.correlation import new_correlation_id
 from gateway.documents import documents, pages
 from gateway.kafka.kafka import Kafka
 from gateway.metrics import LATE_REPLIES, READY, REQUEST_SECONDS, WAITING_REPLIES, WAITING_REPLIES_MAX
-from gateway.problems import FRAMEWORK_ERROR_CODES, Problem
+from gateway.problems import Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Replies, Reply
 from gateway.settings import GatewaySettings
 from gateway.state import Gateway
@@ -130,7 +130,7 @@ class EveryRequest:
             frames = "".join(traceback.format_tb(error.__traceback__))
             logger.error("unforeseen %s over request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
             if not status:  # else the answer is cut short, and uvicorn closes the connection
-                answer = Problem(500, ErrorCode.INTERNAL_ERROR, "unforeseen error").response(state["correlation_id"])
+                answer = Problem(ErrorCode.INTERNAL_ERROR, "unforeseen error").response(state["correlation_id"])
                 await answer(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started_at
@@ -169,5 +169,5 @@ async def _problem(request: Request, error: Any) -> Response:
 
 
 async def _http_exception(request: Request, error: Any) -> Response:
-    code = FRAMEWORK_ERROR_CODES.get(error.status_code, "bad_request")
-    return Problem(error.status_code, code, str(error.detail), error.headers).response(request.state.correlation_id)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    return Problem(code, headers=error.headers).response(request.state.correlation_id)

@@ -34,9 +34,3 @@ LATE_REPLIES = Counter(
 READY = Gauge("integration_gateway_ready", "1 while tasks can be taken: Kafka answers and all replies are heard.")
 
 CONNECTIONS = Gauge("integration_gateway_connections", "Connections to the gateway.")
-
-CONNECTIONS_REFUSED = Counter(
-    "integration_gateway_connections_refused",
-    "Connections that the gateway ended by itself: the error_code of its answer, made_room, or answer_not_read.",
-    ["reason"],
-)

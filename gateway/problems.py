@@ -1,46 +1,76 @@
-"""Errors as RFC 9457 has them: application/problem+json."""
+"""Errors of the REST interface: the table of error codes, and the problem+json answers made from it (RFC 9457)."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+
+from shared.messages import IDEMPOTENCY_KEY_CHARACTERS_MAX, ErrorCode
+
+BODY_BYTES_MAX = 512 * 1024
 
 RETRY_AFTER_SECONDS = 5
-"""What a caller is told to wait where the service cannot take a task now."""
-
-LINGER_SECONDS = 2.0
-"""How long the rest of a body that nobody wants is read and thrown away."""
+"""Sent with every 503."""
 
 MEDIA_TYPE = "application/problem+json"
 
-FRAMEWORK_ERROR_CODES = {404: "not_found", 405: "method_not_allowed"}
-"""Of what the framework refuses by itself."""
+
+class Meaning(NamedTuple):
+    """What an error code means: the HTTP status and the detail for a person, without anything of the task."""
+
+    status: int
+    detail: str
+
+
+EDGE_ERRORS = {
+    "bad_request": Meaning(400, "the request is not valid HTTP/1.1"),
+    "headers_too_large": Meaning(431, "the headers have more than 16384 bytes, or one line more than 4096"),
+    "overloaded": Meaning(503, "too many connections from one address, or no gateway is available"),
+}
+"""Errors that nginx answers before a request reaches a gateway: edge/default.conf.template has the same."""
+
+ERRORS = {
+    "unauthorized": Meaning(401, "a bearer token is needed"),
+    "not_found": Meaning(404, "no such request, or it is older than the gateway remembers"),
+    "method_not_allowed": Meaning(405, "this path does not have the request's method"),
+    "body_too_large": Meaning(413, f"the body has more than {BODY_BYTES_MAX} bytes"),
+    "unsupported_media_type": Meaning(415, "the body must be application/json, not compressed"),
+    "invalid_idempotency_key": Meaning(
+        422, f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
+    ),
+    "too_many_requests": Meaning(429, "the caller has used up its requests for this minute"),
+    "kafka_unavailable": Meaning(503, "the task was not taken"),
+    "too_many_waiting": Meaning(503, "too many requests wait for their reply"),
+    "reply_timeout": Meaning(
+        504, "no reply in time; the task is in Kafka and will be done, its result will be at Location"
+    ),
+    **EDGE_ERRORS,
+    **{code.value: Meaning(code.status, code.meaning) for code in ErrorCode},
+}
+"""Every error code of the REST interface."""
 
 
 class Problem(Exception):
-    """A request that is answered with an error. Nothing of it may repeat the task."""
+    """A request that is answered with an error. Nothing in it may repeat the task."""
 
-    def __init__(self, status: int, error_code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, error_code: str, reason: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Describe the answer.
 
         Args:
-            status: of HTTP.
-            error_code: for programs.
-            detail: for a person.
-            headers: more of them; where trying again helps (503), it is said when.
+            error_code: one of ERRORS.
+            reason: why, in this case.
+            headers: further headers of the answer; Retry-After is added to every 503.
         """
-        super().__init__(detail)
-        self.status = status
+        super().__init__(error_code)
         self.error_code = error_code
-        self.detail = detail
+        self.status, meaning = ERRORS[error_code]
+        self.detail = f"{meaning}: {reason}" if reason else meaning
         self.headers = dict(headers or {})
 
     def body(self, correlation_id: str) -> dict[str, Any]:
-        """Return what the answer to the request with this correlation id says."""
+        """Return the answer's JSON object for the request with this correlation id."""
         return {
             "type": f"urn:integration-service:{self.error_code}",
             "title": HTTPStatus(self.status).phrase,
@@ -52,31 +82,7 @@ class Problem(Exception):
 
     def response(self, correlation_id: str) -> Response:
         """Return the answer to the request with this correlation id."""
-        body = json.dumps(self.body(correlation_id))
         headers = dict(self.headers)
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        if self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            headers["Connection"] = "close"
-            return LingeringResponse(body, self.status, headers, MEDIA_TYPE)
-        return Response(body, self.status, headers, MEDIA_TYPE)
-
-
-class LingeringResponse(Response):
-    """An answer to a request whose body has not been read.
-
-    It goes out first. Then the rest of the body is thrown away for a while: to close a connection with unread bytes
-    in it resets it, and the caller, who may still be sending, would never see the answer (RFC 9112, section 9.6).
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Part of ASGI."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        try:
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (await receive()).get("more_body", False):
-                    pass
-        except TimeoutError:
-            pass  # the caller has had its time
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return Response(json.dumps(self.body(correlation_id)), self.status, headers, MEDIA_TYPE)

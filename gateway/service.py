@@ -3,19 +3,17 @@
 import asyncio
 import gc
 import logging
+import resource
 import socket
 from collections.abc import Callable
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 
 from gateway.app import create_app, stop_waiting
-from gateway.connections import SEND_BUFFER_BYTES, Connections, Limits, connections_max
 from gateway.kafka.kafka import Kafka
 from gateway.kafka.tasks_out import SEND_SECONDS_MAX
 from gateway.metrics import CONNECTIONS
-from gateway.protocol import Connection
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from shared.command_line import refuse
@@ -29,6 +27,9 @@ SHUTDOWN_SECONDS = 8.0
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: longer than a load balancer's usual minute, so that it closes first."""
+
+SPARE_FILES = 1_000
+"""Files that the process opens besides one for each waiting request: health checks, pages, Kafka's connections."""
 
 COLLECT_OBJECTS = 10_000
 """New objects between two looks for garbage in cycles: Python's 700 are less than one turn of a busy event loop makes,
@@ -81,25 +82,25 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: Any) -> None:
             family=socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET,
             backlog=2048,
         )
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of what it accepts as well
     except (OSError, UnicodeError) as error:  # the latter of what can be no host's name
         reason = error.strerror if isinstance(error, OSError) else "is no host"
         refuse("gateway", f"GATEWAY_HOST and GATEWAY_PORT: {settings.gateway_host}:{settings.gateway_port}: {reason}")
     if settings.gateway_auth == "none":
         logger.warning("GATEWAY_AUTH=none: whoever reaches this gateway may send tasks")
     app = create_app(settings, kafka)
-    connections = Connections(Limits(connections_max(settings.waiting_replies_max)))
+    allow_open_files(settings.waiting_replies_max + SPARE_FILES)
     server = Server(
         uvicorn.Config(
             traced.app(app),
             loop="uvloop",
-            http=cast("type[asyncio.Protocol]", partial(Connection, connections)),  # uvicorn only calls it
+            http="h11",  # httptools drops the body of a request that offers HTTP/2, as every POST of Java's client does
             ws="none",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # its warnings are about what callers send
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.forwarded_allow_ips),
+            forwarded_allow_ips=settings.forwarded_allow_ips,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(SEND_SECONDS_MAX) + 1,
         ),
@@ -113,6 +114,19 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: Any) -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_OBJECTS)
     server.run(sockets=[listener])
+
+
+def allow_open_files(wanted: int) -> None:
+    """Let the process open as many files as the system allows, and log it where they are fewer than wanted."""
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
+    if files_max < wanted:
+        logger.warning(
+            "WAITING_REPLIES_MAX needs %d open files, and the limit is %d: raise it "
+            "(ulimit -n, in Docker ulimits.nofile)",
+            wanted,
+            files_max,
+        )
 
 
 class Server(uvicorn.Server):

@@ -43,6 +43,13 @@ class GatewaySettings(Settings):
     waiting_replies_max: Annotated[
         int, Field(ge=1, le=1_000_000, description="Requests waiting at once; beyond it 503.")
     ] = 10_000
+    forwarded_allow_ips: Annotated[
+        str,
+        Field(
+            description="Comma-separated addresses or networks of the proxies in front of the gateway, whose "
+            "X-Forwarded-For names the caller; * = any."
+        ),
+    ] = ""
     caller_requests_per_minute: Annotated[
         int, Field(ge=0, le=1_000_000, description="Most task requests of one caller at one gateway; 0 = any number.")
     ] = 0

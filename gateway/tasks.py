@@ -14,12 +14,11 @@ from gateway.access.tokens import TokenRefused, Tokens, own_key
 from gateway.kafka.tasks_out import NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
-from gateway.problems import Problem
+from gateway.problems import BODY_BYTES_MAX, Problem
 from gateway.replies import Reply, TooManyWaiting
 from gateway.state import Gateway
 from shared.messages import (
     CORRELATION_ID_HEADER,
-    IDEMPOTENCY_KEY_CHARACTERS_MAX,
     IDEMPOTENCY_KEY_HEADER,
     IDEMPOTENCY_KEY_PATTERN,
     REQUEST_ID_HEADER,
@@ -28,8 +27,6 @@ from shared.messages import (
     InvalidTask,
     decode_task,
 )
-
-BODY_BYTES_MAX = 512 * 1024
 
 NOT_KEPT = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 """Headers of every answer about a task: no browser or proxy keeps it, or takes it for anything else."""
@@ -44,22 +41,6 @@ DISCONNECT_LOOK_SECONDS = 1.0
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's word for it, for the metrics: nobody reads the answer."""
-
-REFUSALS = {
-    "unauthorized": (401, "a bearer token is needed"),
-    "too_many_requests": (429, "more requests than one caller may make in a minute"),
-    "invalid_idempotency_key": (
-        422,
-        f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters",
-    ),
-    "unsupported_media_type": (415, "the body must be application/json, not compressed"),
-    "body_too_large": (413, f"the body has more than {BODY_BYTES_MAX} bytes"),
-    "kafka_unavailable": (503, "the task is not taken"),
-    "too_many_waiting": (503, "too many requests wait for their reply"),
-    "reply_timeout": (504, "no reply in time; the task is in Kafka and will be done, its result will be at Location"),
-    "not_found": (404, "no such request, or it is older than the gateway remembers"),
-}
-"""What the gateway answers by itself: an error_code's status and detail. Those of failed tasks are ErrorCode's."""
 
 router = APIRouter()
 
@@ -82,11 +63,11 @@ async def post_task(request: Request) -> Response:
         body = await _read_body(request)
         decode_task(body)
     except InvalidTask as error:
-        raise Problem(422, ErrorCode.INVALID_TASK, str(error)) from None
+        raise Problem(ErrorCode.INVALID_TASK, str(error)) from None
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     if missing := gateway.kafka.missing():
-        raise _refusal("kafka_unavailable", f"; missing: {', '.join(missing)}")
+        raise Problem("kafka_unavailable", f"missing: {', '.join(missing)}")
 
     waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     try:
@@ -107,15 +88,15 @@ async def post_task(request: Request) -> Response:
             return _accepted(correlation_id, {"Location": location, "Preference-Applied": "respond-async"})
         replies.give_up(correlation_id)
     except TooManyWaiting:
-        raise _refusal("too_many_waiting") from None
+        raise Problem("too_many_waiting") from None
     except NotTaken as error:
-        raise _refusal("kafka_unavailable", f": {error}") from None
+        raise Problem("kafka_unavailable", str(error)) from None
     except ClientDisconnect:
         replies.give_up(correlation_id)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     finally:
         replies.remove(correlation_id)
-    raise _refusal("reply_timeout", headers={"Location": location})
+    raise Problem("reply_timeout", headers={"Location": location})
 
 
 @router.get("/tasks/{correlation_id}")
@@ -126,13 +107,13 @@ async def get_task(correlation_id: str, request: Request) -> Response:
     if subject is not None:
         assert gateway.tokens is not None
         if not gateway.tokens.owns(correlation_id, subject):
-            raise _refusal("not_found")  # not 403: whether another's task is there is not told
+            raise Problem("not_found")  # not 403: whether another's task is there is not told
     reply = gateway.replies.find(correlation_id)
     if reply is not None:
         return _answer(reply, request.state.correlation_id)
     if gateway.replies.may_come(correlation_id, time.time()):
         return _accepted(correlation_id, {"Retry-After": "1"})
-    raise _refusal("not_found")
+    raise Problem("not_found")
 
 
 def _let_in(gateway: Gateway, request: Request) -> str | None:
@@ -151,11 +132,11 @@ def _let_in(gateway: Gateway, request: Request) -> str | None:
 def _subject(tokens: Tokens, request: Request) -> str:
     scheme, _, token = ",".join(request.headers.getlist("authorization")).partition(" ")
     if scheme.lower() != "bearer":
-        raise _refusal("unauthorized", headers={"WWW-Authenticate": "Bearer"})
+        raise Problem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
     try:
         return tokens.subject(token.strip())
     except TokenRefused as error:
-        raise _refusal("unauthorized", f": {error}", {"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
+        raise Problem("unauthorized", str(error), {"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
 
 
 def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> None:
@@ -168,7 +149,7 @@ def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> 
         (b"ratelimit", left.encode()),
     ]
     if not allowance.granted:
-        raise _refusal("too_many_requests", headers={"Retry-After": str(allowance.reset_seconds)})
+        raise Problem("too_many_requests", headers={"Retry-After": str(allowance.reset_seconds)})
 
 
 def _record_headers(request: Request, correlation_id: str, subject: str | None) -> list[tuple[str, bytes]]:
@@ -178,7 +159,7 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
     keys = request.headers.getlist("idempotency-key")
     if keys:
         if not (len(keys) == 1 and re.fullmatch(IDEMPOTENCY_KEY_PATTERN, keys[0])):
-            raise _refusal("invalid_idempotency_key")
+            raise Problem("invalid_idempotency_key")
         key = keys[0] if subject is None else own_key(keys[0], subject)
         headers.append((IDEMPOTENCY_KEY_HEADER, key.encode()))
     for name, characters_max in TRACE_HEADERS.items():
@@ -192,21 +173,16 @@ async def _read_body(request: Request) -> bytes:
     """Return the body. Of one that is too large no more is read than it takes to know that."""
     encoding = request.headers.get("content-encoding", "identity")
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")) or encoding.lower() != "identity":
-        raise _refusal("unsupported_media_type")
+        raise Problem("unsupported_media_type")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > BODY_BYTES_MAX:
-        raise _refusal("body_too_large")
+        raise Problem("body_too_large")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise _refusal("body_too_large")
+            raise Problem("body_too_large")
     return bytes(body)
-
-
-def _refusal(error_code: str, more: str = "", headers: dict[str, str] | None = None) -> Problem:
-    status, detail = REFUSALS[error_code]
-    return Problem(status, error_code, detail + more, headers)
 
 
 def _stop_waiting_unless_taken(waiter: asyncio.Future[Reply], sent: asyncio.Future[None]) -> None:
@@ -237,8 +213,7 @@ def _answer(reply: Reply, correlation_id: str) -> Response:
     if reply.value is not None:
         return Response(reply.value, media_type="application/json")
     code = ErrorCode(reply.error_code) if reply.error_code in set(ErrorCode) else ErrorCode.INTERNAL_ERROR
-    detail = f"{code.meaning}: {reply.reason}" if reply.reason else code.meaning
-    return Problem(code.status, code, detail).response(correlation_id)
+    return Problem(code, reply.reason).response(correlation_id)
 
 
 def _accepted(correlation_id: str, headers: dict[str, str]) -> Response:

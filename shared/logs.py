@@ -26,7 +26,6 @@ FIELDS = (
     "position",
     "task_type",
     "outcome",
-    "error_code",
     "reason",
     "attempts",
     "method",

@@ -5,19 +5,13 @@ tests/unit/gateway/documents/test_openapi.py compares it with what the routes do
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
-from gateway import connections
 from gateway.documents import examples
-from gateway.problems import FRAMEWORK_ERROR_CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
+from gateway.problems import BODY_BYTES_MAX, EDGE_ERRORS, ERRORS, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
-from gateway.tasks import (
-    BODY_BYTES_MAX,
-    REFUSALS,
-    REQUEST_ID_CHARACTERS_MAX,
-)
+from gateway.tasks import REQUEST_ID_CHARACTERS_MAX
 from shared.messages import (
     IDEMPOTENCY_KEY_DAYS,
     IDEMPOTENCY_KEY_PATTERN,
@@ -29,14 +23,6 @@ from shared.messages import (
 )
 
 Document = dict[str, Any]
-
-ERRORS: dict[str, tuple[int, str]] = {
-    **{code: (status, HTTPStatus(status).phrase) for status, code in FRAMEWORK_ERROR_CODES.items()},
-    **REFUSALS,
-    **connections.REFUSALS,
-    **{code.value: (code.status, code.meaning) for code in ErrorCode},
-}
-"""Every error_code: its status and what it says, before more that is said of the single case."""
 
 _CORRELATION_ID = {"type": "string", "format": "uuid", "examples": [examples.CORRELATION_ID]}
 
@@ -89,25 +75,24 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> Doc
                 **{
                     code: _problem(
                         status,
-                        "Before there is a request; the connection ends.",
-                        _refusal(code),
-                        "Connection",
+                        "From nginx in front of the gateways.",
+                        {code: None},
                         *(["Retry-After"] if status == 503 else []),
                     )
-                    for code, (status, _) in connections.REFUSALS.items()
+                    for code, (status, _) in EDGE_ERRORS.items()
                 },
                 "unforeseen": _problem(500, "A bug.", {ErrorCode.INTERNAL_ERROR: "unforeseen error"}),
             },
         },
         "x-other-responses": {  # to requests that are no operation's
-            "no_such_path": _problem(404, "No such path.", {"not_found": HTTPStatus.NOT_FOUND.phrase}),
+            "no_such_path": _problem(404, "No such path.", {"not_found": None}),
             "no_such_method": _no_such_method(),
         },
     }
 
 
 def _no_such_method() -> Document:
-    answer = _problem(405, "No such method at this path.", _refusal("method_not_allowed"))
+    answer = _problem(405, "No such method at this path.", {"method_not_allowed": None})
     answer["headers"]["Allow"] = _header("The methods that there are.", {"type": "string", "examples": ["GET"]})
     return answer
 
@@ -137,8 +122,7 @@ def _description(settings: GatewaySettings) -> str:
         "Every answer has an `X-Correlation-ID` of its own. Errors are `application/problem+json` (RFC 9457):\n\n"
         f"| error_code | status | detail |\n|---|---|---|\n{rows}\n\n"
         "`not_found` and `method_not_allowed` also answer every path and method that is not in this document. "
-        f"{', '.join(f'`{code}`' for code in connections.REFUSALS)} are answered before there is a request, and end "
-        "the connection."
+        f"{', '.join(f'`{code}`' for code in EDGE_ERRORS)} come from nginx, where it is in front of the gateways."
     )
 
 
@@ -146,7 +130,7 @@ def _operations(settings: GatewaySettings) -> dict[str, Document]:
     """Return path -> its one operation: POST for /tasks, GET for the others."""
     operations = _operations_alone(settings)
     for operation in operations.values():
-        for code, (status, _) in connections.REFUSALS.items():
+        for code, (status, _) in EDGE_ERRORS.items():
             operation["responses"].setdefault(str(status), _ref("responses", code))
     return operations
 
@@ -172,13 +156,11 @@ def _guarded(operation: Document, settings: GatewaySettings) -> Document:
     responses = operation["responses"]
     if settings.gateway_auth == "required":
         operation["security"] = [{"bearer": []}]
-        responses["401"] = _problem(
-            401, "There is no valid bearer token.", _refusal("unauthorized"), "WWW-Authenticate"
-        )
+        responses["401"] = _problem(401, "There is no valid bearer token.", {"unauthorized": None}, "WWW-Authenticate")
     responses["429"] = _problem(
         429,
         "The caller makes too many requests (only with CALLER_REQUESTS_PER_MINUTE). Try again after Retry-After.",
-        _refusal("too_many_requests"),
+        {"too_many_requests": None},
         "Retry-After",
     )
     for response in responses.values():
@@ -233,14 +215,14 @@ def _post_task(settings: GatewaySettings) -> Document:
         "responses": {
             "200": _result(),
             "202": _accepted("As preferred: Kafka has the task, which will be done.", "Location", "Preference-Applied"),
-            "413": _problem(413, f"The body has more than {limit}.", _refusal("body_too_large"), "Connection"),
-            "415": _problem(415, "The body is not application/json.", _refusal("unsupported_media_type")),
+            "413": _problem(413, f"The body has more than {limit}.", {"body_too_large": None}),
+            "415": _problem(415, "The body is not application/json.", {"unsupported_media_type": None}),
             "422": _problem(
                 422,
                 "The body is no task, the Idempotency-Key is no key or another task's, or the provider refuses this "
                 "very input. To try again does not help.",
                 {ErrorCode.INVALID_TASK: examples.reason(ErrorCode.INVALID_TASK)}
-                | _refusal("invalid_idempotency_key")
+                | {"invalid_idempotency_key": None}
                 | _failure(ErrorCode.TASK_REJECTED),
             ),
             "500": _failed(),
@@ -249,8 +231,8 @@ def _post_task(settings: GatewaySettings) -> Document:
                 503,
                 "Kafka is not there, too many requests wait, or the provider does not answer. Try again after "
                 "Retry-After.",
-                _refusal("kafka_unavailable", "; missing: Kafka")
-                | _refusal("too_many_waiting")
+                {"kafka_unavailable": "missing: Kafka"}
+                | {"too_many_waiting": None}
                 | _failure(ErrorCode.PROVIDER_UNAVAILABLE),
                 "Retry-After",
             ),
@@ -258,7 +240,7 @@ def _post_task(settings: GatewaySettings) -> Document:
                 504,
                 f"No reply {in_seconds}. Kafka has the task, which will be done: do not send it again, but ask at "
                 "Location.",
-                _refusal("reply_timeout"),
+                {"reply_timeout": None},
                 "Location",
             ),
         },
@@ -288,7 +270,7 @@ def _get_task() -> Document:
             "404": _problem(
                 404,
                 "No such request, or it is older than the gateway remembers, or another caller's.",
-                _refusal("not_found"),
+                {"not_found": None},
             ),
             "422": _problem(
                 422,
@@ -346,26 +328,20 @@ def _account_refused() -> Document:
     return _problem(502, description, _failure(ErrorCode.PROVIDER_REFUSED_ACCOUNT))
 
 
-def _refusal(error_code: str, more: str = "") -> dict[str, str]:
-    return {error_code: ERRORS[error_code][1] + more}
+def _failure(error_code: ErrorCode) -> dict[str, str | None]:
+    return {error_code: examples.reason(error_code)}
 
 
-def _failure(error_code: ErrorCode) -> dict[str, str]:
-    return _refusal(error_code, f": {examples.reason(error_code)}")
-
-
-def _problem(status: int, description: str, details: Mapping[str, str], *headers: str) -> Document:
+def _problem(status: int, description: str, reasons: Mapping[str, str | None], *headers: str) -> Document:
     """Describe an error's answer.
 
     Args:
         status: of HTTP.
         description: when it is given.
-        details: each error_code that it may have -> what it may say.
+        reasons: each error_code that it may have -> an example of the reason, or None.
         headers: that it has besides those of every answer.
     """
-    bodies = {
-        str(code): Problem(status, code, detail).body(examples.CORRELATION_ID) for code, detail in details.items()
-    }
+    bodies = {str(code): Problem(code, reason).body(examples.CORRELATION_ID) for code, reason in reasons.items()}
     return _answer(description, _content(MEDIA_TYPE, _ref("schemas", "Problem"), bodies), *headers)
 
 
@@ -413,7 +389,6 @@ def _headers() -> Document:
             {"type": "string", "examples": ['"caller";r=99;t=60']},
             required=False,
         ),
-        "Connection": _header("What is left of the request is not read.", {"type": "string", "const": "close"}),
     }
 
 

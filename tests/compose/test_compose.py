@@ -20,7 +20,7 @@ from tests.conftest import PATIENCE_SECONDS, ROOT
 
 pytestmark = pytest.mark.timeout(1200)  # images are built
 
-SERVICES = ("gateway", "processor", "simulators", "kafka", "db")
+SERVICES = ("edge", "gateway", "processor", "simulators", "kafka", "db")
 SECRETS = {
     name.upper(): settings_class
     for settings_class in (GatewaySettings, ProcessorSettings)
@@ -105,7 +105,7 @@ print(json.dumps(told))
 @contextlib.contextmanager
 def running(folder, environment, override=NO_PORT_OF_KAFKA):
     """Run the project with the user's environment; nothing of it is left, however the block ends."""
-    for name in ("locks", "gateway", "processor", "shared", "sandbox", "sql", "observability"):
+    for name in ("edge", "locks", "gateway", "processor", "shared", "sandbox", "sql", "observability"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in [
         *ROOT.glob("Dockerfile.*"),

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import NewTopic
 
 from tests.conftest import until
+from tests.edge import HEALTH, Caller
 
 SILENT = "silent"
 
@@ -296,14 +297,13 @@ def test_a_body_over_the_limit_is_413_even_for_a_caller_who_sends_it_whole_befor
     gateway = start("gateway")
     head = b"POST /tasks HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n"
 
-    with socket.create_connection(("127.0.0.1", httpx.URL(gateway.url).port), timeout=30) as connection:
-        connection.sendall(head + body)  # a reset would be raised here
-        with connection.makefile("rb") as answer:
-            text = answer.read()
+    with Caller(httpx.URL(gateway.url).port) as caller:
+        caller.socket.sendall(head + body)  # a reset would be raised here
+        answer = caller.answer()
+        assert caller.send(HEALTH).answer().status_code == 200
 
-    assert text.startswith(b"HTTP/1.1 413 ")
-    assert b'"body_too_large"' in text
-    assert gateway.client.post("/tasks", json=task("3")).status_code == 200
+    assert (answer.status_code, answer.json()["error_code"]) == (413, "body_too_large")
+    assert echo.values == []
 
 
 def test_a_caller_who_leaves_frees_the_place_that_waited(start, echo):

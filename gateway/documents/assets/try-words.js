@@ -48,10 +48,6 @@ const WORDS = {
     "The gateway does not understand the request",
     "Nothing was sent. Something between this page and the gateway has changed it.",
   ],
-  request_timeout: [
-    "The request came too slowly",
-    "Nothing was sent. Send it again, over a better connection.",
-  ],
   headers_too_large: [
     "The browser sends too many headers",
     "Nothing was sent. Cookies of other programs at this address are the usual reason: delete them.",

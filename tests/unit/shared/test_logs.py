@@ -173,5 +173,5 @@ def logged_fields():
 def test_every_field_that_the_programs_log_gets_through():
     logged = set(logged_fields())
 
-    assert {"position", "error_code", "attempts", "route"} <= logged
+    assert {"position", "attempts", "route"} <= logged
     assert logged <= set(FIELDS), "the logger would drop it without a word"

@@ -91,13 +91,15 @@ def test_only_the_programs_are_given_the_users_environment_and_only_the_database
     interpolated = {name for name, service in SERVICES.items() if "${" in str(service.get("environment"))}
 
     assert given == PROGRAMS.keys()
-    assert interpolated == {"db"}
+    assert interpolated == {"db", "edge"}
+    assert not set().union(*map(secrets, PROGRAMS.values())) & SERVICES["edge"]["environment"].keys()
     assert "POSTGRES_PASSWORD" in secrets(ProcessorSettings) & SERVICES["db"]["environment"].keys()
 
 
 def test_a_container_reaches_only_whom_it_talks_to():
     assert reached_by("db") == {"processor"}
     assert reached_by("simulators") == {"processor"}
+    assert reached_by("edge") == {"gateway"}
     assert reached_by("grafana") == {"prometheus"}
     assert reached_by("prometheus") == {"gateway", "processor", "grafana"}
     assert reached_by("kafka") == {"gateway", "processor", "kafka-ui"}
@@ -108,4 +110,10 @@ def test_only_what_is_published_or_asks_providers_has_a_way_out():
 
     has_a_way_out = {name for name in SERVICES if networks(name) - internal}
 
-    assert has_a_way_out == {name for name in SERVICES if "ports" in SERVICES[name]} | {"processor"}
+    published = {name for name in SERVICES if "ports" in SERVICES[name]}
+    assert has_a_way_out == published | {"processor", "gateway"}  # to OpenTelemetry's collector
+
+
+def test_callers_reach_the_edge_only():
+    assert "ports" not in SERVICES["gateway"]
+    assert "ports" in SERVICES["edge"]

@@ -17,11 +17,11 @@ BELONGS = {
     },
     "psycopg": {"processor/store/postgres.py", "processor/redrive/put_back.py"},
     "httpx": {"processor/enrich/"},
-    "httptools": {"processor/enrich/providers/wire.py", "gateway/protocol.py"},
+    "httptools": {"processor/enrich/providers/wire.py"},
     "confluent_kafka": {"gateway/kafka/", "processor/", "shared/topics.py"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
-    "uvicorn": {"gateway/service.py", "gateway/protocol.py"},
+    "uvicorn": {"gateway/service.py"},
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
     "rich": {"processor/redrive/command.py"},
     # These are imported only where traces are turned on: test_traces.py.

@@ -1,23 +1,17 @@
 """The OpenAPI document beside what the gateway answers: all of the one is in the other."""
 
-import asyncio
 import json
-import socket
 from concurrent.futures import Future
 
 import httpx
 import pytest
-import uvicorn
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from uvicorn.server import ServerState
 
 from gateway.app import EveryRequest
-from gateway.connections import REFUSALS, Connections, Limits
 from gateway.kafka.tasks_out import NotTaken
-from gateway.protocol import Connection
+from gateway.problems import BODY_BYTES_MAX, EDGE_ERRORS
 from gateway.replies import Reply
-from gateway.tasks import BODY_BYTES_MAX, TRACE_HEADERS
-from shared.messages import TASK_DATA, TASK_ID_MAX, TASK_TYPES, ErrorCode, InvalidTask, decode_task
+from shared.messages import TASK_DATA, TASK_ID_MAX, TASK_TYPES, TRACE_HEADERS, ErrorCode, InvalidTask, decode_task
 from tests.documented import assert_documented, assert_fits, operation_of, resolved, validator
 from tests.unit.gateway import test_rest as test_gateway_rest
 
@@ -213,37 +207,6 @@ async def request_to_a_bug(method, path):
         return await client.request(method, path)
 
 
-def answers_before_there_is_a_request(run):
-    """Yield an answer for each way in which a connection is refused, whatever its request would have been."""
-    head, slow = b"POST /tasks HTTP/1.1\r\n", {"header_seconds": 0.01}
-    yield run.run(lambda _: say_to_a_connection(run.app, b"canary-7d1f"))
-    yield run.run(lambda _: say_to_a_connection(run.app, head, **slow))
-    yield run.run(lambda _: say_to_a_connection(run.app, head + b"X: " + b"x" * 20_000))
-    yield run.run(lambda _: say_to_a_connection(run.app, b"", connections_max=0))
-
-
-async def say_to_a_connection(app, said, connections_max=1, **limits):
-    """Return what a connection with the limits answers in the end."""
-    ours, theirs = socket.socketpair()
-    loop, connections = asyncio.get_running_loop(), Connections(Limits(connections_max, **limits))
-    config = uvicorn.Config(app, log_config=None)
-
-    def protocol():
-        return Connection(connections, config=config, server_state=ServerState(), app_state={}, _loop=loop)
-
-    transport, _ = await loop.connect_accepted_socket(protocol, ours)
-    reader, writer = await asyncio.open_connection(sock=theirs)
-    writer.write(said)
-    head, _, content = (await reader.read()).partition(b"\r\n\r\n")
-    for stream in (writer, transport):
-        stream.close()
-    await writer.wait_closed()
-    status_line, *lines = head.decode().split("\r\n")
-    headers = [line.split(": ", 1) for line in lines]
-    request = httpx.Request("POST", "http://gateway/tasks")
-    return httpx.Response(int(status_line.split()[1]), headers=headers, content=content, request=request)
-
-
 def test_every_answer_is_documented_and_every_documented_answer_is_given(bench):
     document = guarded(bench).request("GET", "/openapi.json").json()
     given = set()
@@ -256,8 +219,8 @@ def test_every_answer_is_documented_and_every_documented_answer_is_given(bench):
     documented = set()
     for method, path, operation in operations(document):
         for status, response in operation["responses"].items():
-            if response in [{"$ref": f"#/components/responses/{code}"} for code in REFUSALS]:
-                continue  # before there is a request: a test of their own has them
+            if response in [{"$ref": f"#/components/responses/{code}"} for code in EDGE_ERRORS]:
+                continue  # of nginx: test_edge.py has them
             [(media_type, content)] = resolved(response, document)["content"].items()
             is_problem = media_type == "application/problem+json"
             documented |= {(method, path, status, code) for code in (content["examples"] if is_problem else [None])}
@@ -268,15 +231,14 @@ def test_every_error_code_of_the_document_is_given_and_no_other(bench):
     document = guarded(bench).request("GET", "/openapi.json").json()
     answers = [*answers_to_posts(bench), *answers_to_gets(bench)]
     answers += [bench().request("GET", "/nowhere"), bench().request("DELETE", "/tasks")]
-    answers += answers_before_there_is_a_request(bench())
     for answer in answers:
         assert_documented(document, answer)
 
     given = {answer.json()["error_code"] for answer in answers if "problem" in answer.headers["content-type"]}
     problem = document["components"]["schemas"]["Problem"]["properties"]
-    assert given == set(problem["error_code"]["enum"])
+    assert given == set(problem["error_code"]["enum"]) - EDGE_ERRORS.keys()
     given = {answer.status_code for answer in answers if "problem" in answer.headers["content-type"]}
-    assert given == set(problem["status"]["enum"])
+    assert given | {error.status for error in EDGE_ERRORS.values()} == set(problem["status"]["enum"])
 
 
 def test_the_examples_that_the_gateway_makes_by_itself_say_what_it_says(bench, document):
@@ -289,22 +251,9 @@ def test_the_examples_that_the_gateway_makes_by_itself_say_what_it_says(bench, d
                 for name, example in content["examples"].items():
                     if name in {code.value for code in ErrorCode} or "detail" not in example["value"]:
                         continue  # of a provider, which says its own
-                    if name in REFUSALS:
-                        continue  # before there is a request
+                    if name in EDGE_ERRORS:
+                        continue  # of nginx
                     assert example["value"]["detail"] in details
-
-
-def test_the_errors_before_there_is_a_request_are_told_as_they_are_and_each_is_given(bench, document):
-    answers = list(answers_before_there_is_a_request(bench()))
-
-    described = document["components"]["responses"]
-    for answer in answers:
-        [(code, example)] = described[answer.json()["error_code"]]["content"][answer.headers["content-type"]][
-            "examples"
-        ].items()
-        assert (example["value"]["error_code"], example["value"]["detail"]) == (code, answer.json()["detail"])
-        assert f"`{code}`" in document["info"]["description"]
-    assert {answer.json()["error_code"] for answer in answers} == set(REFUSALS)
 
 
 def test_the_headers_that_the_gateway_reads_are_parameters_with_its_own_limits(bench, document):
