@@ -232,9 +232,9 @@ function showRecord(task, body, idempotencyKey) {
   byId("record-value").textContent = body;
 }
 
-/** Show the parts of an error's detail at the fields that they name. */
+/** Show the parts of an error's detail at the fields that they name: "the task is not valid: FIELD: TEXT; ...". */
 function showFieldProblems(detail) {
-  for (const part of detail.split("; ")) {
+  for (const part of detail.replace(/^[^:]*: /, "").split("; ")) {
     const [, name, text] = /^(task_id|data):? (.*)$/s.exec(part) ?? [];
     if (name) showProblem(name, text);
   }
