@@ -436,7 +436,9 @@ def test_a_caller_who_leaves_is_not_waited_for(bench, monkeypatch):
     assert len(run.kafka.sent) == 1
 
 
-@pytest.mark.parametrize("correlation_id", ["x", "%00", "é", str(uuid.uuid4()), new_correlation_id(0.0), "a" * 5000])
+@pytest.mark.parametrize(
+    "correlation_id", ["x", "%00", "é", str(uuid.uuid4()), new_correlation_id(0.0), "a" * 5000], ids=range(6)
+)
 def test_a_request_that_nobody_remembers_is_404(bench, correlation_id):
     assert_problem(bench().request("GET", f"/tasks/{correlation_id}"), 404, "not_found")
 
@@ -580,7 +582,9 @@ def guarded(bench):
     ],
     ids=range(7),
 )
-@pytest.mark.parametrize(("method", "path"), [("POST", "/tasks"), ("GET", f"/tasks/{new_correlation_id(0)}")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/tasks"), ("GET", f"/tasks/{new_correlation_id(0)}")], ids=["POST", "GET"]
+)
 def test_without_a_valid_token_nothing_is_taken_or_told(guarded, method, path, headers, challenge):
     answer = guarded.request(method, path, json=TASK, headers=headers)
 

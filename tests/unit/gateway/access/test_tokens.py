@@ -116,7 +116,9 @@ def test_a_marked_id_is_its_owners_and_nobody_elses(owner, other):
     assert not Tokens(SecretStr(KEY + "2")).owns(correlation_id, owner)
 
 
-@pytest.mark.parametrize("correlation_id", ["", "x", "идентификатор", "0" * 10_000, new_correlation_id(0)])
+@pytest.mark.parametrize(
+    "correlation_id", ["", "x", "идентификатор", "0" * 10_000, new_correlation_id(0)], ids=range(5)
+)
 def test_an_id_that_no_gateway_has_marked_is_nobodys(correlation_id):
     assert not TOKENS.owns(correlation_id, "alice")
 
