@@ -20,7 +20,7 @@ TOKENS = Tokens(SecretStr(KEY))
 
 def signed(key=KEY, algorithm="HS256", **claims):
     """Return a token with these claims; None takes one away."""
-    claims = {"sub": "alice", "aud": AUDIENCE, "exp": time.time() + 60, **claims}
+    claims = {"sub": "alice", "aud": AUDIENCE, "exp": time.time() + 3600, **claims}
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, key, algorithm)
 
 
