@@ -90,22 +90,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: Any) -> None:
     app = create_app(settings, kafka)
     allow_open_files(settings.waiting_replies_max + SPARE_FILES)
     server = Server(
-        uvicorn.Config(
-            traced.app(app),
-            loop="uvloop",
-            http="h11",  # httptools drops the body of a request that offers HTTP/2, as every POST of Java's client does
-            ws="none",
-            log_config=None,
-            log_level="error",  # its warnings are about what callers send
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.forwarded_allow_ips),
-            forwarded_allow_ips=settings.forwarded_allow_ips,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=int(SEND_SECONDS_MAX) + 1,
-        ),
-        stop_waiting=lambda: stop_waiting(app),
-        traced=traced,
+        server_configuration(settings, traced.app(app)), stop_waiting=lambda: stop_waiting(app), traced=traced
     )
     CONNECTIONS.set_function(lambda: len(server.server_state.connections))
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
@@ -114,6 +99,24 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: Any) -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_OBJECTS)
     server.run(sockets=[listener])
+
+
+def server_configuration(settings: GatewaySettings, app: Any) -> uvicorn.Config:
+    """Return how uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="h11",  # httptools drops the body of a request that offers HTTP/2, as every POST of Java's client does
+        ws="none",
+        log_config=None,
+        log_level="error",  # its warnings are about what callers send
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(SEND_SECONDS_MAX) + 1,
+    )
 
 
 def allow_open_files(wanted: int) -> None:

@@ -5,6 +5,7 @@ import http.client
 import re
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -76,10 +77,20 @@ class Edge(Child):
         command = [find_nginx(), "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
         super().__init__("nginx", command, folder / "nginx.log", folder=folder)
 
-    def wait(self):
-        """Wait until it listens."""
-        self.wait_until(lambda: accepts(self.port))
-        return self
+
+@contextlib.contextmanager
+def running_edge(gateway, **options):
+    """Run nginx in front of the gateway at host:port, until the block ends. The options are those of Edge."""
+    with tempfile.TemporaryDirectory(prefix="edge-", dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # nginx's workers are not root
+        edge = Edge(folder, gateway, **options)
+        try:
+            edge.start()
+            edge.wait_until(lambda: accepts(edge.port))
+            yield edge
+        finally:
+            edge.stop()
 
 
 class Caller:

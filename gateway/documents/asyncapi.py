@@ -31,6 +31,7 @@ def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> di
         TITLE=title,
         VERSION=version,
         PROTOCOL="kafka-secure" if settings.kafka_security_protocol.endswith("SSL") else "kafka",
+        BOOTSTRAP_SERVERS=GatewaySettings.model_fields["kafka_bootstrap_servers"].default,
         IMPORT_TOPIC=settings.kafka_import_topic,
         RESULT_TOPIC=settings.kafka_result_topic,
         DEAD_LETTER_TOPIC=settings.kafka_dead_letter_topic,

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.documents import examples
 from gateway.documents.files import filled
-from gateway.problems import BODY_BYTES_MAX, EDGE_ERRORS, ERRORS, MEDIA_TYPE, Problem
+from gateway.problems import BODY_BYTES_MAX, EDGE_ERRORS, ERRORS, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS
 from gateway.settings import GatewaySettings
 from gateway.tasks import REQUEST_ID_CHARACTERS_MAX
@@ -47,6 +47,8 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> dic
         BODY_MAX=f"{BODY_BYTES_MAX:,}",
         CORRELATION_ID=examples.CORRELATION_ID,
         REQUEST_ID=examples.REQUEST_ID,
+        RESULT=examples.RESULT.model_dump_json(),
+        RETRY_AFTER=RETRY_AFTER_SECONDS,
         REQUEST_ID_MAX=REQUEST_ID_CHARACTERS_MAX,
         REMEMBERED_MINUTES=f"{REMEMBERED_SECONDS / 60:g}",
         REMEMBERED_MAX=f"{REMEMBERED_MAX:,}",

@@ -8,7 +8,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import tempfile
 import threading
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +18,7 @@ import uvicorn
 
 from gateway.app import create_app, stop_waiting
 from gateway.problems import BODY_BYTES_MAX, EDGE_ERRORS, ERRORS
+from gateway.service import server_configuration
 from gateway.settings import GatewaySettings
 from sandbox.child import free_port
 from tests.conftest import installed, until
@@ -33,9 +33,9 @@ from tests.edge import (
     POST,
     TASK,
     Caller,
-    Edge,
     NginxMissing,
     find_nginx,
+    running_edge,
 )
 from tests.unit.gateway.test_rest import FakeKafka, assert_problem
 
@@ -48,19 +48,9 @@ class Gateway:
         with pytest.MonkeyPatch.context() as environment:
             for name, value in {"KAFKA_IMPORT_TOPIC": "import", "KAFKA_RESULT_TOPIC": "results", **settings}.items():
                 environment.setenv(name, value)
-            self.settings = GatewaySettings()
-        self.app = create_app(self.settings, self.kafka)
-        self.server = uvicorn.Server(
-            uvicorn.Config(
-                self.app,
-                loop="uvloop",
-                http="h11",
-                ws="none",
-                log_config=None,
-                proxy_headers=bool(self.settings.forwarded_allow_ips),
-                forwarded_allow_ips=self.settings.forwarded_allow_ips,
-            )
-        )
+            settings = GatewaySettings()
+        self.app = create_app(settings, self.kafka)
+        self.server = uvicorn.Server(server_configuration(settings, self.app))
         self.listener = socket.create_server((address, port), backlog=2048)
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]})
@@ -87,15 +77,11 @@ def stack(nginx):
     with contextlib.ExitStack() as started:
 
         def stack(gateway=None, **options):
-            folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="edge-", dir="/var/tmp")))
-            folder.chmod(0o755)  # nginx's workers are not root
             if gateway is None:
                 gateway = Gateway()
                 started.callback(gateway.stop)
-            edge = Edge(folder, gateway if isinstance(gateway, str) else f"127.0.0.1:{gateway.port}", **options)
-            started.callback(edge.stop)
-            edge.start()
-            return edge.wait(), gateway
+            address = gateway if isinstance(gateway, str) else f"127.0.0.1:{gateway.port}"
+            return started.enter_context(running_edge(address, **options)), gateway
 
         yield stack
 

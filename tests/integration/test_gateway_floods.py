@@ -6,15 +6,13 @@ import re
 import resource
 import selectors
 import socket
-import tempfile
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import installed, until
-from tests.edge import BODY, CHUNKED, HEALTH, LARGE_PAGE, POST, Caller, Edge, NginxMissing, find_nginx
+from tests.edge import BODY, CHUNKED, HEALTH, LARGE_PAGE, POST, Caller, NginxMissing, find_nginx, running_edge
 from tests.integration.test_edge import NOT_HTTP
 from tests.integration.test_gateway_kafka import SILENT, echoing, task
 from tests.unit.gateway.test_rest import SECRET_KEY, token
@@ -33,16 +31,7 @@ def start_edge():
     """Return a function that starts nginx in front of a gateway."""
     installed(find_nginx, NginxMissing)
     with contextlib.ExitStack() as started:
-
-        def start_edge(gateway):
-            folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="edge-", dir="/var/tmp")))
-            folder.chmod(0o755)  # nginx's workers are not root
-            edge = Edge(folder, gateway.url.removeprefix("http://"))
-            started.callback(edge.stop)
-            edge.start()
-            return edge.wait()
-
-        yield start_edge
+        yield lambda gateway: started.enter_context(running_edge(gateway.url.removeprefix("http://")))
 
 
 @pytest.fixture(autouse=True)
