@@ -4,8 +4,6 @@ Each gateway counts by itself: behind N of them a caller has up to N times as ma
 """
 
 import ipaddress
-import threading
-import time
 from collections import OrderedDict
 from math import ceil
 from typing import NamedTuple
@@ -13,7 +11,7 @@ from typing import NamedTuple
 WINDOW_SECONDS = 60
 
 IPV6_NETWORK_BITS = 64
-"""What one subscriber is given at least: its single addresses are a caller's free choice (RFC 6177)."""
+"""Size of the smallest network that one subscriber gets: within it a caller chooses addresses freely (RFC 6177)."""
 
 
 class Allowance(NamedTuple):
@@ -22,43 +20,31 @@ class Allowance(NamedTuple):
     granted: bool
     remaining: int
     reset_seconds: int
-    """Until the minute is over and all of it is there again."""
+    """Until the minute is over and the full number is available again."""
 
 
 class CallerLimit:
-    """Counts each caller's requests in minutes that begin with the first. What is over is forgotten."""
+    """Counts each caller's requests in minutes that begin with the first one. Pure: no clock, one owner.
+
+    Invariant: no caller is granted more than `requests_per_minute` between two resets, and only callers whose minute
+    is not over are kept.
+    """
 
     def __init__(self, requests_per_minute: int) -> None:
-        """Start with nobody counted."""
-        # Here, as it takes 40 ms to import and the limit is off by default.
-        from limits import RateLimitItemPerMinute
-        from limits.storage import MemoryStorage
-        from limits.strategies import FixedWindowRateLimiter
-
-        self._limit = RateLimitItemPerMinute(requests_per_minute)
-        self._storage = MemoryStorage()
-        # Its own thread would go through all callers every 10 ms, half a CPU of 65,536 of them: it is told that one is
-        # alive, and what is over is forgotten here.
-        self._storage.timer = threading.main_thread()  # type: ignore[assignment]
-        self._storage.expirations = OrderedDict()  # the first is over first, as all minutes are equally long
-        self._counts = FixedWindowRateLimiter(self._storage)
+        self._requests_per_minute = requests_per_minute
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()  # caller -> end of its minute, requests in it
         self.policy = f'"caller";q={requests_per_minute};w={WINDOW_SECONDS}'
         """The header RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10)."""
 
-    def take(self, caller: str) -> Allowance:
-        """Count a request, unless it is one too many."""
-        self._forget(time.time())
-        granted = self._counts.hit(self._limit, caller)
-        reset_at, remaining = self._counts.get_window_stats(self._limit, caller)
-        return Allowance(granted, remaining, max(1, ceil(reset_at - time.time())))
-
-    def _forget(self, now: float) -> None:
-        """Forget callers whose minute is over: two at most, as no more than one comes with a request."""
-        for _ in range(2):
-            first, over_at = next(iter(self._storage.expirations.items()), ("", now + 1))
-            if over_at > now:
-                return
-            self._storage.clear(first)
+    def take(self, caller: str, now: float) -> Allowance:
+        """Count a request unless it exceeds the limit; `now` is in seconds of a clock that never goes back."""
+        while self._counts and next(iter(self._counts.values()))[0] <= now:  # all minutes are equally long
+            self._counts.popitem(last=False)
+        reset_at, count = self._counts.get(caller, (now + WINDOW_SECONDS, 0))
+        granted = count < self._requests_per_minute
+        count += granted
+        self._counts[caller] = reset_at, count
+        return Allowance(granted, self._requests_per_minute - count, max(1, ceil(reset_at - now)))
 
 
 def caller_at(address: str) -> str:

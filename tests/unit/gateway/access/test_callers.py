@@ -1,9 +1,8 @@
 """How many requests a caller may make, and who counts as one."""
 
-import threading
-import time
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.access import callers
 from gateway.access.callers import CallerLimit, caller_at
@@ -12,7 +11,7 @@ from gateway.access.callers import CallerLimit, caller_at
 def test_each_caller_has_requests_of_its_own():
     limit = CallerLimit(2)
 
-    taken = [limit.take(caller) for caller in ("alice", "alice", "bob", "alice")]
+    taken = [limit.take(caller, 1000.0) for caller in ("alice", "alice", "bob", "alice")]
 
     assert [(allowance.granted, allowance.remaining) for allowance in taken] == [
         (True, 1),
@@ -23,27 +22,36 @@ def test_each_caller_has_requests_of_its_own():
     assert all(1 <= allowance.reset_seconds <= callers.WINDOW_SECONDS for allowance in taken)
 
 
-def test_callers_whose_minute_is_over_are_forgotten_by_those_who_come_and_by_no_thread(monkeypatch):
-    threads = []
-    monkeypatch.setattr(threading.Timer, "start", lambda thread: threads.append(thread))
+def test_a_caller_has_all_requests_again_when_its_minute_is_over():
     limit = CallerLimit(1)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
-    for number in range(100):
-        limit.take(str(number))
-    now += callers.WINDOW_SECONDS - 1
-    limit.take("late")
-    assert not limit.take("0").granted
-    now += 1
+    limit.take("early", 0)
+    limit.take("late", callers.WINDOW_SECONDS - 1)
 
-    granted = [limit.take(f"new {number}").granted for number in range(60)]
+    assert limit.take("early", callers.WINDOW_SECONDS - 0.5) == (False, 0, 1)
+    assert limit.take("early", callers.WINDOW_SECONDS) == (True, 0, callers.WINDOW_SECONDS)
+    assert not limit.take("late", callers.WINDOW_SECONDS).granted
 
-    assert all(granted)
-    assert len(threads) == 1, "besides the one that the library starts at once"
-    kept = {"late"} | {f"new {number}" for number in range(60)}
-    for counted in (limit._storage.storage, limit._storage.expirations, limit._storage.locks):
-        assert len(counted) == len(kept)
-    assert not limit.take("late").granted
+
+@given(
+    requests_per_minute=st.integers(1, 5),
+    requests=st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 90)), max_size=60),
+)
+def test_whatever_the_order_no_caller_exceeds_its_limit_and_nobody_is_kept_beyond_its_minute(
+    requests_per_minute, requests
+):
+    limit = CallerLimit(requests_per_minute)
+    windows = {}
+    now = 0.0
+    for caller, seconds in requests:
+        now += seconds
+        reset_at, count = windows.get(caller, (0.0, 0))
+        if reset_at <= now:
+            reset_at, count = now + callers.WINDOW_SECONDS, 0
+        granted = count < requests_per_minute
+        windows[caller] = reset_at, count + granted
+
+        assert limit.take(caller, now)[:2] == (granted, requests_per_minute - count - granted)
+        assert set(limit._counts) == {caller for caller, (reset_at, _) in windows.items() if reset_at > now}
 
 
 @pytest.mark.parametrize(
