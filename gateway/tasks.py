@@ -142,9 +142,7 @@ def _subject(tokens: Tokens, request: Request) -> str:
 def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> None:
     """Count the request, and tell in the answer's headers what is left."""
     assert request.client is not None  # over TCP there is an address
-    allowance = caller_limit.take(
-        caller_at(request.client.host) if subject is None else subject, time.monotonic()
-    )
+    allowance = caller_limit.take(caller_at(request.client.host) if subject is None else subject, time.monotonic())
     left = f'"caller";r={allowance.remaining};t={allowance.reset_seconds}'
     request.state.answer_headers += [
         (b"ratelimit-policy", caller_limit.policy.encode()),

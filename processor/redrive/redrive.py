@@ -1,14 +1,15 @@
 """Puts dead letters back on the import topic, each once.
 
-A crash between Kafka's acknowledgement and the note in PostgreSQL puts a batch back again. That is harmless: a record
-that was put back keeps its first position, and one position is one row with one id.
+After a crash between Kafka's acknowledgement and the entry in PostgreSQL a batch is put back again. That is harmless: a
+record that was put back keeps its first position, and one position is one row with one id.
 """
 
 import logging
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -23,7 +24,7 @@ from shared.kafka_trouble import ABOUT_THE_RECORD
 from shared.messages import ErrorCode
 
 BATCH_LETTERS_MAX = 500
-"""Dead letters that are put back before they are noted; a crash puts so many back again."""
+"""Dead letters produced before they are entered in PostgreSQL. A crash puts at most so many back again."""
 
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 
@@ -37,9 +38,9 @@ class Wanted:
 
     Args:
         code: only those with this error_code.
-        since: only those written then or later, in milliseconds since 1970.
-        count_max: so many at most.
-        dry_run: none; only say how many it would be.
+        since: only those written at that time or later, in milliseconds since 1970.
+        count_max: at most so many.
+        dry_run: put none back, only count.
     """
 
     code: ErrorCode | None = None
@@ -53,9 +54,9 @@ class Report:
     """Counts the dead letters by what happened to them. Pure.
 
     Args:
-        dry_run: whether those that were put back only would have been.
-        put_back: error_code -> how many.
-        skipped: error_code and why -> how many. Without a code they are none of this service's.
+        dry_run: whether `put_back` counts what would have been put back.
+        put_back: error_code -> number.
+        skipped: (error_code, reason) -> number. Without a code, this service has not written them.
     """
 
     dry_run: bool = False
@@ -63,8 +64,8 @@ class Report:
     skipped: Counter[tuple[ErrorCode | None, str]] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        """Return the one line that a person reads at the end."""
-        return f"{_counted(self.put_back, self.verb)}, {_counted(self.why_skipped(), 'skipped')}"
+        """Return the summary line."""
+        return f"{_counted(self.put_back, self.verb)}, {_counted(self.skipped_by_reason(), 'skipped')}"
 
     @property
     def verb(self) -> str:
@@ -72,17 +73,17 @@ class Report:
         return "would be put back" if self.dry_run else "put back"
 
     @property
-    def looked_at(self) -> int:
+    def examined(self) -> int:
         """Number of dead letters that were examined."""
         return self.put_back.total() + self.skipped.total()
 
     def codes(self) -> list[ErrorCode | None]:
-        """Return the error codes of those that were looked at, in the order of the documents."""
+        """Return the error codes that were found, in the order of the documents."""
         seen = {*self.put_back, *(code for code, _ in self.skipped)}
         return [code for code in (*ErrorCode, None) if code in seen]
 
-    def why_skipped(self, *codes: ErrorCode | None) -> Counter[str]:
-        """Return why dead letters with these codes were skipped, or all of them: reason -> how many."""
+    def skipped_by_reason(self, *codes: ErrorCode | None) -> Counter[str]:
+        """Return the skipped dead letters with these codes, or all of them: reason -> number."""
         reasons: Counter[str] = Counter()
         for (code, why), count in self.skipped.items():
             if not codes or code in codes:
@@ -91,11 +92,11 @@ class Report:
 
 
 class NotPutBack(Exception):
-    """It cannot go on. The message is one line for a person."""
+    """Redrive cannot go on. The message is one line for a person."""
 
 
 class Redrive:
-    """Goes once over the dead letters that are there. Blocks."""
+    """Goes once over the dead letters that are there now. Blocks."""
 
     def __init__(
         self,
@@ -107,15 +108,15 @@ class Redrive:
         advance: Callable[[int, int], Any],
         stopped: Callable[[], bool],
     ) -> None:
-        """Store what to do; nothing is requested yet.
+        """Store the parameters; nothing is requested yet.
 
         Args:
-            settings: of the processor.
-            wanted: which dead letters.
-            remembered: which were put back before.
+            settings: the processor's.
+            wanted: which dead letters to put back.
+            remembered: those that were put back before.
             report: is filled in.
-            advance: is told how many dead letters of how many were looked at.
-            stopped: asked again and again whether to stop early.
+            advance: called with the number of examined dead letters and their total.
+            stopped: returns whether to stop early.
         """
         self._settings = settings
         self._wanted = wanted
@@ -130,9 +131,9 @@ class Redrive:
                 "enable.idempotence": True,
                 "acks": "all",
                 "message.max.bytes": RECORD_BYTES_MAX,
-                "compression.type": "zstd",  # as small as their own producers may have made them
+                "compression.type": "zstd",  # the original producer may have compressed them as well
                 "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
-                # Below most topics' max.message.bytes, or one record that is too large fails others with it.
+                # Below most topics' max.message.bytes: one record that is too large fails the others of its batch.
                 "batch.size": 64 * 1024,
                 "linger.ms": 5,
             },
@@ -141,10 +142,10 @@ class Redrive:
         self._done: set[Position] = set()
 
     def run(self) -> None:
-        """Put them back. What was put back before a failure is noted.
+        """Put them back. What was put back before a failure is entered in PostgreSQL.
 
         Raises:
-            NotPutBack: somebody else is at it, or Kafka does not take a record.
+            NotPutBack: another redrive is running, or Kafka does not accept a record.
             KafkaSilent: Kafka does not answer.
             NotRemembered: PostgreSQL does not answer.
         """
@@ -189,7 +190,6 @@ class Redrive:
             self._put_back(batch)
 
     def _left(self) -> int:
-        """Return how many more may be put back."""
         count_max = self._wanted.count_max
         return sys.maxsize if count_max is None else count_max - self._report.put_back.total()
 
@@ -198,7 +198,7 @@ class Redrive:
         if letter is None:
             self._report.skipped[None, "not this service's"] += 1
         elif self._wanted.code is not None and letter.original.code != self._wanted.code:
-            self._skip([letter], "of another reason")
+            self._skip([letter], "other error_code")
         elif self._wanted.since is not None and message.timestamp()[1] < self._wanted.since:
             self._skip([letter], "older")
         else:
@@ -213,12 +213,12 @@ class Redrive:
         known = self._remembered.known([letter.position for letter in batch])
         self._skip((letter for letter in batch if letter.position in known), "put back before")
         batch = [letter for letter in batch if letter.position not in known]
-        # A crash of a processor can leave a record's dead letter twice: both have its identity, and one goes back.
+        # A crash of a processor can leave two dead letters of one record, with the same identity: one goes back.
         by_identity: dict[Position, list[DeadLetter]] = {}
         for letter in batch:
             by_identity.setdefault(letter.identity, []).append(letter)
-        noted = [letter for identity in by_identity.keys() & self._done for letter in by_identity.pop(identity)]
-        self._skip([*noted, *(letter for letters in by_identity.values() for letter in letters[1:])], "repeated")
+        entered = [letter for identity in by_identity.keys() & self._done for letter in by_identity.pop(identity)]
+        self._skip([*entered, *(letter for letters in by_identity.values() for letter in letters[1:])], "repeated")
         if self._wanted.dry_run:
             for letters in by_identity.values():
                 self._report.put_back[letters[0].original.code] += 1
@@ -227,19 +227,19 @@ class Redrive:
         failed = self._produce(by_identity)
         for identity in by_identity.keys() - failed.keys():
             self._done.add(identity)
-            noted += by_identity[identity]
+            entered += by_identity[identity]
             self._report.put_back[by_identity[identity][0].original.code] += 1
-        self._remembered.enter([letter.position for letter in noted])
+        self._remembered.enter([letter.position for letter in entered])
         for identity, error in failed.items():
             if error.name() not in ABOUT_THE_RECORD:
-                raise NotPutBack(f"Kafka does not take records: {error.str()}")
+                raise NotPutBack(f"Kafka does not accept records: {error.str()}")
             self._skip(by_identity[identity][:1], f"refused by the import topic: {error.name()}")
 
     def _produce(self, by_identity: dict[Position, list[DeadLetter]]) -> dict[Position, KafkaError]:
-        """Produce the first dead letter of each identity. Returns those that Kafka has not acknowledged, and why."""
+        """Produce the first dead letter of each identity. Returns the identities that Kafka has not acknowledged."""
         letters = {identity: letters[0] for identity, letters in by_identity.items()}
         failed = self._produce_together(letters)
-        # Kafka refuses whole batches: for one record of them, or as they are too large together.
+        # Kafka refuses whole batches: for one record of them, or because they are too large together.
         for identity, error in list(failed.items()):
             if error.name() in (*ABOUT_THE_RECORD, "_INVALID_DIFFERENT_RECORD"):
                 del failed[identity]
@@ -247,15 +247,20 @@ class Redrive:
         return failed
 
     def _produce_together(self, letters: dict[Position, DeadLetter]) -> dict[Position, KafkaError]:
-        silent = KafkaError(KafkaError._TIMED_OUT)
-        failed = dict.fromkeys(letters, silent)
-        news: deque[tuple[Position, KafkaError | None]] = deque()
+        failed = dict.fromkeys(letters, KafkaError(KafkaError._TIMED_OUT))  # until Kafka answers
+
+        def delivered(identity: Position, error: KafkaError | None, _: Any = None) -> None:
+            if error is None:
+                del failed[identity]
+            else:
+                failed[identity] = error
+
         for identity, letter in letters.items():
             what = letter.original
             headers = [*what.headers]
             if first_position(headers) is None:
                 headers.append(redriven_from(identity))
-            # To the partition that the record's producer chose, where that is this topic's.
+            # Back to the partition that the record's producer chose, if it was one of this topic.
             same_topic = what.topic == self._import.name and what.partition in self._import.bounds
             try:
                 self._producer.produce(
@@ -264,23 +269,18 @@ class Redrive:
                     letter.key,
                     what.partition if same_topic else -1,
                     headers=headers,
-                    on_delivery=lambda error, _, identity=identity: news.append((identity, error)),
+                    on_delivery=partial(delivered, identity),
                 )
             except KafkaException as error:  # larger than the producer's own limit
-                news.append((identity, error.args[0]))
+                delivered(identity, error.args[0])
             self._producer.poll(0)
         self._producer.flush(DELIVERY_SECONDS + 5)
-        for identity, delivery_error in news:
-            if delivery_error is None:
-                del failed[identity]
-            else:
-                failed[identity] = delivery_error
         return failed
 
 
-def listed(counts: Counter[Any], between: str = ", ") -> str:
-    """Return how many there are of what, the most first."""
-    return between.join(f"{count} {name}" for name, count in counts.most_common() if count)
+def listed(counts: Counter[Any]) -> str:
+    """Return the numbers and their names, the largest first."""
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common() if count)
 
 
 def _counted(counts: Counter[Any], verb: str) -> str:

@@ -212,11 +212,11 @@ def test_redrive_in_a_pipe_tells_a_table_that_a_script_can_read(topics, settings
 
     assert (done.returncode, done.stderr) == (0, "")
     assert [re.split(" {2,}", line.strip()) for line in done.stdout.splitlines()] == [
-        ["error_code", "what it means", "looked at", "put back", "skipped"],
-        ["invalid_task", "the task is not valid", "2", "0", "2 of another reason"],
-        ["provider_unavailable", "the provider does not answer", "3", "3", "0"],
+        ["error_code", "examined", "put back", "skipped"],
+        ["invalid_task", "2", "0", "2 other error_code"],
+        ["provider_unavailable", "3", "3", "0"],
         ["total", "5", "3", "2"],
-        ["3 put back (3 provider_unavailable), 2 skipped (2 of another reason)"],
+        ["3 put back (3 provider_unavailable), 2 skipped (2 other error_code)"],
     ]
 
 

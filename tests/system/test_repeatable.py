@@ -243,7 +243,7 @@ def test_dead_letters_are_chosen_by_reason_time_and_number(start_processor, simu
     assert redrive("--since", "2999-01-01", "--dry-run") == f"0 would be put back, 9 skipped (8 older, {foreign})"
     assert (
         redrive("--reason", "task_rejected", "--since", "2020-01-01T00:00+03:00")
-        == f"3 put back (3 task_rejected), 6 skipped (5 of another reason, {foreign})"
+        == f"3 put back (3 task_rejected), 6 skipped (5 other error_code, {foreign})"
     )
     assert redrive("--limit", "2").startswith("2 put back (2 provider_unavailable)")
     assert redrive("--limit", "9").startswith("3 put back (3 provider_unavailable)")

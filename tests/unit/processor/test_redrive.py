@@ -67,24 +67,21 @@ def test_the_line_at_the_end_counts_by_reason_the_most_first():
     assert str(report(dry_run=True)).startswith("12 would be put back (")
 
 
-def printed(report, columns, *, for_person):
+def printed(report, columns):
     """Return the lines of the table, without the spaces at their ends."""
     file = io.StringIO()
-    Console(file=file, width=columns, color_system=None).print(table(report, for_person=for_person))
+    Console(file=file, width=columns, color_system=None).print(table(report))
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
 def test_the_table_for_a_script_is_a_line_for_each_code_in_a_fixed_order_and_their_sum():
-    assert printed(report(dry_run=True), 1000, for_person=False) == [
-        "error_code            what it means                            looked at  would be put back  skipped",
-        "task_rejected         this task is rejected                            2                  0"
-        "  2 put back before",
-        "provider_unavailable  the provider does not answer                    14                 10"
-        "  3 put back before, 1 repeated",
-        "internal_error        the service failed to process this task          2                  2  0",
-        "none                  not this service's                               2                  0"
-        "  2 not this service's",
-        "total                                                                 20                 12  8",
+    assert printed(report(dry_run=True), 1000) == [
+        "error_code            examined  would be put back  skipped",
+        "task_rejected                2                  0  2 put back before",
+        "provider_unavailable        14                 10  3 put back before, 1 repeated",
+        "internal_error               2                  2  0",
+        "none                         2                  0  2 not this service's",
+        "total                       20                 12  8",
     ]
 
 
@@ -95,7 +92,7 @@ def test_the_table_for_a_person_fits_the_terminal_and_cuts_no_code_and_no_number
         everything.put_back[code] += 1_000_000
         everything.skipped[code, "too large for the import topic"] += 1_000_000
 
-    lines = printed(everything, columns, for_person=True)
+    lines = printed(everything, columns)
 
     assert max(map(len, lines)) <= columns
     for code in ErrorCode:
