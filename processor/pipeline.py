@@ -57,7 +57,7 @@ def build_pipeline(
     result_topic: Topic,
     dead_letter_topic: Topic,
     **options: Any,
-) -> ApplyAsync[FinishedRecords]:
+) -> ApplyAsync:
     """Declare the dataframe: the import topic, the steps, and the two topics that come after.
 
     Args:

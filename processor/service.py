@@ -34,7 +34,7 @@ from processor.settings import ProcessorSettings
 from processor.store.keys import Keys
 from processor.store.known import Known
 from processor.store.postgres import Postgres, RowRefused, UnfitDatabase
-from processor.store.rows import FinishedRecords, Ledger
+from processor.store.rows import Ledger
 from processor.topics import Topics
 from shared.command_line import refuse
 from shared.logs import configure_logs
@@ -105,7 +105,7 @@ class Service:
         self._traced = traced
         self._loop = loop
         self._failed: list[str] = []
-        self._operator: ApplyAsync[FinishedRecords] | None = None  # None until Kafka and the topics are there
+        self._operator: ApplyAsync | None = None  # None until Kafka and the topics are there
         self._topics = Topics(settings.kafka_connection())
         self._gates = provider_gates(settings)
         self._wire = traced.wire()
@@ -165,7 +165,7 @@ class Service:
         with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
             self._on_the_loop(self._close(), EXIT_SECONDS)
 
-    def _pipeline(self, app: Any, topic_ids: TopicIds) -> ApplyAsync[FinishedRecords]:
+    def _pipeline(self, app: Any, topic_ids: TopicIds) -> ApplyAsync:
         settings, traced = self._settings, self._traced
         enrich = Enrich(traced.lanes(lanes(settings, self._wire, self._gates)), settings.provider_attempts)
         record_steps = steps(
@@ -192,7 +192,7 @@ class Service:
             lone_producer=partial(lone_producer, settings),
         )
 
-    def _measure(self, operator: ApplyAsync[FinishedRecords]) -> Lag:
+    def _measure(self, operator: ApplyAsync) -> Lag:
         IN_FLIGHT.set_function(lambda: operator.in_flight)
         IN_FLIGHT_MAX.set(self._settings.in_flight_max)
         HELD.set_function(lambda: operator.held)

@@ -115,7 +115,7 @@ class RepliesIn:
         )
 
     def _replace_consumer(self) -> None:
-        logger.warning("the consumer of replies does not work any more, and is replaced")
+        logger.warning("the consumer of replies has failed and is replaced")
         self._consumer.close()
         self._consumer = self._new_consumer()
         self._read_on(self._next_offsets)

@@ -100,7 +100,7 @@ class TasksOut:
                 self._is_broken = True
             # Without a right a new one would fail as well, at once and again and again.
             if self._is_broken and not self._topics.absent:
-                logger.warning("the producer does not work any more, and is replaced")
+                logger.warning("the producer has failed and is replaced")
                 broken, self.producer = self.producer, self._new_producer()
                 self._is_broken = False
                 broken.purge()

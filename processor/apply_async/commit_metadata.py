@@ -1,7 +1,7 @@
 """Commit metadata: the records beyond a committed offset that are finished or still running, and a note.
 
-Kafka keeps a string beside every committed offset, for the consumer's own use. Without it, what is finished beyond a
-record that is not would be done again by the partition's next owner.
+Kafka keeps a string beside every committed offset, for the consumer's own use. Without it, the partition's next owner
+would process the records again that are finished beyond an unfinished one.
 """
 
 import base64
@@ -13,23 +13,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 METADATA_CHARACTERS_MAX = 4096
-"""Kafka's default of offset.metadata.max.bytes. What does not fit is left out and will be done again."""
+"""Kafka's default of offset.metadata.max.bytes. Records that do not fit are left out and will be processed again."""
 
 _VERSION = 1
 
 _DISTANCES_BYTES_MAX = 4 * 1024 * 1024
-"""Of what is unpacked: more records than are in flight. Text of others' making may unpack to any size."""
+"""Limit of the unpacked size, more than all records in flight need. Text from others may unpack to any size."""
 
 _OFFSET_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class CommitMetadata:
-    """Every record below `finished_below` is finished but for `unfinished`, which rises from the committed offset.
+    """Every record below `finished_below` is finished except `unfinished`, which rises from the committed offset.
 
-    Of the unfinished ones an owner that gave the partition up was still at work with those `in_hand`. `topic` is the
-    topic that has the records: Kafka's id of its cluster and its own; None where an earlier version has committed.
-    `writer` tells the processes apart that commit; `note` is theirs to fill: small, name -> number.
+    `in_hand` are the unfinished records that an owner was still processing when it gave the partition up. `topic` is
+    Kafka's id of the cluster and of the topic; None if an earlier version has committed. `writer` identifies the
+    process that has committed; `note` is the application's: small, name -> number.
     """
 
     topic: tuple[str, str] | None
@@ -50,7 +50,7 @@ def encode(
     writer: str,
     note: Mapping[str, float],
 ) -> str:
-    """Return the string to commit beside the offset `committed`; never more than Kafka takes."""
+    """Return the string to commit beside the offset `committed`; never longer than Kafka accepts."""
     holes = list(unfinished)
     held = sorted(in_hand)
     while True:
@@ -68,15 +68,15 @@ def encode(
         held = held[: len(held) // 2]
         if not holes:
             raise ValueError("the note is too long to be committed")
-        # Too many holes: say less, and only what is true.
+        # Too many holes: leave the upper half out.
         middle = len(holes) // 2
         finished_below, holes = holes[middle], holes[:middle]
 
 
 def decode(text: str | None, committed: int) -> CommitMetadata | None:
-    """Read what was committed beside the offset; None where it was not this operator that committed.
+    """Read the metadata committed beside the offset; None if this operator has not written it.
 
-    Whoever may commit for the group may leave any text here.
+    Anyone who may commit for the group may have left any text here.
     """
     if not text or len(text) > METADATA_CHARACTERS_MAX:
         return None
@@ -99,9 +99,9 @@ def decode(text: str | None, committed: int) -> CommitMetadata | None:
 
 
 def _pack(committed: int, finished_below: int, unfinished: list[int]) -> str:
-    """Pack how far it is from each number to the next: mostly ones or runs of the same, which zlib makes small."""
+    """Pack the distance from each number to the next: mostly ones or runs of the same, which zlib compresses well."""
     numbers = [finished_below - committed, *map(operator.sub, unfinished, [committed, *unfinished])]
-    # Thousands of them for each partition every second: those that are their own varint take no loop of ours.
+    # Thousands of them for each partition every second: small ones are their own varint and need no loop.
     distances = bytes(numbers) if max(numbers) < 0x80 else b"".join(map(_varint, numbers))
     return base64.b85encode(zlib.compress(distances, 6)).decode()
 

@@ -1,4 +1,4 @@
-"""Commits each partition's low watermark, with what is finished beyond it, beside the run loop."""
+"""Commits each partition's low watermark, with the records finished beyond it, in a thread beside the run loop."""
 
 import logging
 import threading
@@ -18,13 +18,13 @@ from processor.record import Partition
 logger = logging.getLogger(__name__)
 
 COMMIT_SECONDS_MAX = 0.5
-"""How long the run loop waits for Kafka to take the offsets. Then it goes on, and looks again at the next commit."""
+"""How long the run loop waits for a commit. Then it goes on, and checks again at the next one."""
 
 ASK_SECONDS = 10.0
-"""How long a rebalance waits for Kafka to tell what the partitions' earlier owners have finished."""
+"""How long a rebalance waits for the commits of the partitions' earlier owners."""
 
 Note = Mapping[str, float]
-"""What the application wants a partition's next owner to know: small, name -> number."""
+"""The application's message to a partition's next owner: small, name -> number."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,11 +33,11 @@ class Progress:
 
     partition: Partition
     topic_id: str
-    """Kafka's id of the topic that it is a partition of."""
+    """Kafka's id of the partition's topic."""
     committed: int
     in_flight: InFlight
     in_hand: set[int] = field(default_factory=set)
-    """Offsets with which an earlier owner was still at work when it gave the partition up."""
+    """Offsets of the records that an earlier owner was still processing when it gave the partition up."""
     note: Note = field(default_factory=dict)
     changed: bool = False
     """Whether something was finished since the last commit."""
@@ -49,27 +49,22 @@ class Progress:
         self.changed = True
 
     def reach(self, offset: int) -> None:
-        """Go on at the offset: there is no record below it that was not taken."""
+        """Continue at the offset: every record below it was taken."""
         before = self.in_flight.committable
         self.in_flight.reach(offset)
         self.changed = self.changed or self.in_flight.committable != before
 
     def leave_in_hand(self, offset: int) -> None:
-        """Mark the record as still running here, although the partition is given up."""
+        """Mark the record as still being processed here, although the partition is given up."""
         self.in_hand.add(offset)
         self.changed = True
 
 
 class Commits:
-    """The offsets that this process commits, and what earlier owners of its partitions have left. On one thread."""
+    """The offsets that this process commits, and the commits of its partitions' earlier owners. On one thread."""
 
     def __init__(self, consumer: Any, topic_ids: TopicIds) -> None:
-        """Commit through this consumer.
-
-        Args:
-            consumer: has confluent_kafka's `commit`, `committed` and `assignment`.
-            topic_ids: of the topics that it reads.
-        """
+        """Commit through this consumer, which has confluent_kafka's `commit`, `committed` and `assignment`."""
         self._consumer = consumer
         self._topic_ids = topic_ids
         self.assigned_ids = topic_ids.known
@@ -79,17 +74,17 @@ class Commits:
         self._under_way: _Commit | None = None
         self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
         self.committed: dict[Partition, int | None] = {}
-        """The assigned partitions' committed offsets; 0 where nothing is committed, None where it is not known."""
+        """The assigned partitions' committed offsets; 0 if nothing is committed, None if it is not known."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
-        """Ask Kafka what earlier owners of the partitions have left, and return their notes but for our own.
+        """Read the commits of the partitions' earlier owners, and return their notes, except those of this process.
 
-        Where the topic was made again since, nothing of that counts, and the partition's offset is set to its
-        beginning. A topic that is named in another cluster is a copy of that: the committed offset counts, while what
-        was finished beyond it may lie elsewhere in the copy.
+        If the topic was created again since, the commit does not count and the partition's offset is set to its
+        beginning. If the commit names another cluster, the topic is a copy: the committed offset counts, but not the
+        records finished beyond it, which may have other offsets in the copy.
 
         Args:
-            partitions: those that are assigned. The offset says where to begin if nothing that counts is committed.
+            partitions: the assigned ones. The offset is where to begin if no commit counts.
         """
         self._earlier = {}
         self.assigned_ids = self._topic_ids.known
@@ -100,7 +95,7 @@ class Commits:
             topic = (self._topic_ids.cluster_id, self.assigned_ids[answer.topic])
             metadata = decode(answer.metadata, answer.offset)
             if metadata is not None and metadata.topic == topic:
-                asked[partition].offset = OFFSET_INVALID  # librdkafka's word for the committed one
+                asked[partition].offset = OFFSET_INVALID  # for librdkafka: the committed one
             elif metadata is not None and metadata.topic is not None and metadata.topic[0] == topic[0]:
                 asked[partition].offset = OFFSET_BEGINNING
             made_again = asked[partition].offset == OFFSET_BEGINNING
@@ -110,8 +105,8 @@ class Commits:
         return {partition: self._note_of_others(partition) for partition in asked}
 
     def start(self, partition: Partition, offset: int) -> Progress:
-        """Return the partition's progress where it is read from the offset on."""
-        # Once: whoever reads from the partition again without a rebalance wants what was finished to be done again.
+        """Return the partition's progress for reading from the offset on."""
+        # Used once: offsets that are reset without a rebalance mean that finished records are to be processed again.
         if self.committed.get(partition) is None:
             self.committed[partition] = offset
         committed, earlier = self._earlier.pop(partition, (offset, None))
@@ -122,20 +117,20 @@ class Commits:
         return Progress(partition, topic_id, offset, in_flight, set(earlier.in_hand))
 
     def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
-        """Commit the low watermarks. Returns whether they are, within so many seconds; else the next call goes on."""
+        """Commit the low watermarks. Returns whether that is done in `seconds`; else the next call goes on."""
         give_up_at = time.monotonic() + seconds
         if self._under_way is not None and not self._is_committed(self._under_way, seconds):
             return False
         moved = [
             (each, self._to_commit(each, committable, note))
             for each in progress
-            if each.topic_id == self._topic_ids.known.get(each.partition[0])  # else the offset is another topic's
+            if each.topic_id == self._topic_ids.known.get(each.partition[0])  # else the offset belongs to another topic
             and (committable := each.in_flight.committable) is not None
             and (each.changed or committable != each.committed or note != each.note)
         ]
         if not moved:
             return True
-        # The broker takes offsets of a partition from a member that does not own it (any more).
+        # The broker accepts offsets even from a member that does not own the partition any more.
         mine = {(owned.topic, owned.partition) for owned in self._consumer.assignment()}
         moved = [(each, to) for each, to in moved if each.partition in mine]
         if not moved:
@@ -150,8 +145,8 @@ class Commits:
         try:
             answers = self._consumer.committed(list(partitions), timeout=ASK_SECONDS)
         except KafkaException as error:
-            # Not known is not wrong: what was finished beyond a gap is done again, from the ledger or the provider.
-            logger.warning("what earlier owners have finished is not known: %s", error.args[0].str())
+            # Safe: records finished beyond a gap are processed again.
+            logger.warning("the commits of earlier owners cannot be read: %s", error.args[0].str())
             return []
         return [answer for answer in answers if answer.error is None]
 
@@ -184,7 +179,7 @@ class Commits:
                 progress.changed = True
             else:
                 progress.committed, progress.note = to.offset, commit.note
-                if progress.partition in self.committed:  # it may have been given up meanwhile
+                if progress.partition in self.committed:  # else it was given up meanwhile
                     self.committed[progress.partition] = to.offset
         for error in {error.code(): error for error in commit.errors.values()}.values():
             self._tell(error)
@@ -193,12 +188,12 @@ class Commits:
     def _tell(self, error: KafkaError) -> None:
         logger.warning("offsets are not committed yet: %s", error.str())
         if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
-            logger.warning("the broker's offset.metadata.max.bytes is below its default of 4096: going on without")
+            logger.warning("the broker's offset.metadata.max.bytes is below its default of 4096: committing without it")
             self._with_metadata = False
 
 
 class _Commit(threading.Thread):
-    """One commit: as long as there is no coordinator, librdkafka waits for one, without limit."""
+    """One commit, in a thread: librdkafka waits without limit for the group's coordinator."""
 
     def __init__(self, consumer: Any, moved: list[tuple[Progress, TopicPartition]], note: Note) -> None:
         super().__init__(name="commit", daemon=True)
@@ -208,7 +203,7 @@ class _Commit(threading.Thread):
         self._consumer = consumer
 
     def run(self) -> None:
-        """Commit, and note what Kafka refused. Part of Python's Thread."""
+        """Commit, and store Kafka's errors. Part of Python's Thread."""
         offsets = [to for _, to in self.moved]
         try:
             answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []

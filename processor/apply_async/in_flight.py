@@ -6,7 +6,7 @@ from itertools import chain, takewhile
 
 
 class InFlight:
-    """The records of one partition that were taken and are not finished, for as long as the partition is assigned.
+    """The unfinished records of one partition, for as long as the partition is assigned.
 
     Pure: no input or output, no clock, one owner.
 
@@ -14,13 +14,13 @@ class InFlight:
     """
 
     def __init__(self, finished_below: int = 0, unfinished: Iterable[int] = ()) -> None:
-        """Start with what an earlier owner of the partition has left.
+        """Start with the progress of an earlier owner of the partition.
 
         Args:
             finished_below: every record below it is finished,
-            unfinished: but for these, in rising order.
+            unfinished: except these, in rising order.
         """
-        # A dict keeps the order in which offsets were taken, which rises: the first key is the lowest unfinished one.
+        # Offsets are taken in rising order and a dict keeps it: the first key is the lowest unfinished one.
         self._unfinished: dict[int, None] = {}
         self._next = -1
         self._finished_below = finished_below
@@ -30,7 +30,7 @@ class InFlight:
         return len(self._unfinished)
 
     def expects(self, offset: int) -> bool:
-        """Return whether the offset lies above all that were taken. If not, the partition is being read again."""
+        """Return whether the offset lies above all taken ones. If not, the partition is being read again."""
         return offset >= self._next
 
     def take(self, offset: int) -> bool:
@@ -45,7 +45,7 @@ class InFlight:
             raise ValueError(f"offset {offset} was taken already; the next is {self._next} or above")
         self._next = offset + 1
         while self._to_come and self._to_come[0] < offset:
-            self._to_come.popleft()  # Kafka has it no more
+            self._to_come.popleft()  # Kafka no longer has it
         if self._to_come and self._to_come[0] == offset:
             self._to_come.popleft()
         elif offset < self._finished_below:
@@ -63,7 +63,7 @@ class InFlight:
         self._finished_below = max(self._finished_below, offset + 1)
 
     def reach(self, offset: int) -> None:
-        """Go on at the offset: there is no record below it that was not taken. Transactions end in such offsets."""
+        """Continue at the offset: every record below it was taken. Transactions end in such offsets."""
         self._next = max(self._next, offset)
         self._finished_below = max(self._finished_below, offset)
         while self._to_come and self._to_come[0] < offset:
@@ -78,7 +78,7 @@ class InFlight:
 
     @property
     def finished_below(self) -> int:
-        """The offset below which every record is finished but for `unfinished()`; above it none is."""
+        """The offset below which every record is finished except `unfinished()`; above it none is."""
         return max(self._finished_below, self.committable or 0)
 
     @property
@@ -88,5 +88,5 @@ class InFlight:
         return top - (self.committable or 0) - len(self._unfinished) - len(self._to_come) if self._next >= 0 else 0
 
     def unfinished(self) -> Iterator[int]:
-        """Return those below `finished_below`, taken or still to come from an earlier owner's, in rising order."""
+        """Return the unfinished offsets below `finished_below`, in rising order."""
         return takewhile(lambda offset: offset < self._finished_below, chain(self._unfinished, self._to_come))

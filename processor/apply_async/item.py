@@ -12,21 +12,21 @@ class Stage(Enum):
     QUEUED = auto()
     """Taken; its coroutine has not started. It may be handed back."""
     RUNNING = auto()
-    """Its coroutine runs, and has begun nothing that must not be repeated. It may be cancelled and handed back."""
+    """Its coroutine runs and has not begun anything costly. It may be cancelled and handed back."""
     BEGUN = auto()
-    """Its coroutine does what must not be repeated without need. A rebalance and a stop wait for it."""
+    """Its coroutine does work that must not be repeated without need. A rebalance and a stop wait for it."""
     ENDED = auto()
-    """Its coroutine has an outcome, which has not gone downstream."""
+    """Its coroutine has returned an outcome, which has not gone downstream."""
     EMITTED = auto()
     """Its outcome has gone downstream."""
     DELIVERING = auto()
-    """The run loop knows that it was emitted; Kafka has not acknowledged all that the outcome has produced."""
+    """Kafka has not acknowledged every record that the outcome has produced."""
     HANDED_BACK = auto()
-    """Its partition's next owner reads it again: its coroutine was cancelled, or has never started."""
+    """Its coroutine was cancelled or never started; the partition's next owner reads it again."""
     FAILED = auto()
     """Its coroutine has raised an exception, which stops the application."""
     SETTLED = auto()
-    """The operator is done with it."""
+    """The operator's work on it has ended."""
 
 
 LEGAL: dict[Stage, frozenset[Stage]] = {
@@ -40,22 +40,22 @@ LEGAL: dict[Stage, frozenset[Stage]] = {
     Stage.FAILED: frozenset({Stage.SETTLED}),
     Stage.SETTLED: frozenset(),
 }
-"""Stage -> those that may come next. An outcome that Kafka refuses goes back to ENDED, with another outcome; one whose
-partition is another replica's by then goes back to ENDED, too, and is settled without an acknowledgement."""
+"""Stage -> stages that may follow. A record whose outcome Kafka refuses goes back to ENDED with another outcome; if its
+partition was given up by then, it goes back to ENDED, too, and is settled without an acknowledgement."""
 
 MAY_BE_WITH_THE_NEXT_OWNER = frozenset({Stage.BEGUN, Stage.ENDED, Stage.EMITTED, Stage.DELIVERING})
-"""Stages in which the paid work has begun: the partition's next owner is told, and waits for it before it does it."""
+"""Stages after the costly work has begun: the partition's next owner waits for its result before it does it again."""
 
 
 class IllegalStep(AssertionError):
-    """A record was to go from one stage to another that cannot follow it: a bug in the operator."""
+    """A record was to go to a stage that cannot follow its own: a bug in the operator."""
 
 
 def step(now: Stage, to: Stage) -> Stage:
     """Return the next stage.
 
     Raises:
-        IllegalStep: it cannot follow.
+        IllegalStep: `to` cannot follow `now`.
     """
     if to not in LEGAL[now]:
         raise IllegalStep(f"{now.name} -> {to.name}")
@@ -67,6 +67,6 @@ class Grip(IntEnum):
 
     OURS = auto()
     GIVEN_UP = auto()
-    """Nothing more is emitted: what becomes of the records now is their next owner's to emit."""
+    """Nothing more is emitted: that is up to the partition's next owner."""
     GONE = auto()
-    """The records are none of this operator's business any more."""
+    """The operator has nothing to do with the records any more."""

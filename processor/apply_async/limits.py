@@ -3,22 +3,22 @@
 from enum import Enum, auto
 
 PAUSE_AFTER_SECONDS = 1.0
-"""After this long at the limit the partitions are paused, and polling resumes. Pausing discards what was fetched, so
-short bursts do not pause."""
+"""How long it stands still at the limit before it pauses the partitions. Pausing discards fetched records, so short
+bursts do not pause."""
 
 RESUME_AT_FULLNESS = 0.5
-"""Paused partitions are resumed at this share of the limit, so that they are not paused again at once."""
+"""Share of the limit at which paused partitions are resumed, so that they are not paused again at once."""
 
 
 class Reading(Enum):
-    """The run loop's attitude to new records."""
+    """Whether the run loop reads new records."""
 
     ON = auto()
-    """It takes what arrives."""
+    """It does."""
     STANDING_STILL = auto()
-    """At the limit: it takes nothing and does not poll."""
+    """At the limit: it does not poll."""
     PAUSED = auto()
-    """At the limit for a while: the partitions are paused, and it polls for everything else."""
+    """At the limit for a while: the partitions are paused, and it polls for rebalances."""
 
 
 class ReadingLimit:
@@ -33,11 +33,11 @@ class ReadingLimit:
         self._full_since = 0.0
 
     def update(self, fullness: float, now: float) -> Reading:
-        """Return what to do from now on.
+        """Return the new state.
 
         Args:
-            fullness: share of the limit that is used; 1 and above is full.
-            now: in seconds, by a clock that never goes back.
+            fullness: used share of the limit; 1 and above is full.
+            now: seconds of a clock that never goes back.
         """
         if fullness >= 1:
             if self.reading is Reading.ON:
@@ -49,6 +49,6 @@ class ReadingLimit:
         return self.reading
 
     def reassign(self) -> None:
-        """Take note that no partition is paused any more, as they were assigned anew."""
+        """Adapt to a new assignment, in which no partition is paused."""
         if self.reading is Reading.PAUSED:
             self.reading = Reading.STANDING_STILL

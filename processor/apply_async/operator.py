@@ -3,29 +3,29 @@
     sdf, operator = apply_async(sdf, call_provider, loop=loop, ...)
 
 Records go downstream as their coroutines finish, each under its own message context, so that `to_topic`, key, headers
-and timestamp work as if nothing had happened. Nothing is committed past an unfinished record. It is generic and knows
-nothing of tasks.
+and timestamp work as usual. No offset is committed past an unfinished record. The operator is generic: it does not know
+what the records mean.
 
 How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, quixstreams/dataframe/joins/lookups):
 
-* It is a stream function that keeps records, and a periodic task, called once a turn of the run loop, that takes note
-  of the finished ones. An outcome goes downstream on the event loop's thread, as soon as it is there: nothing wakes the
-  run loop while it waits for a record, so it would look at finished work by a timer only. What is downstream must not
-  care for the thread; Quix's stateless functions and its producer do not.
-* It counts what an outcome produces and what of that Kafka has acknowledged, by standing in front of `produce` of
-  Quix's producer: a record is finished when its outcome is delivered. It hands outcomes to the client inside Quix's
-  producer, as that would remember a failed delivery and raise it at the next outcome.
-* An outcome that Kafka refuses stops nothing: it is sent once more in a batch of its own, then replaced by another
-  outcome where the application has one, and otherwise held: its offset stays uncommitted, it is sent again from time to
-  time, and it does not count as in flight.
-* Quix stores an offset as soon as the record is taken and would commit it, by its clock, when partitions are revoked
-  and when it stops. Give `commit_interval=NEVER_SECONDS`; at the other two the operator commits each partition's low
-  watermark itself and leaves Quix an empty checkpoint.
-* Kafka does not tell a consumer that a topic was made again under its name. A record's coroutine begins when Kafka has
-  said, after the record was taken, that the topic has the id that it had when the partition was assigned; where it has
-  another, all partitions are assigned anew, from the new topic's beginning.
-* It learns of assigned, revoked and lost partitions, and of Kafka's silence in a rebalance, by standing between Quix
-  and its consumer, and takes messages by the hundred; all that it replaces is in `quix.py`.
+* It is a stream function that keeps records, and a periodic task, called once in each turn of the run loop, that
+  accounts for the finished ones. An outcome goes downstream on the event loop's thread as soon as it exists, because
+  nothing wakes the run loop while it waits for a record. So everything downstream must work on any thread, as Quix's
+  stateless functions and its producer do.
+* A record is finished when its outcome is delivered. To count deliveries, the operator stands in front of `produce` of
+  Quix's producer. It hands outcomes to the client inside Quix's producer: Quix's own would remember a failed delivery
+  and raise it at the next outcome.
+* An outcome that Kafka refuses does not stop other records. It is sent once more in a batch of its own, then replaced
+  by another outcome if the application has one, and otherwise held: its offset stays uncommitted, it is sent again from
+  time to time, and it does not count as in flight.
+* Quix stores an offset as soon as it has read the record, and would commit it at its commit interval, when partitions
+  are revoked and when it stops. Set `commit_interval=NEVER_SECONDS`; in the other two cases the operator commits each
+  partition's low watermark itself and leaves Quix an empty checkpoint.
+* Kafka does not tell a consumer that a topic was deleted and created again. A record's coroutine starts once Kafka has
+  confirmed, after the record was read, that the topic still has the id that it had at the assignment. If it has another
+  one, all partitions are assigned anew, from the new topic's beginning.
+* It stands between Quix and its consumer to learn of assigned, revoked and lost partitions and of a Kafka that does not
+  answer in a rebalance, and it reads messages in batches. Everything that it replaces is in `quix.py`.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
 from quixstreams.context import copy_context, message_context, set_message_context
@@ -57,49 +57,46 @@ from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained,
 logger = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 1.0
-"""Between two commits. What a crash makes Kafka deliver again is what was finished in between."""
+"""Between two commits. After a crash Kafka delivers again what was finished since the last one."""
 
 LAST_COMMIT_SECONDS = 1.0
-"""How long it waits at least when partitions are revoked."""
+"""How long a revoke waits for its commit, at least."""
 
 FULL_LOOK_SECONDS = 0.005
-"""How long the run loop sleeps at the limit before it looks at finished work again."""
+"""How long the run loop sleeps at the limit before it accounts for finished records again."""
 
 PAUSED_POLL_SECONDS = 0.005
-"""How long it waits for Kafka while reading is paused: then only finished work can come."""
+"""How long one poll may take while reading is paused, when only finished records can change anything."""
 
 ARRIVED_MAX = 100
-"""Messages that are taken from the consumer at once."""
+"""Messages that are read from the consumer at once."""
 
 IN_FLIGHT_BYTES_MAX = 256 * 1024 * 1024
-"""Of records in flight, by default. 5000 as large as Kafka takes them would be 5 GB."""
+"""Default limit of the size of records in flight: 5000 records of Kafka's largest size would be 5 GB."""
 
 HELD_RECORDS_MAX = 10_000
-"""Records held at which reading stops: by then it is not about single records, and nothing grows without limit."""
+"""Number of held records at which reading stops, so that they cannot grow without limit."""
 
 HELD_BYTES_MAX = 64 * 1024 * 1024
-"""Of records that are held to be sent again. Those beyond it are read again after the next rebalance or restart."""
+"""Size of the records held in memory. Those beyond it are read again after the next rebalance or restart."""
 
-HELD_RETRY_SECONDS_FIRST = 1.0
-HELD_RETRY_SECONDS_MAX = 30.0
-"""Between two attempts to send what is held: doubled each time, and back to the first when Kafka takes one."""
+HELD_RETRY_SECONDS_FIRST, HELD_RETRY_SECONDS_MAX = 1.0, 30.0
+"""Between two attempts to send held outcomes: doubled each time, and reset when Kafka accepts one."""
 
 PURGE_SECONDS = 1.0
-"""How long a producer that is replaced may take to report what it has not delivered."""
+"""How long a replaced producer may take to report its undelivered messages."""
 
 PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 WAIT_SECONDS = 0.005
-"""Between two looks of a rebalance at what is finished."""
+"""Between two checks of a rebalance for finished records."""
 
 LOOP_SECONDS = 1.0
-"""How long the run loop waits for the event loop to hand back what has not begun."""
-
-Prepared = TypeVar("Prepared")
+"""How long the run loop waits for the event loop to hand back the records that have not begun."""
 
 
 class Standing(NamedTuple):
-    """Progress of an assigned partition: its records from `committable` on are in flight, held, finished or waiting."""
+    """Progress of an assigned partition: records from `committable` on are in flight, held, finished or not read."""
 
     committed: int
     committable: int
@@ -109,26 +106,25 @@ class Standing(NamedTuple):
 
 
 class Ownership(Protocol):
-    """Tells the application its partitions, and their next owner what the application notes. On Quix's thread."""
+    """The application's interest in partitions. Called on Quix's thread."""
 
     def changed(self, partitions: Mapping[Partition, Note]) -> None:
-        """Take note of which partitions are assigned; none, between a revoke or a loss and the next assignment.
+        """Called with the assigned partitions, and with none between a revoke or a loss and the next assignment.
 
-        The value is the note of the process that owned the partition before; empty where that was this one, or nobody.
+        The value is the note of the process that owned the partition before; empty if that was this one, or none.
         """
 
     def note(self) -> Note:
-        """Return what goes along with each commit."""
+        """Return the note to commit, for the partitions' next owner."""
 
 
 Delivered = Callable[[Any, KafkaError | None, Any], None]
-"""Gets an outcome, and Kafka's error or None and the message of what it produced, or None where Kafka's client refuses
-it at once. Called once for each record that an outcome produces, on Quix's thread; must not raise."""
+"""Called with an outcome, Kafka's error or None, and the produced message or None if Kafka's client refused it at once.
+Once for each record that an outcome produces, on Quix's thread; must not raise."""
 
 Refused = Callable[[Record, Any, Any, KafkaError], Any]
-"""Gets a record, what `prepare` returned for its partition, its outcome, and the error with which Kafka refuses that
-(of ABOUT_THE_RECORD). Returns the outcome to send instead, or None where the record is to be held. On Quix's thread;
-must not raise."""
+"""Called with a record, the value that `prepare` returned for its partition, its outcome, and Kafka's error (one of
+ABOUT_THE_RECORD). Returns the outcome to send instead, or None to hold the record. On Quix's thread; must not raise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -142,14 +138,14 @@ class _Assignment:
     waiting: "list[_Item]" = field(default_factory=list)
     """Records that wait for `prepared`, in order."""
     held: int = 0
-    """Records whose outcome Kafka refuses."""
+    """Number of records whose outcome Kafka refuses."""
 
 
 @dataclass(slots=True, eq=False)
 class _Item:
     """A record in flight, and its Turn."""
 
-    operator: "ApplyAsync[Any]"
+    operator: "ApplyAsync"
     record: Record
     context: MessageContext
     assignment: _Assignment
@@ -158,7 +154,7 @@ class _Item:
     stage: Stage = Stage.QUEUED
     begins: int = 0
     undelivered: int = 0
-    """Records that its outcome has produced and Kafka has not acknowledged."""
+    """Number of records that its outcome has produced and Kafka has not acknowledged."""
     prepared: Any = None
     outcome: Any = None
     error: Exception | None = None
@@ -198,7 +194,7 @@ class _Production:
     options: dict[str, Any]
     """Arguments of confluent_kafka's `produce`."""
     alone: bool = False
-    """Whether it was sent in a batch of its own, so that an error is not another record's."""
+    """Whether it was sent in a batch of its own, so that an error is about this record."""
     held: bool = False
     """Whether its record is held."""
     error: KafkaError | None = None
@@ -209,30 +205,56 @@ class _Production:
         self.item.operator.deliveries.append(self)
 
 
-class ApplyAsync(StreamFunction, Generic[Prepared]):
-    """The operator behind `apply_async`. The coroutines and what is downstream run on the loop's thread.
+async def _nothing(topic_id: str, partition: int) -> None:
+    return None
 
-    All else runs on Quix's. Invariant: every record that is taken leaves exactly once: downstream, or handed back
-    uncommitted.
+
+class ApplyAsync(StreamFunction):
+    """The operator behind `apply_async`. The coroutines and everything downstream run on the event loop's thread.
+
+    Everything else runs on Quix's. Invariant: every record that is taken leaves exactly once: it goes downstream, or is
+    handed back uncommitted.
     """
 
     def __init__(
         self,
         sdf: StreamingDataFrame,
-        func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
+        func: Callable[[Record, Any, Turn], Awaitable[Any]],
         *,
         loop: asyncio.AbstractEventLoop,
-        prepare: Callable[[str, int], Awaitable[Prepared]],
         topic_ids: TopicIds,
-        in_flight_max: int,
-        in_flight_bytes_max: int,
-        drain_seconds: float,
-        shutdown_seconds: float,
-        ownership: Ownership | None,
-        delivered: Delivered | None,
-        refused: Refused | None,
-        lone_producer: Callable[[Mapping[str, Any]], Producer] | None,
+        prepare: Callable[[str, int], Awaitable[Any]] = _nothing,
+        in_flight_max: int = 5000,
+        in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
+        drain_seconds: float = 5.0,
+        shutdown_seconds: float = 20.0,
+        ownership: Ownership | None = None,
+        delivered: Delivered | None = None,
+        refused: Refused | None = None,
+        lone_producer: Callable[[Mapping[str, Any]], Producer] | None = None,
     ) -> None:
+        """Put the operator into the dataframe; `dataframe` continues it.
+
+        Args:
+            sdf: a dataframe of an application with `commit_interval=NEVER_SECONDS`.
+            func: called with the record, the value that `prepare` returned for its partition, and its Turn. If it
+                raises, the application stops with the record's offset uncommitted. It may be called again for the same
+                record after a crash or a rebalance; until it has begun its turn, a rebalance or a stop cancels it and
+                hands the record back.
+            loop: an event loop that runs in another thread.
+            topic_ids: of all topics of the dataframe; known, and watched on the loop.
+            prepare: called with the topic's id and the partition each time a partition is assigned, before its first
+                record, which waits for it. By default it returns None.
+            in_flight_max: number of records in flight at which reading pauses; it resumes at half of that.
+            in_flight_bytes_max: the same in bytes; records that have arrived already are taken beyond it.
+            drain_seconds: how long a rebalance waits for records whose turn has begun.
+            shutdown_seconds: how long `stop` waits for them.
+            ownership: is called with the assigned partitions.
+            delivered: is called with the result of each delivery.
+            refused: returns an outcome to send in place of one that Kafka refuses.
+            lone_producer: returns a producer with these properties besides its own, which sends each record in a batch
+                of its own; called when Kafka first refuses an outcome. By default one like the application's.
+        """
         StreamFunction.__init__(self, self._take)
         self._func = func
         self._prepare = prepare
@@ -260,9 +282,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._held_back_off = BackOff(HELD_RETRY_SECONDS_FIRST, HELD_RETRY_SECONDS_MAX)
         self._held_reasons: set[tuple[str, int]] = set()
         self.held = 0
-        """Records whose outcome Kafka refuses, as of a second ago at most. May be read from any thread."""
+        """Number of records whose outcome Kafka refuses, at most a second old. May be read from any thread."""
         self.topic_trouble: str | None = None
-        """Why Kafka takes no outcomes for a topic, where that is not about single records. Any thread."""
+        """Why a topic accepts no outcomes at all. May be read from any thread."""
         self._lock = threading.Lock()
         self._emitting: _Item | None = None
         self._loop_woken = False
@@ -278,13 +300,13 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
         self.standings: Mapping[Partition, Standing | None] = {}
-        """The assigned partitions as they were at the last look, a second ago at most; None where nothing is known yet.
-        May be read from any thread."""
+        """The assigned partitions' progress, at most a second old; None if it is not known yet. May be read from any
+        thread."""
         self.missing: list[str] = []
-        """What keeps the consumer from its group, in words. The application sets it; an assignment ends it."""
+        """What keeps the consumer out of its group, in words. The application sets it; an assignment clears it."""
         self._oldest_taken_at: float | None = None
         self.handed_back = 0
-        """Records that `stop` has handed back unfinished."""
+        """Number of records that `stop` has handed back unfinished."""
 
         self._quix = Seam(sdf.processing_context)
         self._make_lone_producer = lone_producer or self._quix.lone_producer
@@ -301,26 +323,26 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     @property
     def in_flight(self) -> int:
-        """Records that are taken and whose outcome Kafka has not acknowledged. May be read from any thread."""
+        """Number of records that were taken and are not finished. May be read from any thread."""
         return len(self._items)
 
     @property
     def oldest_seconds(self) -> float:
-        """Since when the record is in flight that was taken first, as of the last look; 0 without any. Any thread."""
+        """Age of the record that has been in flight longest; 0 if none is. May be read from any thread."""
         taken_at = self._oldest_taken_at
         return 0.0 if taken_at is None else time.monotonic() - taken_at
 
     def stop(self, then: Callable[[], None]) -> None:
-        """Take no more records, finish those that have begun for at most `shutdown_seconds`, then call `then`.
+        """Take no more records, wait at most `shutdown_seconds` for those that have begun, then call `then`.
 
-        Only notes the wish, so it may be called from a signal handler, and before the run loop starts.
+        Only sets a flag, so it may be called from a signal handler, and before the run loop starts.
         """
         self._stop = then
 
     # On Quix's thread --------------------------------------------------------------------------------------------
 
     def get_executor(self, *child_executors: VoidExecutor) -> VoidExecutor:
-        """Return what Quix calls with each record. Part of Quix's StreamFunction."""
+        """Return the function that Quix calls with each record. Part of Quix's StreamFunction."""
         self._downstream = self._resolve_branching(*child_executors)
         return self._take
 
@@ -331,7 +353,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if assignment is None or not assignment.progress.in_flight.expects(offset):
             assignment = self._new_assignment(topic, partition, offset)
         if not assignment.progress.in_flight.take(offset):
-            return  # the partition's earlier owner has handed its outcome on
+            return  # the partition's earlier owner has finished it
         record = Record(topic, partition, offset, value, key, timestamp, headers)
         running = self._items.get((topic, partition, offset))
         if (
@@ -340,7 +362,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             and running.record == record
             and running.assignment.progress.topic_id == assignment.progress.topic_id
         ):
-            # Its partition was taken away and came back while its coroutine still runs: one call is enough.
+            # Its partition was revoked and assigned again while its coroutine runs: one call is enough.
             with self._lock:
                 running.assignment = assignment
         else:
@@ -349,16 +371,16 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _submit(self, item: _Item) -> None:
         position = (item.record.topic, item.record.partition, item.record.offset)
-        self._remove(position)  # where one was handed back, or is of a topic that was made again
+        self._remove(position)  # one that was handed back, or belongs to a topic that was created again
         self._items[position] = item
         self._in_flight_bytes += item.record.size_bytes
         self._inbox.append(item)
-        if not self._loop_woken:  # one wake-up of the loop for a burst of records
+        if not self._loop_woken:  # wakes the loop once for a burst of records
             self._loop_woken = True
             self._loop.call_soon_threadsafe(self._ask_for_topics)
 
     def poll(self) -> None:
-        """Take note of what is finished, commit, pause or resume reading. Quix calls it once a turn of its run loop."""
+        """Account for finished records, commit, pause or resume reading. Quix calls it in each turn of its run loop."""
         if self._outbox or self.deliveries:
             self._account()
         if self._commits.assigned_ids is not self.topic_ids.known and self._stop is None:
@@ -366,7 +388,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         now = self.polled_at = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
-            if not self._arrived:  # all that arrived before a partition's end is taken
+            if not self._arrived:  # every record before a partition's end is taken
                 self._reach_ends()
             self._commit()
             self._look()
@@ -389,7 +411,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._resume()
 
     def _poll(self, timeout: float | None = None) -> Any:
-        """Return the next message. What has arrived is taken together, as each call lets another thread run."""
+        """Return the next message. Messages are read in batches, because each call lets another thread run."""
         if self._arrived and self._reading:
             return self._readable(self._arrived.popleft())
         if self._limit.reading is Reading.STANDING_STILL and not self._paused:
@@ -399,21 +421,21 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if message is None:
             return None
         self._arrive([message])
-        # A rebalance in between throws away what arrived before it: its partition's next owner reads it again.
+        # A rebalance in this call discards what arrived before it: the partition's next owner reads it again.
         self._arrive(self._quix.consumer.consume(ARRIVED_MAX, 0))
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
     def _readable(self, message: Any) -> Any:
-        """Return the message, without its headers where confluent_kafka cannot read them.
+        """Return the message, without its headers if confluent_kafka cannot read them.
 
-        Quix would end the application over it, and every replica after that.
+        Quix would end the application over such headers, and then every other replica.
         """
         try:
             headers_of(message)
         except UnreadableHeaders:
-            level, self._unreadable_headers = self._unreadable_headers, logging.DEBUG  # a producer makes all alike
+            level, self._unreadable_headers = self._unreadable_headers, logging.DEBUG  # warn once
             where = (message.topic(), message.partition(), message.offset())
-            logger.log(level, "%s[%d]@%d goes on without its headers, as a name of them is not UTF-8", *where)
+            logger.log(level, "%s[%d]@%d is processed without its headers: the name of one is not UTF-8", *where)
         return message
 
     def _arrive(self, messages: list[Any]) -> None:
@@ -429,7 +451,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 self._arrived.append(message)
 
     def _reach_ends(self) -> None:
-        """Let what has no record count as finished at a partition's end: markers of transactions, and aborted ones."""
+        """Count offsets without a record (transaction markers, aborted records) as finished at a partition's end."""
         for partition, end in self._ends.items():
             assignment = self._assignments.get(partition)
             if assignment is None and end > (self._commits.committed.get(partition) or 0):
@@ -443,7 +465,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         return self._limit.reading is Reading.ON and not self._paused
 
     def _serve_deliveries(self, timeout: float = 0) -> None:
-        if not (self._arrived and self._reading):  # once for all that has arrived
+        if not (self._arrived and self._reading):  # once for each batch that arrived
             self._poll_producers(timeout)
 
     def _poll_producers(self, timeout: float) -> None:
@@ -460,17 +482,17 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         _send(self._quix.client, _Production(item, item.outcome, options))
 
     def _replace_clients(self) -> None:
-        """Replace the clients that know no broker any more."""
+        """Replace the clients that have forgotten all brokers."""
         purged = []
         if self._quix.producer_brokers.forgotten:
-            with self._lock:  # nobody emits meanwhile
+            with self._lock:  # nothing is emitted meanwhile
                 purged.append(self._quix.replace_producer())
         if self._lone_brokers.forgotten:
             self._lone_brokers = Brokers()
             lone, self._lone_producer = self._lone_producer, None
             purged.append(lone)
         for producer in purged:
-            if producer is not None:  # what it has not delivered comes back as an error, and is sent again
+            if producer is not None:  # its undelivered messages come back as errors, and are sent again
                 producer.purge()
                 producer.flush(PURGE_SECONDS)
         if self._quix.consumer_brokers.forgotten and self._stop is None:
@@ -480,12 +502,12 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
             unfinished = self._revoke()
-            logger.info("revoked: %d records in flight go to the partitions' next owner", unfinished)
+            logger.info("revoked: %d records in flight are left to the partitions' next owner", unfinished)
             self._quix.forget_checkpoint()
             on_revoke(consumer, partitions)
 
         def lose(consumer: Any, partitions: Any) -> None:
-            self._own_nothing()  # others own the partitions by now, and emit what becomes of their records
+            self._own_nothing()  # others own the partitions by now, and emit their records' outcomes
             on_lost(consumer, partitions)
 
         self._join = partial(self._quix.subscribe, topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
@@ -494,10 +516,10 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     def _assign(self, partitions: list[TopicPartition]) -> None:
         self._release(Grip.GONE)
         self._draining = self._stop is not None
-        # A checkpoint refuses offsets below those it has seen, and after a lost assignment they come again.
+        # A checkpoint rejects offsets below those it has seen, and after a lost assignment they come again.
         self._quix.forget_checkpoint()
         self._limit.reassign()
-        self._unpause()  # librdkafka keeps a partition paused beyond its assignment
+        self._unpause()  # librdkafka keeps a partition paused after its assignment has ended
         notes = self._commits.assign(partitions)
         self._next_offsets = {(each.topic, each.partition): each.offset for each in partitions}
         self._quix.assign(partitions)
@@ -507,7 +529,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         logger.info("assigned %d partitions", len(partitions))
 
     def _start_over(self) -> None:
-        """Read those topics from their beginning that were made again."""
+        """Read from their beginning the topics that were deleted and created again."""
         before, now = self._commits.assigned_ids, self.topic_ids.known
         assigned = [TopicPartition(each.topic, each.partition) for each in self._quix.consumer.assignment()]
         for each in assigned:
@@ -516,16 +538,16 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         if not assigned:
             self._commits.assigned_ids = now
             return
-        made_again = ", ".join(sorted({each.topic for each in assigned if each.offset == OFFSET_BEGINNING}))
-        logger.warning("the topic %s was made again: all its records are new, and read from the first on", made_again)
+        recreated = ", ".join(sorted({each.topic for each in assigned if each.offset == OFFSET_BEGINNING}))
+        logger.warning("the topic %s was created again: it is read from its beginning", recreated)
         self._revoke()
         self._assign(assigned)
 
     def _revoke(self) -> int:
-        """Finish what has begun, for a bounded time, and leave the rest to the partitions' next owner.
+        """Wait for the records that have begun, for a bounded time, and leave the rest to the partitions' next owner.
 
         Returns:
-            How many records that are.
+            The number of those left.
         """
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
@@ -545,7 +567,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         return unfinished
 
     def _release(self, grip: Grip) -> None:
-        """Loosen the grip on all partitions. What was emitted before is in the outbox when this returns."""
+        """Loosen the grip on all partitions. Everything that was emitted is in the outbox when this returns."""
         self._arrived.clear()
         self._ends.clear()
         with self._lock:
@@ -553,7 +575,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 assignment.grip = grip
         if grip is Grip.GONE:
             self._assignments.clear()
-            self._held.clear()  # their next owner reads them again
+            self._held.clear()  # the partitions' next owner reads them again
             self._held_bytes = 0
             self._end_trouble_unless_held()
 
@@ -567,7 +589,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         earlier = self._assignments.get((topic, partition))
-        if earlier is not None:  # read from again without a rebalance: the offsets were reset
+        if earlier is not None:  # read again without a rebalance: the offsets were reset
             with self._lock:
                 earlier.grip = Grip.GONE
             self._quix.forget_checkpoint()
@@ -578,7 +600,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         while self._outbox:
             item = self._outbox.popleft()
             if item.stage is Stage.ENDED and not item.gone:
-                copy_context().run(self._emit, item)  # its partition was gone in the moment its coroutine ended
+                copy_context().run(self._emit, item)  # its partition was not ours when its coroutine ended
             self._await_delivery(item)
         early = []
         while self.deliveries:
@@ -587,7 +609,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             if production.error is None:
                 self._deliver(production)
             elif item.stage is Stage.SETTLED:
-                continue  # another one of its productions has failed before
+                continue  # another production of its outcome has failed before
             elif item.stage is not Stage.DELIVERING:
                 early.append(production)  # its coroutine has not come to its end yet
             elif item.assignment.grip > Grip.OURS:
@@ -596,7 +618,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             elif production.error.code() in PURGED:
                 self._send_again(production)
             elif not production.alone or production.error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
-                # Kafka refuses whole batches: for one record of them, or as they are too large together.
+                # Kafka refuses whole batches: for one record of them, or because they are too large together.
                 self._send_alone(production)
             else:
                 self._refuse(production, production.error)
@@ -612,7 +634,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._end_production(production)
 
     def _end_production(self, production: _Production) -> None:
-        """Count a record that an outcome has produced as done with: Kafka has it, or it was replaced."""
+        """Count a produced record as done: Kafka has it, or it was replaced."""
         item = production.item
         item.undelivered -= 1
         if self._delivered is not None:
@@ -640,7 +662,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         _send(self._lone_producer, production)
 
     def _refuse(self, production: _Production, error: KafkaError) -> None:
-        """Send another outcome in the place of one that Kafka refuses for good, or hold the record."""
+        """Send another outcome in place of one that Kafka refuses for good, or hold the record."""
         item = production.item
         replacement = None
         if error.name() in ABOUT_THE_RECORD and self._refused is not None and not production.held:
@@ -655,25 +677,25 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
         self._await_delivery(item)
 
     def _hold(self, production: _Production, error: KafkaError) -> None:
-        """Let the record be in nobody's way: neither in flight nor committed past."""
+        """Keep the record out of the others' way: it is not in flight, and no offset is committed past it."""
         record, topic = production.item.record, production.options["topic"]
         position = (record.topic, record.partition, record.offset)
         if not production.held:
             production.held = True
             production.item.assignment.held += 1
             self._remove(position)
-        production.message = None  # it repeats the record
+        production.message = None  # a copy of the record
         why = explained(error.name(), error.str())
         if error.name() not in ABOUT_THE_RECORD:
-            self.topic_trouble = f"the topic {topic} takes no outcomes: {why}"
+            self.topic_trouble = f"the topic {topic} accepts no outcomes: {why}"
         if (topic, error.code()) not in self._held_reasons:
             self._held_reasons.add((topic, error.code()))
-            logger.error("%s[%d]@%d is held, as the topic %s does not take its outcome: %s", *position, topic, why)
+            logger.error("%s[%d]@%d is held, because the topic %s refuses its outcome: %s", *position, topic, why)
         if self._held_bytes + record.size_bytes <= HELD_BYTES_MAX:
             self._held.append(production)
             self._held_bytes += record.size_bytes
         else:
-            logger.warning("%s[%d]@%d is held until it is read again: restart this processor then", *position)
+            logger.warning("%s[%d]@%d is held, and not in memory: restart this processor to send it again", *position)
 
     def _send_held_again(self, now: float) -> None:
         self._held_retry_at = now + self._held_back_off.next_seconds()
@@ -683,13 +705,13 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
                 self._send_alone(production)
 
     def _end_trouble_unless_held(self) -> None:
-        """Forget what was logged about held records as soon as none is held, so that the next one is logged again."""
+        """Once no record is held, clear the logged reasons, so that the next one is logged again."""
         if not any(assignment.held for assignment in self._assignments.values()):
             self._held_reasons.clear()
             self.topic_trouble = None
 
     def _settle(self, item: _Item) -> None:
-        """Be done with the record: count it as finished, or leave it to its partition's next owner."""
+        """End the operator's work on the record: count it as finished, or leave it to its partition's next owner."""
         record = item.record
         position = (record.topic, record.partition, record.offset)
         if self._items.get(position) is item:
@@ -700,9 +722,9 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             return  # the partition's next owner emits it
         if stage is Stage.FAILED:
             assert item.error is not None
-            raise item.error  # a coroutine that fails stops the application, with its offset uncommitted
+            raise item.error  # a failed coroutine stops the application, with its offset uncommitted
         if stage is Stage.HANDED_BACK:
-            if not self._draining:  # it came back in the very moment in which its coroutine ended
+            if not self._draining:  # its partition was assigned again just as its coroutine ended
                 self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
         elif stage is Stage.ENDED:
             item.assignment.progress.leave_in_hand(record.offset)
@@ -747,15 +769,15 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._quix.consumer.pause(self._paused)
 
     def _resume(self) -> None:
-        # By itself librdkafka resumes one record too far after it has told a partition's end in a batch (mended in its
-        # 2.13.2, which Quix does not take yet), and too far after offsets were reset to lower ones.
+        # librdkafka resumes one record too far after a batch that ended with a partition's end (fixed in 2.13.2, which
+        # Quix does not allow yet), and too far after offsets were reset to lower ones.
         self._unpause()
         assigned = [(each.topic, each.partition) for each in self._quix.consumer.assignment()]
         if assigned:  # else it is between two assignments
             self._quix.assign([TopicPartition(*each, self._next_offsets[each]) for each in assigned])
 
     def _unpause(self) -> None:
-        if self._paused:  # and not what is assigned: between two assignments that is nothing
+        if self._paused:  # not the assigned ones: between two assignments there are none
             self._quix.consumer.resume(self._paused)
             self._paused = []
 
@@ -770,32 +792,32 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             self._account()
             self.handed_back = self._unfinished()
             self._commit()
-            # What Quix has taken and would commit now is not all finished; what is finished is committed.
+            # Quix would commit the offsets of everything it has read, finished or not.
             self._own_nothing()
             self._quix.forget_checkpoint()
             then()
 
     def _drain(self) -> None:
-        """Hand back what has not begun; returns when the loop has done so, or stands still."""
+        """Hand back the records that have not begun. Returns when the loop has done so, or after LOOP_SECONDS."""
         self._draining = True
         drained = threading.Event()
 
         def hand_back() -> None:
             for item in list(self._items.values()):
-                if item.stage is Stage.QUEUED:  # a task that is cancelled before its first step never runs
+                if item.stage is Stage.QUEUED:  # a task that is cancelled before its first step never runs it
                     item.advance(Stage.HANDED_BACK)
                     self._outbox.append(item)
                 elif item.stage is Stage.RUNNING:
                     assert item.task is not None
                     item.advance(Stage.HANDED_BACK)
                     item.task.cancel()
-            self._loop.call_soon(self._loop.call_soon, drained.set)  # once more round the loop, in which they end
+            self._loop.call_soon(self._loop.call_soon, drained.set)  # one turn later, when they have ended
 
         self._loop.call_soon_threadsafe(hand_back)
         drained.wait(LOOP_SECONDS)
 
     def _waited_for(self) -> int:
-        """Return how many records in flight are waited for."""
+        """Return the number of records in flight that a drain waits for."""
         return sum(not item.gone for item in self._items.values())
 
     def _unfinished(self) -> int:
@@ -804,20 +826,20 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
     # On the event loop's thread ------------------------------------------------------------------------------------
 
     def hands_back(self, item: _Item) -> bool:
-        """Return whether the record is being handed back to Kafka: nothing new may begin for it."""
+        """Return whether the record goes back to Kafka, so that nothing may begin for it."""
         return self._draining or item.gone
 
     def _ask_for_topics(self) -> None:
         self._loop_woken = False
         taken = []
-        while self._inbox:  # the other thread may put more in meanwhile
+        while self._inbox:  # the other thread may append meanwhile
             taken.append(self._inbox.popleft())
         self.topic_ids.next_answer(len(taken)).add_done_callback(lambda _: self._start_tasks(taken))
 
     def _start_tasks(self, items: "list[_Item]") -> None:
         for item in items:
             if item.stage is Stage.HANDED_BACK:
-                continue  # while Kafka was asked
+                continue  # while Kafka was queried
             assignment = item.assignment
             if self.topic_ids.known[item.record.topic] != assignment.progress.topic_id:
                 item.advance(Stage.HANDED_BACK)
@@ -863,7 +885,7 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
 
     def _emit(self, item: _Item) -> None:
         """Send the outcome downstream, unless the partition was given up. In a context of its own, on any thread."""
-        with self._lock:  # what is emitted is in the commit of who gives the partition up, or is not emitted
+        with self._lock:  # either it is emitted before the partition is given up and its commit has it, or not at all
             if item.assignment.grip > Grip.OURS:
                 return
             set_message_context(item.context)
@@ -876,65 +898,20 @@ class ApplyAsync(StreamFunction, Generic[Prepared]):
             item.advance(Stage.EMITTED)
 
 
-async def _nothing(topic_id: str, partition: int) -> Any:
-    return None
-
-
 def apply_async(
-    sdf: StreamingDataFrame,
-    func: Callable[[Record, Prepared, Turn], Awaitable[Any]],
-    *,
-    loop: asyncio.AbstractEventLoop,
-    topic_ids: TopicIds,
-    prepare: Callable[[str, int], Awaitable[Prepared]] = _nothing,
-    in_flight_max: int = 5000,
-    in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
-    drain_seconds: float = 5.0,
-    shutdown_seconds: float = 20.0,
-    ownership: Ownership | None = None,
-    delivered: Delivered | None = None,
-    refused: Refused | None = None,
-    lone_producer: Callable[[Mapping[str, Any]], Producer] | None = None,
-) -> tuple[StreamingDataFrame, ApplyAsync[Prepared]]:
-    """Apply a coroutine to every record; what it returns goes downstream as soon as it is there.
+    sdf: StreamingDataFrame, func: Callable[[Record, Any, Turn], Awaitable[Any]], **options: Any
+) -> tuple[StreamingDataFrame, ApplyAsync]:
+    """Apply a coroutine to every record; its result goes downstream as soon as it is there.
 
     Args:
         sdf: a dataframe of an application with `commit_interval=NEVER_SECONDS`.
-        func: gets the record, what `prepare` returned for its partition, and its Turn. If it raises, the application
-            stops with the record's offset uncommitted. It may be called again for the same record after a crash or a
-            rebalance; until it has begun its turn, a rebalance or a stop cancels it and hands the record back.
-        loop: an event loop that runs in another thread.
-        topic_ids: of all topics of the dataframe; known, and watched on the loop.
-        prepare: called with the topic's id and the partition, once for every partition before its first record, each
-            time the partition is assigned. The records of the partition wait for it. By default it returns None.
-        in_flight_max: records taken and not finished at which reading pauses; it goes on at half of that.
-        in_flight_bytes_max: the same in bytes; records that have arrived already are taken beyond it.
-        drain_seconds: how long a rebalance waits for records whose turn has begun.
-        shutdown_seconds: how long `stop` waits for them.
-        ownership: is told which partitions are assigned.
-        delivered: is told how each outcome's way to Kafka ended.
-        refused: answers what is sent in the place of an outcome that Kafka refuses.
-        lone_producer: makes a producer that sends each record in a batch of its own, with these properties besides
-            its own; called when Kafka refuses an outcome for the first time. By default one as the application's.
+        func: see ApplyAsync.
+        options: of ApplyAsync.
 
     Returns:
         The dataframe to go on with, and the operator.
     """
-    operator = ApplyAsync(
-        sdf,
-        func,
-        loop=loop,
-        prepare=prepare,
-        topic_ids=topic_ids,
-        in_flight_max=in_flight_max,
-        in_flight_bytes_max=in_flight_bytes_max,
-        drain_seconds=drain_seconds,
-        shutdown_seconds=shutdown_seconds,
-        ownership=ownership,
-        delivered=delivered,
-        refused=refused,
-        lone_producer=lone_producer,
-    )
+    operator = ApplyAsync(sdf, func, **options)
     return operator.dataframe, operator
 
 

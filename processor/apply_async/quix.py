@@ -1,6 +1,6 @@
-"""The seam to Quix Streams 3.28: all of its insides that the operator replaces or calls.
+"""The seam to Quix Streams 3.28: all of its internals that the operator replaces or calls.
 
-`tests/unit/processor/apply_async/test_quix.py` compares it with the Quix that is installed.
+`tests/unit/processor/apply_async/test_quix.py` compares them with the installed Quix.
 """
 
 import logging
@@ -19,48 +19,30 @@ NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 """A `commit_interval` for the application that leaves committing to the operator."""
 
 
+# What the installed Quix must have, with these parameters. A method here has no body: nothing inherits from it.
+
+
 class QuixConsumer(Protocol):
-    """Quix's consumer. Its run loop calls the first five, and the operator stands in front of those."""
+    """Quix's consumer. Its run loop calls the first five methods, and the operator stands in front of those."""
 
     _consumer_config: dict[str, Any]
     _inner_consumer: Consumer | None
 
-    def subscribe(self, topics: Any, on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> Any:
-        """Join the group."""
-
-    def assign(self, partitions: list[TopicPartition]) -> Any:
-        """Read from the partitions. Called for every new assignment, also after one that was lost without a revoke."""
-
-    def poll(self, timeout: float | None = None) -> Any:
-        """Return the next message."""
-
-    def poll_row(self, timeout: float | None = None, buffered: bool = False) -> Any:
-        """Return the next message's rows."""
-
-    def close(self) -> Any:
-        """Leave the group."""
-
-    def consume(self, num_messages: int = 1, timeout: float | None = None) -> list[Any]:
-        """Return messages that have arrived."""
-
-    def assignment(self) -> list[TopicPartition]:
-        """Return the partitions that are read from."""
-
-    def pause(self, partitions: list[TopicPartition]) -> Any:
-        """Fetch nothing from the partitions."""
-
-    def resume(self, partitions: list[TopicPartition]) -> Any:
-        """Fetch from the partitions again."""
-
-    def commit(self, message: Any = None, offsets: Any = None, asynchronous: bool = True) -> Any:
-        """Commit offsets."""
-
-    def committed(self, partitions: list[TopicPartition], timeout: float | None = None) -> list[TopicPartition]:
-        """Return the committed offsets."""
+    def subscribe(self, topics: Any, on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> Any: ...
+    def assign(self, partitions: list[TopicPartition]) -> Any: ...  # for every assignment, also after a lost one
+    def poll(self, timeout: float | None = None) -> Any: ...
+    def poll_row(self, timeout: float | None = None, buffered: bool = False) -> Any: ...
+    def close(self) -> Any: ...
+    def consume(self, num_messages: int = 1, timeout: float | None = None) -> list[Any]: ...
+    def assignment(self) -> list[TopicPartition]: ...
+    def pause(self, partitions: list[TopicPartition]) -> Any: ...
+    def resume(self, partitions: list[TopicPartition]) -> Any: ...
+    def commit(self, message: Any = None, offsets: Any = None, asynchronous: bool = True) -> Any: ...
+    def committed(self, partitions: list[TopicPartition], timeout: float | None = None) -> list[TopicPartition]: ...
 
 
 class Produces(Protocol):
-    """Quix's producer and the one inside it, as far as they take a record."""
+    """Quix's producer and the client inside it, as far as they accept a record."""
 
     def produce(
         self,
@@ -73,12 +55,11 @@ class Produces(Protocol):
         poll_timeout: float = 30.0,
         buffer_error_max_tries: int = 10,
         on_delivery: Any = None,
-    ) -> Any:
-        """Hand a record to the client."""
+    ) -> Any: ...
 
 
 class QuixClient(Produces, Protocol):
-    """The producer inside Quix's producer. Quix's would remember a failed delivery and raise it at the next record."""
+    """The client inside Quix's producer, which would remember a failed delivery and raise it at the next record."""
 
     _producer_config: dict[str, Any]
     _inner_producer: Producer | None
@@ -89,12 +70,11 @@ class QuixProducer(Produces, Protocol):
 
     _producer: QuixClient
 
-    def poll(self, timeout: float = 0) -> Any:
-        """Serve delivery reports."""
+    def poll(self, timeout: float = 0) -> Any: ...
 
 
 class Seam:
-    """Stands between Quix's run loop and its consumer and producer. The attributes are what Quix would have called."""
+    """Stands between Quix's run loop and its consumer and producer. The attributes are Quix's own methods."""
 
     def __init__(self, context: Any) -> None:
         """Store Quix's own methods.
@@ -106,7 +86,7 @@ class Seam:
         self.consumer = cast(QuixConsumer, context.consumer)
         producer = cast(QuixProducer, context.producer)
         self.client = producer._producer
-        # Quix makes both of librdkafka's clients when they are needed first, which is later.
+        # Quix creates both of librdkafka's clients later, when they are first needed.
         self.consumer_brokers = _watched(self.consumer._consumer_config)
         self.producer_brokers = _watched(self.client._producer_config)
         self.assign, self.subscribe, self.poll = self.consumer.assign, self.consumer.subscribe, self.consumer.poll
@@ -122,7 +102,7 @@ class Seam:
         produce: Callable[..., Any],
         each_turn: Callable[[], None],
     ) -> None:
-        """Have Quix call these instead, and one of them once in each turn of its run loop."""
+        """Have Quix call these functions instead, and `each_turn` once in each turn of its run loop."""
         consumer, producer = self._context.consumer, self._context.producer
         consumer.assign, consumer.subscribe, consumer.poll = assign, subscribe, poll
         consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
@@ -131,26 +111,26 @@ class Seam:
         self._context.dataframe_registry.register_periodic_task(each_turn)
 
     def replace_producer(self) -> Producer | None:
-        """Go on with a new client, and return the old one, whose records are to be purged. Nobody may produce now."""
-        logger.warning("the producer does not work any more, and is replaced")
+        """Switch to a new client, and return the old one, to be purged. Nothing may be produced meanwhile."""
+        logger.warning("the producer has failed and is replaced")
         old = self.client._inner_producer
         self.producer_brokers = _watched(self.client._producer_config)
         self.client._inner_producer = Producer(self.client._producer_config)
         return old
 
     def lone_producer(self, properties: Mapping[str, Any]) -> Producer:
-        """Return a producer as Quix's, which sends each record in a batch of its own."""
+        """Return a producer like Quix's that sends each record in a batch of its own."""
         return Producer({**self.client._producer_config, **properties, "batch.num.messages": 1})
 
     def replace_consumer(self) -> None:
-        """Revoke the assignment and go on with a new client. It is in no group yet."""
-        logger.warning("the consumer does not work any more, and is replaced")
+        """Revoke the assignment and switch to a new client, which has joined no group yet."""
+        logger.warning("the consumer has failed and is replaced")
         self.consumer.close()
         self.consumer._inner_consumer = None
         self.consumer_brokers = _watched(self.consumer._consumer_config)
 
     def forget_checkpoint(self) -> None:
-        """Leave Quix nothing to commit, and no offset below which it would refuse another."""
+        """Leave Quix nothing to commit, and no offset below which it would reject another."""
         self._context.init_checkpoint()
 
 
@@ -161,7 +141,7 @@ def _watched(configuration: dict[str, Any]) -> Brokers:
 
 
 def _unless_kafka_is_silent(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the consumer's method so that a question that Quix asks in vain in a rebalance ends nothing."""
+    """Wrap a method of the consumer: a request of Quix's that Kafka does not answer in a rebalance is not an error."""
 
     def calling(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -180,15 +160,14 @@ class Draining(Protocol):
 
     missing: list[str]
 
-    def stop(self, then: Callable[[], None]) -> None:
-        """Finish the work in flight, for a bounded time, then call `then`."""
+    def stop(self, then: Callable[[], None]) -> None: ...
 
 
 class DrainingApplication(Application):
     """A Quix application whose `stop()`, which its signal handlers call, lets an operator finish its work first.
 
-    Quix forgets a stop that comes before its run loop has started; the operator remembers it. It has no state, and so
-    no folder for it, which several that begin at once on one machine would make together, and all but one fail.
+    Quix forgets a stop that comes before its run loop has started; the operator remembers it. The application has no
+    state and so no folder for it: several that start at once on one machine would create it at the same time, and fail.
     """
 
     operator: Draining | None = None

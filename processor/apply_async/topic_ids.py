@@ -1,7 +1,7 @@
-"""Watches Kafka's own ids of the topics: a topic that is recreated under its name has another id.
+"""Watches Kafka's own ids of the topics: a topic that is created again under its name has another id.
 
-Nobody tells a consumer so: librdkafka fetches by name, and goes on in the new topic at the old one's offset wherever
-that has as many records.
+A consumer does not notice: librdkafka fetches by name, and continues in the new topic at the old one's offset if that
+exists.
 """
 
 import asyncio
@@ -21,27 +21,27 @@ from shared.topics import ADMIN_REQUEST_SECONDS
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Between two questions while nobody waits for an answer."""
+"""Between two requests while nothing waits for an answer."""
 
 PAUSE_SECONDS_EACH = 0.002
 PAUSE_SECONDS_MAX = 0.02
-"""After an answer, for each record that waited for it: a lone one is answered at once, and under load one answer is for
-many."""
+"""Pause after an answer, for each record that waited for it: a lone record is answered at once, and under load one
+answer serves many."""
 
 PATIENCE_SECONDS_FIRST = 1.0
 PATIENCE_SECONDS_MAX = 8.0
-"""After which a question is asked again: the next one may go to a broker that does not hang. Doubled each time."""
+"""Timeout of a request: the next one may go to a broker that does not hang. Doubled each time."""
 
 RETRY_SECONDS = 0.5
-"""Between a question that was not answered and the next."""
+"""Between a request that failed and the next."""
 
 STEADY_SECONDS = 2.0
-"""How long all answers must be the same before a change is believed. Each may be another broker's, and one that hung
-may still tell of the topic before. Records wait meanwhile."""
+"""How long all answers must agree before a change is accepted. They may come from different brokers, and one that hung
+may still describe the old topic. Records wait meanwhile."""
 
 
 async def ids_of(admin: AdminClient, names: Collection[str]) -> dict[str, str]:
-    """Return name -> Kafka's own id of those topics that are there. A topic that is made again has another.
+    """Return name -> Kafka's own id of the topics that exist. A topic that is created again has another id.
 
     Raises:
         KafkaException: Kafka does not answer.
@@ -58,7 +58,7 @@ async def ids_of(admin: AdminClient, names: Collection[str]) -> dict[str, str]:
 
 
 class TopicIds:
-    """Asks for the ids again and again. Lives on the event loop."""
+    """Requests the ids again and again. Lives on the event loop."""
 
     def __init__(
         self, names: Collection[str], ask: Callable[[Collection[str]], Awaitable[Mapping[str, str]]], cluster_id: str
@@ -67,14 +67,14 @@ class TopicIds:
 
         Args:
             names: of the topics.
-            ask: answers name -> id of those that are there. Raises KafkaException.
-            cluster_id: of the Kafka cluster that has them.
+            ask: returns name -> id of the topics that exist. Raises KafkaException.
+            cluster_id: of their Kafka cluster.
         """
         self.cluster_id = cluster_id
         self.known: Mapping[str, str] = {}
-        """Name -> id by the last answer; another object only where something has changed. Any thread."""
+        """Name -> id by the last answer; a new object only if something has changed. May be read from any thread."""
         self.missing: list[str] = []
-        """The topics that are not there, in words. Any thread."""
+        """The topics that do not exist, in words. May be read from any thread."""
         self._names = tuple(names)
         self._ask = ask
         self._told: Mapping[str, str] | None = None
@@ -87,7 +87,7 @@ class TopicIds:
 
     @classmethod
     def watched(cls, admin: AdminClient, names: Collection[str], loop: asyncio.AbstractEventLoop) -> "TopicIds":
-        """Watch the topics' ids on a loop that runs in another thread. Blocks until Kafka has told them."""
+        """Watch the topics' ids on a loop that runs in another thread. Blocks until they are known."""
         cluster_id = admin.list_topics(next(iter(names)), timeout=ADMIN_REQUEST_SECONDS).cluster_id
         topic_ids = cls(names, partial(ids_of, admin), cluster_id)
         asyncio.run_coroutine_threadsafe(topic_ids.watch(), loop)
@@ -95,13 +95,13 @@ class TopicIds:
         return topic_ids
 
     def next_answer(self, records: int = 1) -> "asyncio.Future[None]":
-        """Return a future that is done once `known` is by a question that was asked after this call.
+        """Return a future that is done once `known` comes from a request made after this call.
 
-        A record that was taken before is of the topic with that id, where it was fetched by an assignment that knew the
-        same id, as no topic gets an earlier one's back. Do not cancel it: others may wait for it too.
+        A record taken before belongs to the topic with that id, if the assignment that fetched it knew the same id:
+        ids are never used again. Do not cancel the future: others may wait for it too.
 
         Args:
-            records: how many wait for it.
+            records: the number of records that wait for it.
         """
         self._records += records
         if self._next is None:
@@ -110,11 +110,11 @@ class TopicIds:
         return self._next
 
     async def first_answer(self) -> None:
-        """Return as soon as the ids are known."""
+        """Wait until the ids are known."""
         await self.next_answer()
 
     async def watch(self) -> None:
-        """Ask, at once where somebody waits for the next answer. While Kafka is away everybody waits."""
+        """Request the ids, at once if something waits for the next answer. While Kafka is away everything waits."""
         patience = BackOff(PATIENCE_SECONDS_FIRST, PATIENCE_SECONDS_MAX)
         patience_seconds = patience.next_seconds()
         while True:
@@ -143,10 +143,10 @@ class TopicIds:
                     await asyncio.sleep(min(records * PAUSE_SECONDS_EACH, PAUSE_SECONDS_MAX))
 
     def _learn(self, found: Mapping[str, str]) -> bool:
-        """Take note of an answer; False where it does not tell for sure what the topics are now."""
+        """Process an answer; False if it does not prove which topics exist now."""
         now = time.monotonic()
         missing = [f"the topic {name}" for name in self._names if name not in found]
-        if found != self._told and (self.known or missing):  # else it is the first answer, and all that there is
+        if found != self._told and (self.known or missing):  # else it is the first answer
             self._told_since = now
         self._told = found
         if now - self._told_since < STEADY_SECONDS:

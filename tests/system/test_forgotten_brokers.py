@@ -124,7 +124,7 @@ def test_both_programs_go_on_where_kafka_said_that_no_broker_is_there(
     proxy.hides = True
     if for_good:
         for program, client in [(processor, "producer"), (processor, "consumer"), (gateway, "consumer of replies")]:
-            replaced = f"the {client} does not work any more, and is replaced"
+            replaced = f"the {client} has failed and is replaced"
             until(lambda: replaced in program.log_text(), replaced)  # noqa: B023
     else:
         until(lambda: sum(simulators.requests()["in_flight"].values()) == 0, "the calls to end")

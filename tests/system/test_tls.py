@@ -242,7 +242,7 @@ def test_a_processor_that_may_not_write_any_more_goes_on_once_it_may(programs, a
     administrator.revoke("processor", ("topic", topics.results, "Write"))
     topics.send_tasks(range(10))
 
-    until(lambda: any("takes no outcomes" in what for what in missing(processor)), "the right to be missing")
+    until(lambda: any("accepts no outcomes" in what for what in missing(processor)), "the right to be missing")
     assert processor.answers("/health/ready", 503)
     assert "Traceback" not in processor.log_text()
     [line] = [line for line in warnings(processor) if "is held" in line]

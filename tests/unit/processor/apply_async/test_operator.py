@@ -541,7 +541,7 @@ def test_a_topic_that_takes_nothing_is_told_and_what_was_for_it_is_sent_when_it_
     run.finish(5)
 
     assert held_in(run) == 1
-    assert "results takes no outcomes" in run.operator.topic_trouble
+    assert "results accepts no outcomes" in run.operator.topic_trouble
 
     run.lone_producer.refused.clear()
     run.poll(seconds=module.HELD_RETRY_SECONDS_MAX)
@@ -1195,7 +1195,7 @@ def test_a_message_whose_headers_cannot_be_read_is_handed_out_without_them(bench
     assert run.consumer.poll(timeout=1) is unreadable
 
     assert unreadable.headers() == []
-    assert "import[3]@7 goes on without its headers" in caplog.text
+    assert "import[3]@7 is processed without its headers" in caplog.text
 
 
 def test_a_message_that_arrived_before_a_rebalance_is_left_to_the_partitions_next_owner(bench):
@@ -1337,7 +1337,7 @@ def test_a_topic_made_again_is_read_from_its_beginning_and_nothing_of_it_is_done
 
     assert run.operator.in_flight == 0
     assert [each.offset for each in run.consumer.partitions] == [OFFSET_BEGINNING]
-    assert "the topic import was made again" in caplog.text
+    assert "the topic import was created again" in caplog.text
     run.take(0)
     run.finish(0)
     run.poll(seconds=10)
