@@ -1,4 +1,4 @@
-"""The gateway's application: routes, and what every request goes through."""
+"""The gateway's application: its routes, and the middleware of every request."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
-    """Return the application. Kafka is started and closed with it, and need not be there yet."""
+    """Return the application. It starts and closes Kafka, which need not answer yet."""
     replies: Replies[asyncio.Future[Reply]] = Replies(
         waiting_max=settings.waiting_replies_max,
         remembered_max=REMEMBERED_MAX,
@@ -57,9 +57,9 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
     app = FastAPI(
         title="Integration service",
         version="1.0.0",
-        openapi_url=None,  # documents.py has it, and its pages, which load nothing from elsewhere
+        openapi_url=None,  # documents.py serves it, with pages that load nothing from other hosts
         redirect_slashes=False,
-        # FastAPI's own would ask the environment for a provider at every request, a tenth of what one costs.
+        # FastAPI's own telemetry would read the environment in every request, a tenth of a request's cost.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
     )
@@ -84,24 +84,24 @@ def create_app(settings: GatewaySettings, kafka: Kafka) -> FastAPI:
 def _tokens(settings: GatewaySettings) -> Tokens | None:
     if settings.gateway_auth == "none":
         return None
-    assert settings.secret_key is not None  # the settings have seen to it
+    assert settings.secret_key is not None  # validated by the settings
     return Tokens(settings.secret_key)
 
 
 def stop_waiting(app: FastAPI) -> None:
-    """Answer the requests that wait for their reply with what is known: Kafka has their task. For a stop."""
+    """Answer the waiting requests at a stop: Kafka has their tasks, and the replies are still to come."""
     for waiter in app.state.gateway.replies.waiters():
         waiter.cancel()
 
 
 class EveryRequest:
-    """Gives each request its correlation id, echoes its X-Request-ID, measures it, and turns bugs into a 500."""
+    """Gives each request its correlation id, echoes its X-Request-ID, measures it, and turns a bug into a 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Part of ASGI. Not starlette's BaseHTTPMiddleware, which costs a task and two queues a request."""
+        """Part of ASGI. Starlette's BaseHTTPMiddleware would cost a task and two queues for each request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -118,18 +118,18 @@ class EveryRequest:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # What the route has made of the id, which may have an owner's mark by now.
+                # Read now, because the route may have marked the id with its owner.
                 named = (b"x-correlation-id", state["correlation_id"].encode())
                 message["headers"] = [*message["headers"], named, *headers]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception as error:  # noqa: BLE001 - the boundary: a bug over one request is that request's 500
-            # Where it happened and not what it says: that may repeat the task.
+        except Exception as error:  # noqa: BLE001 - the boundary: a bug in one request is that request's 500
+            # Not the exception's text, which may repeat the task.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("unforeseen %s over request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
-            if not status:  # else the answer is cut short, and uvicorn closes the connection
+            logger.error("unforeseen %s in request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
+            if not status:  # else the answer has begun, and uvicorn closes the connection
                 answer = Problem(ErrorCode.INTERNAL_ERROR, "unforeseen error").response(state["correlation_id"])
                 await answer(scope, receive, send_with_headers)
         finally:
@@ -137,7 +137,7 @@ class EveryRequest:
             route = getattr(scope.get("route"), "path", "none")
             method = _method(scope)
             REQUEST_SECONDS.labels(route, method, status).observe(seconds)
-            # An overload's many 503 are counted, and those of a provider are the processor's to tell.
+            # The many 503s of an overload are only counted, and the processor logs those of a provider.
             level = logging.WARNING if status in (500, 502, 504) else logging.DEBUG
             if logger.isEnabledFor(level):
                 fields = {
@@ -158,7 +158,7 @@ def _request_id(scope: Scope) -> bytes | None:
 
 
 def _method(scope: Scope) -> str:
-    # A label must not be a caller's free choice.
+    # Callers must not be able to choose a metric's label.
     known = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     return scope["method"] if scope["method"] in known else "other"
 

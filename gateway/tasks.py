@@ -1,4 +1,4 @@
-"""The REST interface to tasks: POST sends one and answers with its result; GET returns the result later."""
+"""The REST interface to tasks: POST sends one and returns its result; GET returns the result later."""
 
 import asyncio
 import re
@@ -29,25 +29,24 @@ from shared.messages import (
 )
 
 NOT_KEPT = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-"""Headers of every answer about a task: no browser or proxy keeps it, or takes it for anything else."""
+"""Headers of every answer about a task: no browser or proxy stores it or guesses its type."""
 
 JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
-
 
 REQUEST_ID_CHARACTERS_MAX = 128
 
 DISCONNECT_LOOK_SECONDS = 1.0
-"""How long a request waits before it is worth a task to find out whether its caller is still there."""
+"""How long a request waits before a task is started that notices when its caller disconnects."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's word for it, for the metrics: nobody reads the answer."""
+"""nginx's status for a caller that has disconnected; only in the metrics."""
 
 router = APIRouter()
 
 
 @router.post("/tasks")
 async def post_task(request: Request) -> Response:
-    """Take a task, and answer with its result."""
+    """Accept a task, and return its result."""
     gateway: Gateway = request.app.state.gateway
     subject = _let_in(gateway, request)
     if subject is not None:
@@ -73,7 +72,7 @@ async def post_task(request: Request) -> Response:
     try:
         replies.expect(correlation_id, waiter)  # before the task is sent: a reply may be quick
         sent = gateway.kafka.send(body, headers)
-        del body  # not to be kept for as long as the reply takes
+        del body  # frees the memory while the reply is awaited
         sent.add_done_callback(lambda _: _stop_waiting_unless_taken(waiter, sent))
         began_at = time.monotonic()
         await _wait(waiter, wait_seconds, request)
@@ -101,13 +100,13 @@ async def post_task(request: Request) -> Response:
 
 @router.get("/tasks/{correlation_id}")
 async def get_task(correlation_id: str, request: Request) -> Response:
-    """Answer with a task's result, by the correlation id of its POST. Any gateway knows it."""
+    """Return a task's result by the correlation id of its POST. Every gateway knows it."""
     gateway: Gateway = request.app.state.gateway
     subject = _let_in(gateway, request)
     if subject is not None:
         assert gateway.tokens is not None
         if not gateway.tokens.owns(correlation_id, subject):
-            raise Problem("not_found")  # not 403: whether another's task is there is not told
+            raise Problem("not_found")  # not 403, which would reveal that another's task exists
     reply = gateway.replies.find(correlation_id)
     if reply is not None:
         return _answer(reply, request.state.correlation_id)
@@ -117,7 +116,7 @@ async def get_task(correlation_id: str, request: Request) -> Response:
 
 
 def _let_in(gateway: Gateway, request: Request) -> str | None:
-    """Return who sends the request, where that is asked for, and count it.
+    """Authenticate and count the request. Returns the caller's subject, or None where tokens are off.
 
     Raises:
         Problem: the caller is unknown, or makes too many requests.
@@ -140,7 +139,7 @@ def _subject(tokens: Tokens, request: Request) -> str:
 
 
 def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> None:
-    """Count the request, and tell in the answer's headers what is left."""
+    """Count the request, and add the remaining number to the answer's headers."""
     assert request.client is not None  # over TCP there is an address
     allowance = caller_limit.take(caller_at(request.client.host) if subject is None else subject, time.monotonic())
     left = f'"caller";r={allowance.remaining};t={allowance.reset_seconds}'
@@ -170,7 +169,7 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
 
 
 async def _read_body(request: Request) -> bytes:
-    """Return the body. Of one that is too large no more is read than it takes to know that."""
+    """Return the body. Reading stops as soon as it is known to be too large."""
     encoding = request.headers.get("content-encoding", "identity")
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")) or encoding.lower() != "identity":
         raise Problem("unsupported_media_type")
@@ -191,15 +190,15 @@ def _stop_waiting_unless_taken(waiter: asyncio.Future[Reply], sent: asyncio.Futu
 
 
 async def _wait(waiter: asyncio.Future[Reply], seconds: float, request: Request) -> None:
-    """Wait until the waiter is done, for so many seconds at most.
+    """Wait until the waiter is done, at most so many seconds.
 
     Raises:
-        ClientDisconnect: the caller has gone.
+        ClientDisconnect: the caller has disconnected.
     """
     await asyncio.wait({waiter}, timeout=min(seconds, DISCONNECT_LOOK_SECONDS))
     if waiter.done() or seconds <= DISCONNECT_LOOK_SECONDS:
         return
-    gone = asyncio.ensure_future(request.receive())  # the body is read: what comes next is the disconnect
+    gone = asyncio.ensure_future(request.receive())  # the body is read: the next message is the disconnect
     try:
         either: set[asyncio.Future[Any]] = {waiter, gone}
         await asyncio.wait(either, timeout=seconds - DISCONNECT_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 from weakref import WeakValueDictionary
 
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as messaging
@@ -17,6 +16,7 @@ from gateway.kafka.kafka import Kafka
 from gateway.kafka.replies_in import Replied
 from gateway.kafka.tasks_out import NotTaken
 from gateway.replies import Reply
+from gateway.settings import GatewaySettings
 from shared.messages import CORRELATION_ID_HEADER, ErrorCode
 from shared.traces import OUTCOME, Traces, fail, parent_of, record_attributes, with_parent
 
@@ -36,9 +36,9 @@ class TracedGateway:
         """Send what is still to be sent, for a bounded time."""
         self._traces.close()
 
-    def kafka(self, connection: dict[str, str], **options: Any) -> Kafka:
+    def kafka(self, settings: GatewaySettings) -> Kafka:
         """Return Kafka with a producer span for each task, and an event of the request's span for its reply."""
-        return _TracedKafka(self._traces, connection, **options)
+        return _TracedKafka(self._traces, settings)
 
     def app(self, app: ASGIApp) -> ASGIApp:
         """Return the application with a server span for each POST of a task and each question about one.
@@ -81,8 +81,8 @@ class _TracedRequests:
 
 
 class _TracedKafka(Kafka):
-    def __init__(self, traces: Traces, connection: dict[str, str], **options: Any) -> None:
-        super().__init__(connection, **options)
+    def __init__(self, traces: Traces, settings: GatewaySettings) -> None:
+        super().__init__(settings)
         self._traces = traces
         # Correlation id -> its request's span, for as long as the request lasts.
         self._requests: WeakValueDictionary[str, Span] = WeakValueDictionary()

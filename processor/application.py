@@ -1,4 +1,4 @@
-"""The Quix application, and Kafka's clients in it."""
+"""The Quix application and the configuration of its Kafka clients."""
 
 import logging
 import warnings
@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Producer
 
-# authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
+# authlib, which Quix imports for its schema registry client, warns about httpx on every start.
 with warnings.catch_warnings(record=True):
     from quixstreams.kafka.configuration import ConnectionConfig
     from quixstreams.kafka.exceptions import KafkaConsumerException as KafkaConsumerException
@@ -20,29 +20,29 @@ from processor.topics import RECORD_BYTES_MAX
 logger = logging.getLogger("processor")
 
 POLL_SECONDS = 0.1
-"""How long the run loop waits for a record before it checks whether to commit offsets or to stop."""
+"""How long the run loop waits for a record before it checks whether to commit or to stop."""
 
 KAFKA_PATIENCE = {
     "socket.timeout.ms": 10_000,
     "reconnect.backoff.max.ms": 1000,
     "topic.metadata.refresh.interval.ms": 5000,
 }
-"""A connection that went silent is given up after 10 seconds instead of 60, and Kafka's return is soon noticed. So are
-partitions that are added to a topic, which librdkafka looks for every 5 minutes by default."""
+"""A silent connection is closed after 10 seconds instead of 60, Kafka's return is noticed within a second, and added
+partitions within 5 seconds instead of 5 minutes."""
 
 PRODUCER: dict[str, str | int] = {
     **KAFKA_PATIENCE,
     "request.timeout.ms": 10_000,
     "linger.ms": 0,
-    "partitioner": "murmur2_random",  # by Quix's own, all outcomes without a key lie on one partition
-    "message.timeout.ms": 0,  # a result waits for Kafka as long as it takes
-    "queue.buffering.max.messages": 0,  # records in flight are bounded already
-    "log_level": 3,  # below it librdkafka warns that a fresh cluster has no coordinator for producers yet
+    "partitioner": "murmur2_random",  # Quix's default puts all outcomes without a key on one partition
+    "message.timeout.ms": 0,  # results wait for Kafka as long as it takes
+    "queue.buffering.max.messages": 0,  # the operator bounds the records in flight
+    "log_level": 3,  # above it librdkafka warns that a new cluster has no coordinator for producers yet
 }
 
 
 def application(settings: ProcessorSettings) -> DrainingApplication:
-    """Return the Quix application: it commits nothing by itself and never gives Kafka up."""
+    """Return the Quix application. It leaves committing to the operator and never gives up on Kafka."""
     group = settings.consumer_group()
     app: DrainingApplication = DrainingApplication(
         broker_address=ConnectionConfig.from_librdkafka_dict(settings.kafka_connection()),
@@ -58,10 +58,10 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
         on_consumer_error=lambda error, message, _: _goes_on(app, error, message),
         consumer_extra_config={
             **KAFKA_PATIENCE,
-            "session.timeout.ms": 10_000,  # a replica that was killed stalls its partitions for that long
-            "heartbeat.interval.ms": 1000,  # how late a replica notices that the others wait for it to rebalance
+            "session.timeout.ms": 10_000,  # so long are the partitions of a killed replica not processed
+            "heartbeat.interval.ms": 1000,  # how late a replica notices a rebalance
             "queued.max.messages.kbytes": 16 * 1024,
-            "enable.partition.eof": True,  # the operator commits a partition's end, where transactions leave no record
+            "enable.partition.eof": True,  # the operator commits past transaction markers at a partition's end
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },
         producer_extra_config=PRODUCER,
@@ -70,10 +70,10 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
 
 
 def lone_producer(settings: ProcessorSettings, properties: Mapping[str, Any]) -> Producer:
-    """Return the producer of outcomes that Kafka has refused: each in a batch of its own, as small as it can be.
+    """Return the producer of outcomes that Kafka has refused: each in a batch of its own, compressed.
 
-    A producer of tasks may have compressed a record so well that the broker took what its outcome's topic does not take
-    uncompressed; brokers count the compressed bytes of a batch.
+    Brokers count the compressed bytes of a batch: the producer of a task may have compressed a record that is too large
+    uncompressed for the topic of its outcome.
     """
     return Producer(
         {
@@ -89,26 +89,26 @@ def lone_producer(settings: ProcessorSettings, properties: Mapping[str, Any]) ->
 
 
 class _KnownTopics(TopicAdmin):
-    """Quix's administration, where `Topics` has seen to the topics: it asks Kafka nothing, so nothing can fail."""
+    """Quix's topic administration without requests, because `Topics` has checked the topics: nothing can fail."""
 
     def inspect_topics(self, topic_names: list[str], timeout: float = 0) -> dict[str, TopicConfig | None]:
-        """Return that the topics are there. Of what else it returns, a pipeline without state needs nothing."""
+        """Return that the topics exist. A pipeline without state needs none of the other values."""
         return {name: TopicConfig(num_partitions=1, replication_factor=1, extra_config={}) for name in topic_names}
 
 
 def _goes_on(app: DrainingApplication, error: Exception, message: Any) -> bool:
-    """Log an error of the consumer's, and return whether the application goes on."""
-    if message is not None:  # the record could not be read; going on would lose it
+    """Log an error of the consumer, and return whether the application goes on."""
+    if message is not None:  # the record could not be read: going on would lose it
         logger.error("a record cannot be read: %s", type(error).__name__)
         return False
     kafka_error = error.error if isinstance(error, KafkaConsumerException) else None
-    # Another replica has our KAFKA_GROUP_INSTANCE_ID, for one.
+    # For example, another replica has the same KAFKA_GROUP_INSTANCE_ID.
     if kafka_error is not None and kafka_error.code() == KafkaError._FATAL:
-        logger.error("Kafka does not let this replica go on: %s", kafka_error.str())
+        logger.error("this replica cannot go on: %s", kafka_error.str())
         return False
     denied = kafka_error is not None and kafka_error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
     if denied and app.operator is not None:
-        # The consumer tries to join again and again, and says so each time. It is over when partitions are assigned.
+        # The consumer tries to join again and again, with an error each time, until partitions are assigned.
         if not app.operator.missing:
             app.operator.missing = [f"the right READ on the group {app.config.consumer_group}"]
             logger.warning("waiting for Kafka: missing: %s", *app.operator.missing)

@@ -27,11 +27,11 @@ def steps(
     enrich: Callable[[Task, Turn], Awaitable[Answer]],
     sink: Callable[[Row], Awaitable[int]],
 ) -> Steps:
-    """Return a record's way from the import topic to its result, in order. Thousands of records are on it at a time.
+    """Return the steps of a record from the import topic to its result. They run for thousands of records at a time.
 
     Args:
-        task_types: what this processor handles; other groups of processors handle the other types.
-        known: returns the id of a record that comes again, or has another one's idempotency key.
+        task_types: the types that this processor handles; other groups of processors handle the others.
+        known: returns the id of a row that exists already: the record came before, or its idempotency key did.
         enrich: returns the provider's answer.
         sink: writes the row to PostgreSQL and returns its id.
     """
@@ -58,13 +58,13 @@ def build_pipeline(
     dead_letter_topic: Topic,
     **options: Any,
 ) -> ApplyAsync:
-    """Declare the dataframe: the import topic, the steps, and the two topics that come after.
+    """Declare the dataframe: the import topic, the steps, and the topics of their outcomes.
 
     Args:
         sdf: the import topic's dataframe; values and keys are bytes.
-        process: the steps; a record whose step fails becomes a dead letter.
-        result_topic: gets the outcomes that are results.
-        dead_letter_topic: gets the others.
+        process: runs the steps; if one fails, the outcome is a dead letter.
+        result_topic: receives the results.
+        dead_letter_topic: receives the dead letters.
         options: of `apply_async`.
     """
     sdf, operator = apply_async(sdf, process, **options)
@@ -76,7 +76,7 @@ def build_pipeline(
 
 
 class OutcomeSerializer(Serializer):
-    """The result and the dead-letter topic's value: the outcome's bytes, or None for a tombstone."""
+    """Serializes the value of both topics: the outcome's bytes, or None for a tombstone."""
 
     def __call__(self, value: Outcome, ctx: SerializationContext) -> bytes | None:  # type: ignore[override]
         """Return the bytes. Part of Quix's Serializer."""
@@ -84,5 +84,5 @@ class OutcomeSerializer(Serializer):
 
 
 def _written_now(value: Any, key: Any, timestamp: int, headers: Any) -> int:
-    # Kafka deletes by timestamp: a dead letter of an old record must not be deleted as soon as it is written.
+    # Kafka deletes by timestamp: the dead letter of an old record must not be deleted as soon as it is written.
     return int(time.time() * 1000)

@@ -1,4 +1,4 @@
-"""Surrounds a record's steps: metrics, the log line, and the dead letter if a step fails."""
+"""Runs a record's steps, and adds the metrics, the log line and, if a step fails, the dead letter."""
 
 import contextlib
 import logging
@@ -23,28 +23,28 @@ from shared.messages import ErrorCode, InvalidTask, Task, TaskType, correlation_
 logger = logging.getLogger(__name__)
 
 NOT_A_TASK: TaskType = "phone"
-"""Task type whose processors dead-letter records that are not tasks, where task types are spread over processors."""
+"""The processors of this task type dead-letter records that are not tasks, if TASK_TYPES splits the types."""
 
 
 @dataclass(slots=True)
 class Work:
-    """A record on its way through the steps, and what they have found out about it."""
+    """A record on its way through the steps, and their findings."""
 
     record: Record
     finished: FinishedRecords
-    """The records of its partition that were done before it was assigned."""
+    """The records of its partition that were finished before it was assigned."""
     turn: Turn
     task: Task | None = None
     position: Position = field(init=False)
-    """By which the record is known: its own, or the first one of a record that was put back."""
+    """The record's identity: its own position, or the first one of a record that was put back."""
     claim: Claim | None = None
-    """On its idempotency key, if it has one."""
+    """Its claim on its idempotency key, if it has one."""
     known: bool = False
-    """Whether it had its id before."""
+    """Whether its row existed before."""
 
 
 def decode(work: Work, task_types: Collection[TaskType]) -> Task | None:
-    """The decode step: return the record's task, or None where another group of processors handles its type.
+    """The decode step: return the record's task, or None if another group of processors handles its type.
 
     Raises:
         InvalidTask: the record is not a task, or its idempotency key is not valid.
@@ -60,7 +60,7 @@ def decode(work: Work, task_types: Collection[TaskType]) -> Task | None:
 
 
 class Process:
-    """Takes a record through its steps. A failure over one record ends here, as its dead letter."""
+    """Runs a record's steps. The failure of one record ends here, as its dead letter."""
 
     def __init__(
         self,
@@ -69,22 +69,21 @@ class Process:
         release: Callable[[Claim], Awaitable[None]],
         task_types: Collection[TaskType],
     ) -> None:
-        """Surround these steps.
+        """Run these steps.
 
         Args:
-            steps: return the record's result, or None where another group of processors handles it.
-            release: frees the idempotency key of a record that has failed.
-            task_types: what this processor handles.
+            steps: returns the record's result, or None if another group of processors handles it.
+            release: frees the idempotency key of a failed record.
+            task_types: the types that this processor handles.
         """
         self._steps = steps
         self._release = release
         self._task_types = task_types
 
     async def __call__(self, record: Record, finished: FinishedRecords, turn: Turn) -> Outcome | None:
-        """Return what is to be produced for the record, or None where another group of processors handles it.
+        """Return the message to produce for the record, or None if another group of processors handles it.
 
-        A crash before this returns leaves a row, or none; the record comes again, and is answered from the ledger where
-        its row is there.
+        After a crash before this returns, the record comes again, and is answered from the ledger if its row exists.
         """
         began_at = time.monotonic()
         work = Work(record, finished, turn)
@@ -98,10 +97,10 @@ class Process:
             code, reason = error.code, str(error)
         except RowRefused as error:
             code, reason = ErrorCode.INTERNAL_ERROR, str(error)
-        except Exception as error:  # noqa: BLE001 - the one boundary: a bug over one record must not stop the others
-            # Neither the exception's text nor its arguments: they may repeat the task or the answer.
+        except Exception as error:  # noqa: BLE001 - the one boundary: a bug with one record must not stop the others
+            # Not the exception's text or arguments, which may repeat the task or the answer.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("unforeseen %s over %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
+            logger.error("unforeseen %s at %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
             code, reason = ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}"
         else:
             ended = "passed_over" if outcome is None else "known" if work.known else "stored"
@@ -109,9 +108,9 @@ class Process:
             return outcome
         attempts = turn.begins
         if work.claim is not None:
-            turn.begin()  # handed back, it keeps its claim: its next owner may be at work with it
+            turn.begin()  # a record that is handed back keeps its claim: its next owner may be processing it
             with contextlib.suppress(RowRefused):  # the claim stays until Kafka has deleted the record
-                await self._release(work.claim)  # before anybody can see the failure and try again with the key
+                await self._release(work.claim)  # before the caller can see the failure and use the key again
         _log(work, code, reason, attempts, began_at)
         return dead_letter(record, finished.topic_id, code, reason)
 
@@ -119,32 +118,24 @@ class Process:
 def in_place_of_refused(
     record: Record, finished: FinishedRecords, outcome: Outcome, error: KafkaError
 ) -> Outcome | None:
-    """Return the dead letter of a record whose result Kafka refuses for good; None where that is a dead letter itself.
+    """Return the dead letter of a record whose result Kafka refuses for good; None if the outcome is a dead letter.
 
-    Its row is there, so that the record is answered from the ledger once it is put back.
+    The record has its row: once it is put back, it is answered from the ledger.
     """
     if not outcome.is_result:
         return None
-    reason = f"the result topic does not take the result: {error.name()}"
+    reason = f"the result topic refuses the result: {error.name()}"
     DEAD_LETTERS.labels(ErrorCode.INTERNAL_ERROR).inc()
     logger.warning("dead letter", extra={"position": _where(record), "outcome": "internal_error", "reason": reason})
     return dead_letter(record, finished.topic_id, ErrorCode.INTERNAL_ERROR, reason)
 
 
 def _log(work: Work, outcome: str, reason: str, attempts: int, began_at: float) -> None:
-    """Count the record and log its one line.
-
-    Args:
-        work: which has ended.
-        outcome: as the metric integration_tasks has it.
-        reason: why it is a dead letter, where it is one.
-        attempts: how often its provider was asked.
-        began_at: by time.monotonic().
-    """
+    """Count the record and log its line. `outcome` is the label of integration_tasks, `reason` a dead letter's."""
     task_type = work.task.task_type if work.task else "none"
     seconds = time.monotonic() - began_at
     tasks(task_type, outcome).inc()
-    if outcome != "passed_over":  # it took no time, and is another group's to tell
+    if outcome != "passed_over":  # another group measures it
         task_seconds(task_type).observe(seconds)
     if isinstance(outcome, ErrorCode):
         DEAD_LETTERS.labels(outcome).inc()

@@ -1,4 +1,4 @@
-"""The composition root: every part is built once, in the order in which a record meets it."""
+"""The composition root: builds every part once, in the order in which a record meets it."""
 
 import asyncio
 import concurrent.futures
@@ -43,29 +43,29 @@ from shared.topics import topic_configurations
 logger = logging.getLogger("processor")
 
 STUCK_SECONDS = 120.0
-"""After which a run loop that has not turned counts as stuck. A commit or a rebalance may take it some of that."""
+"""Time without a turn after which the run loop counts as stuck. A commit or a rebalance may take a part of it."""
 
 PRUNE_SECONDS = 3600.0
 """Between two deletions of ledger entries whose records Kafka no longer has."""
 
 COLLECT_OBJECTS = 10_000
-"""New objects between two garbage collections. Tasks leave no cycles, and make Python's default in no time."""
+"""New objects between two garbage collections. Tasks leave no cycles, and exceed Python's default of 700 at once."""
 
 EXIT_SECONDS = 5.0
 """How long the event loop may take to close its connections."""
 
 
 def main(settings: ProcessorSettings) -> None:
-    """Run the processor; exits with 0 after a stop, 2 where it cannot have what the settings name."""
+    """Run the processor; exits with 0 after a stop, 2 if the settings name something unusable."""
     configure_logs(settings.log_level, settings.log_format)
-    if settings.log_level == "INFO":  # Quix's own INFO is what its developers want to know
+    if settings.log_level == "INFO":  # Quix's own INFO is for its developers
         logging.getLogger("quixstreams").setLevel(logging.WARNING)
     with contextlib.closing(spans(settings)) as traced, event_loop() as loop:
         Service(settings, traced, loop).run()
 
 
 class Untraced:
-    """Puts nothing around the steps: traces are off."""
+    """Stands in for TracedSteps where traces are off."""
 
     ledger = Ledger
     wire = Wire
@@ -82,7 +82,7 @@ class Untraced:
 
 
 def spans(settings: ProcessorSettings) -> Any:
-    """Return what puts spans around the steps. Where traces are off OpenTelemetry is not even imported."""
+    """Return the parts that put spans around the steps. If traces are off, OpenTelemetry is not imported."""
     if settings.otel_exporter_otlp_endpoint is None:
         return Untraced()
     from processor.traces import TracedSteps
@@ -94,18 +94,18 @@ class Service:
     """All parts of a processor."""
 
     def __init__(self, settings: ProcessorSettings, traced: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Build what can be built before Kafka and PostgreSQL answer.
+        """Build the parts that need neither Kafka nor PostgreSQL to answer.
 
         Args:
-            settings: of this processor.
-            traced: puts spans around the steps.
-            loop: where the steps run, in a thread of its own.
+            settings: the processor's.
+            traced: TracedSteps or Untraced.
+            loop: the event loop of the steps, which runs in another thread.
         """
         self._settings = settings
         self._traced = traced
         self._loop = loop
         self._failed: list[str] = []
-        self._operator: ApplyAsync | None = None  # None until Kafka and the topics are there
+        self._operator: ApplyAsync | None = None  # None until Kafka and the topics are available
         self._topics = Topics(settings.kafka_connection())
         self._gates = provider_gates(settings)
         self._wire = traced.wire()
@@ -114,7 +114,7 @@ class Service:
         self._keys = Keys(self._postgres, self._ledger.id_at)
 
     def run(self) -> None:
-        """Serve health, wait for Kafka and the topics, run the pipeline until a signal stops it, and close all."""
+        """Serve health, wait for Kafka and the topics, run the pipeline until a signal stops it, and close the rest."""
         settings = self._settings
         if settings.processor_http_port:
             try:
@@ -151,7 +151,7 @@ class Service:
             settings.kafka_dead_letter_topic,
             settings.consumer_group(),
         )
-        # What is there now stays, and is not to be gone through for garbage again and again.
+        # Everything that exists now stays, and need not be collected again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_OBJECTS)
@@ -160,9 +160,9 @@ class Service:
         except KafkaConsumerException:
             sys.exit(1)  # it is logged
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one more must not end what is about to end well
-        logger.info("stopped: %d records in flight go to the partitions' next owner", operator.handed_back)
-        with contextlib.suppress(TimeoutError):  # a PostgreSQL that does not answer; nothing is lost by leaving it
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the end
+        logger.info("stopped: %d records in flight are left to the partitions' next owner", operator.handed_back)
+        with contextlib.suppress(TimeoutError):  # PostgreSQL does not answer: nothing is lost
             self._on_the_loop(self._close(), EXIT_SECONDS)
 
     def _pipeline(self, app: Any, topic_ids: TopicIds) -> ApplyAsync:
@@ -203,8 +203,8 @@ class Service:
         return lag
 
     async def _prune(self) -> None:
-        """Delete what is about records that Kafka no longer has, again and again. Every replica may do it."""
-        # Of the dead-letter topic too: a dead letter that was put back may be known by its own position.
+        """Periodically delete entries of records that Kafka no longer has. Every replica may do it."""
+        # Also of the dead-letter topic: the position of a dead letter can identify a record that was put back.
         names = (self._settings.kafka_import_topic, self._settings.kafka_dead_letter_topic)
         while True:
             await asyncio.sleep(random.uniform(0.5, 1.5) * PRUNE_SECONDS)  # noqa: S311 - spreads the replicas
@@ -214,10 +214,9 @@ class Service:
                     for partition, first_offset in (await self._topics.first_offsets(topic)).items():
                         await self._keys.prune_claims(topic_id, partition, first_offset)
                         await self._ledger.prune(topic_id, partition, first_offset)
-            except KafkaException as error:
-                logger.warning("the ledger is pruned later: %s", error.args[0].str())
-            except RowRefused as error:
-                logger.warning("the ledger is pruned later: %s", error)
+            except (KafkaException, RowRefused) as error:
+                why = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+                logger.warning("the ledger is pruned later: %s", why)
 
     async def _close(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -227,7 +226,7 @@ class Service:
         self._wire.close()
         await self._postgres.close()
 
-    # Health: on its own thread ---------------------------------------------------------------------------------------
+    # Health, called on its own threads -------------------------------------------------------------------------------
 
     def _stuck(self) -> list[str]:
         stuck = list(self._failed)
@@ -240,11 +239,10 @@ class Service:
         if operator is None:
             missing = self._topics.missing or ["the pipeline"]
         else:
-            missing = operator.missing + operator.topic_ids.missing
-            if operator.topic_trouble is not None:
-                missing.append(operator.topic_trouble)
+            trouble = [] if operator.topic_trouble is None else [operator.topic_trouble]
+            missing = operator.missing + operator.topic_ids.missing + trouble
             if operator.held >= HELD_RECORDS_MAX:
-                missing.append(f"room for more than {HELD_RECORDS_MAX} records that are held")
+                missing.append(f"room for more than {HELD_RECORDS_MAX} held records")
         if not self._postgres.connected:
             missing = [*missing, "PostgreSQL"]
         return missing + self._stuck()
@@ -261,7 +259,7 @@ class Service:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run the work on the loop until that stops. An error that ends it is a bug: it is logged, and ends live."""
+        """Run the work until the loop stops. An exception is a bug: it is logged, and the process is no longer live."""
 
         def ended(background: "concurrent.futures.Future[None]") -> None:
             if not background.cancelled() and (error := background.exception()) is not None:

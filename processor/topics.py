@@ -11,76 +11,64 @@ from confluent_kafka.admin import OffsetSpec
 from processor.apply_async.topic_ids import ids_of
 from processor.record import Partition
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, Rights, describe, make
+from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, Rights, ensure
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.1
 
-
 RECORD_BYTES_MAX = 100_000_000
-"""Of a record that is produced, before it is compressed: what a consumer takes, by librdkafka's own default. The broker
-counts compressed bytes, and decides."""
+"""Largest record that is produced, before compression: librdkafka's default limit for consumers. The broker counts
+compressed bytes, and decides."""
 
 
 class Topics:
     """Kafka's topics. Waits for Kafka as long as it takes."""
 
     def __init__(self, connection: dict[str, str]) -> None:
-        """Store how to reach Kafka.
-
-        Args:
-            connection: librdkafka's connection properties.
-        """
+        """Reach Kafka with these connection properties of librdkafka."""
         self._partitions: dict[str, int] = {}
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
         self._kafka = Administrator(
             {
                 **connection,
-                "log_level": 2,  # below critical, what librdkafka logs comes to error_cb too
+                "log_level": 2,  # librdkafka's errors below critical come to error_cb as well
                 "error_cb": lambda error: self._trouble.tell(error.name(), error.str()),
                 "logger": logging.getLogger("librdkafka"),
             }
         )
         self.missing = ["Kafka"]
-        """What `ensure` still waits for, in words."""
+        """What `ensure` waits for, in words."""
         self.cluster_id = ""
         """Kafka's id of the cluster, once `ensure` has returned."""
 
     def ensure(self, topics: Mapping[str, Mapping[str, str]], partitions: int, rights: Rights) -> None:
-        """Wait until all topics are there, making those that are missing, and until all rights on them are granted.
+        """Wait until all topics exist, creating missing ones, and until all permissions on them are granted.
 
-        Blocks; a signal handler may raise out of it. Whether the consumer may join its group is not asked: where the
-        group's coordinator does not answer, librdkafka aborts the process that asks it as an administrator.
+        Blocks; a signal handler may raise out of it. The permission to join the consumer group is not checked: if the
+        group's coordinator does not answer, librdkafka aborts the process that requests it as an administrator.
 
         Args:
-            topics: name -> configuration of a topic that is made here.
-            partitions: of a topic that is made here.
-            rights: what is done with each of them.
+            topics: name -> configuration of a topic that is created here.
+            partitions: of a topic that is created here.
+            rights: the permissions that are needed on each of them.
         """
         while True:
             try:
-                described = describe(self._kafka.client, rights)
-                self.missing = [f"the topic {name}" for name in described.absent] or list(described.denied)
-                if described.absent:
-                    absent = {name: topics[name] for name in described.absent}
-                    if not_made := make(self._kafka.client, absent, partitions):
-                        self._trouble.tell_missing(not_made)
-                elif described.denied:
-                    self._trouble.tell_missing(described.denied)
-                else:
+                _, self.missing = ensure(self._kafka.client, topics, partitions, rights, self._trouble)
+                if not self.missing:
                     self.cluster_id = self._kafka.client.list_topics(
                         next(iter(topics)), timeout=ADMIN_REQUEST_SECONDS
                     ).cluster_id
                     return
             except KafkaException as error:
                 self.missing = ["Kafka"]
-                self._kafka.client.poll(0)  # the reason, where librdkafka has one, comes before what follows from it
+                self._kafka.client.poll(0)  # calls error_cb with the reason, if librdkafka has one, before this error
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
             time.sleep(RETRY_SECONDS)
 
     def partitions(self, name: str) -> int:
-        """Return how many partitions the topic has, by the last answer where Kafka does not answer now. Blocks."""
+        """Return the topic's number of partitions; the last known one if Kafka does not answer. Blocks."""
         try:
             metadata = self._kafka.client.list_topics(name, timeout=ADMIN_REQUEST_SECONDS)
             self._partitions[name] = len(metadata.topics[name].partitions)
@@ -89,7 +77,7 @@ class Topics:
         return self._partitions.get(name, 0)
 
     async def ids(self, names: Collection[str]) -> dict[str, str]:
-        """Return name -> Kafka's own id of those topics that are there.
+        """Return name -> Kafka's own id of the topics that exist.
 
         Raises:
             KafkaException: Kafka does not answer.

@@ -1,4 +1,4 @@
-"""Logs problems with Kafka once, in an operator's words, with the setting or the right to check."""
+"""Logs each problem with Kafka once, in an operator's words, with the setting or the permission to check."""
 
 import logging
 import operator
@@ -11,8 +11,8 @@ REASONS = {
     "_SSL": "KAFKA_SSL_CA_LOCATION, and whether the broker's certificate has the host name of KAFKA_BOOTSTRAP_SERVERS",
     "_RESOLVE": "KAFKA_BOOTSTRAP_SERVERS",
 }
-"""Name of a librdkafka error that is a reason -> what to look at. Its other errors may only follow from these: where a
-broker refuses the login, all brokers are "down", and questions time out."""
+"""Name of a librdkafka error that is a root cause -> what to check. Other errors may be consequences of these: if a
+broker refuses the login, all brokers are "down" and requests time out."""
 
 LOOK_AT = {
     **REASONS,
@@ -23,36 +23,36 @@ LOOK_AT = {
 }
 
 ABOUT_THE_RECORD = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECORD")
-"""Names of the errors over one record that its topic does not take, while it takes others. All other errors of a
-producer are about the topic, the cluster or the way there."""
+"""Names of the errors about one record that its topic refuses while it accepts others. All other errors of a producer
+are about the topic, the cluster or the connection."""
 
 _call_headers = operator.methodcaller("headers")
 
 
 class UnreadableHeaders(Exception):
-    """A name of the message's headers is not UTF-8, and confluent_kafka can read none of them."""
+    """The name of one of the message's headers is not UTF-8, and confluent_kafka can read none of them."""
 
 
 def headers_of(message: Any) -> list[tuple[str, bytes | None]]:
-    """Return the headers of a message that was consumed. Nothing else may read them before.
+    """Return the headers of a consumed message. Nothing else may read them before.
 
-    Where a name is not UTF-8, confluent_kafka returns a list with a hole in it and sets an exception beside it. CPython
-    notices that where it checks what a call has returned; calls of a method that it has specialised, as it does after
-    some rounds, are not checked, and the exception is raised somewhere else, or the hole is read. `methodcaller` calls
-    by PyObject_Call (3.11, 3.12) or PyObject_VectorcallMethod (3.13), which check every time.
+    If a name is not UTF-8, confluent_kafka returns a list with a NULL in it and sets an exception as well. CPython
+    detects that where it checks the result of a call. It does not check calls of a method that it has specialised, as
+    it does after some calls: then the exception is raised elsewhere, or the NULL is read. `methodcaller` calls by
+    PyObject_Call (3.11, 3.12) or PyObject_VectorcallMethod (3.13), which check every time.
 
     Raises:
-        UnreadableHeaders: they cannot be read. From then on the message has none, whoever reads them.
+        UnreadableHeaders: they cannot be read. From then on the message has none.
     """
     try:
         return _call_headers(message) or []
     except (UnicodeDecodeError, SystemError):
-        message.set_headers([])  # in the place of the list with the hole
+        message.set_headers([])  # replaces the broken list
         raise UnreadableHeaders from None
 
 
 class KafkaTrouble:
-    """Logs what keeps the program from Kafka: once, until it is over. Called on any thread."""
+    """Logs the problems that keep the program from Kafka, each once until it is over. May be called on any thread."""
 
     def __init__(self, logger: logging.Logger, opening: str) -> None:
         """Log to `logger`; each line begins with `opening`."""
@@ -63,7 +63,7 @@ class KafkaTrouble:
         self._missing = ""
 
     def tell(self, name: str, text: str) -> None:
-        """Log an error of librdkafka's: every reason, and the first error that is not a reason."""
+        """Log an error of librdkafka: every root cause, and the first error that is none."""
         name = named(name, text)
         with self._lock:
             if name in self._errors or (self._errors and name not in REASONS):
@@ -80,18 +80,18 @@ class KafkaTrouble:
 
     def end(self) -> bool:
         """End the problem, and return whether there was one."""
-        was_told = bool(self._errors or self._missing)
+        was_logged = bool(self._errors or self._missing)
         self._errors.clear()
         self._missing = ""
-        return was_told
+        return was_logged
 
 
 def named(name: str, text: str) -> str:
-    """Return the name of an error of librdkafka's, which calls a certificate that it refuses _SSL or _TRANSPORT."""
+    """Return an error's name: librdkafka calls the refusal of a certificate _SSL or _TRANSPORT."""
     return "_SSL" if "certificate verify failed" in text else name
 
 
 def explained(name: str, text: str) -> str:
-    """Return an error of librdkafka's with what to look at."""
+    """Return the text of an error of librdkafka, with what to check."""
     name = named(name, text)
     return f"{text}; look at {LOOK_AT[name]}" if name in LOOK_AT else text

@@ -1,4 +1,4 @@
-"""Topic administration: describes the topics with the rights on them, and creates missing ones."""
+"""Topic administration: describes the topics and the permissions on them, and creates missing ones."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -9,29 +9,29 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.brokers import Brokers
+from shared.kafka_trouble import KafkaTrouble
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 ADMIN_REQUEST_SECONDS = 5.0
-"""How long one request may take. librdkafka keeps to it: its answer is then a KafkaException, as any other error, while
-the time-out of a future's `result` would be another exception."""
+"""How long one request may take. librdkafka enforces it and raises a KafkaException, as for every other error."""
 
 DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
-"""What a dead-letter topic takes that the service makes itself: a dead letter is larger than its record by its headers,
-and a record may be as large as Kafka's default of 1 MiB."""
+"""max.message.bytes of a dead-letter topic that the service creates: a dead letter is larger than its record by its
+headers, and a record may be as large as Kafka's default of 1 MiB."""
 
 DAY_MS = 24 * 60 * 60 * 1000
 
 TASKS_DAYS = 7
-"""How long Kafka keeps tasks and results in topics that the service makes itself: the longest that a record may wait
-for a processor, and somebody who reads results may be away."""
+"""How long Kafka keeps tasks and results in topics that the service creates: so long may a record wait for a processor,
+and a reader of results be away."""
 
 DEAD_LETTERS_DAYS = 30
-"""The same of dead letters, which wait for a person: as long as idempotency keys are remembered."""
+"""The same for dead letters, which wait for a person: as long as idempotency keys are remembered."""
 
 Rights = Mapping[str, Collection[str]]
-"""Topic -> names of Kafka's operations on it that the program needs."""
+"""Topic -> names of Kafka's operations that the program needs on it."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Described:
     absent: Sequence[str]
     """Names of the topics that do not exist."""
     denied: Sequence[str]
-    """The rights that are missing, in words."""
+    """The missing permissions, in words."""
 
 
 class Administrator:
-    """An AdminClient, which is replaced where it has forgotten all brokers."""
+    """An AdminClient that is replaced if it has forgotten all brokers."""
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
-        """Open the client with these properties of librdkafka's, and of confluent_kafka's."""
+        """Open the client with these properties of librdkafka and confluent_kafka."""
         self._properties = properties
         self._new_client()
 
     @property
     def client(self) -> AdminClient:
-        """The client to use now. It serves what the last one has to tell: its statistics, and its errors."""
+        """The client to use now, after its callbacks (statistics and errors) were served."""
         self._client.poll(0)
         if self._brokers.forgotten:
             self._new_client()
@@ -68,7 +68,7 @@ class Administrator:
 
 
 def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return the topics that the service needs: name -> configuration, for those that it makes itself."""
+    """Return the topics that the service needs: name -> configuration, for creating it."""
     return {
         settings.kafka_import_topic: _kept_for(TASKS_DAYS),
         settings.kafka_result_topic: _kept_for(TASKS_DAYS),
@@ -80,13 +80,13 @@ def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def _kept_for(days: int) -> dict[str, str]:
-    # Kafka deletes whole files, once the last record of one is old enough: a file a day, or records of a quiet topic
+    # Kafka deletes whole segments once their last record is old enough. Without one a day, records of a quiet topic
     # would stay for a week longer.
     return {"retention.ms": str(days * DAY_MS), "segment.ms": str(DAY_MS)}
 
 
 def describe(admin: AdminClient, rights: Rights) -> Described:
-    """Return what Kafka says of the topics, and which of the rights on them are missing. Blocks.
+    """Return Kafka's description of the topics, and the missing permissions. Blocks.
 
     Raises:
         KafkaException: Kafka does not answer.
@@ -100,7 +100,7 @@ def describe(admin: AdminClient, rights: Rights) -> Described:
         try:
             found[name] = answer.result()
             operations = found[name].authorized_operations
-            granted = None if operations is None else [operation.name for operation in operations]  # None: not told
+            granted = None if operations is None else [operation.name for operation in operations]  # None: not known
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 absent.append(name)
@@ -112,23 +112,49 @@ def describe(admin: AdminClient, rights: Rights) -> Described:
     return Described(found, absent, denied)
 
 
-def make(admin: AdminClient, topics: Mapping[str, Mapping[str, str]], partitions: int) -> list[str]:
-    """Make topics, and return what keeps Kafka from making some of them, in words. Blocks.
-
-    Args:
-        admin: who makes them.
-        topics: name -> configuration.
-        partitions: of each.
-    """
+def _create(admin: AdminClient, topics: Mapping[str, Mapping[str, str]], partitions: int) -> list[str]:
+    """Create topics, and return those that cannot be created with the reason, in words. Blocks."""
     new = [NewTopic(name, partitions, config=dict(configuration)) for name, configuration in topics.items()]
     asked = admin.create_topics(new, operation_timeout=ADMIN_REQUEST_SECONDS, request_timeout=2 * ADMIN_REQUEST_SECONDS)
-    not_made = []
-    for name, made in asked.items():
+    not_created = []
+    for name, created in asked.items():
         try:
-            made.result()
+            created.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
-                not_made.append(f"the topic {name}, which cannot be made: {error.args[0].str()}")
+                not_created.append(f"the topic {name}, which cannot be created: {error.args[0].str()}")
         else:
-            logger.info("made the topic %s with %d partitions", name, partitions)
-    return not_made
+            logger.info("created the topic %s with %d partitions", name, partitions)
+    return not_created
+
+
+def ensure(
+    admin: AdminClient,
+    topics: Mapping[str, Mapping[str, str]],
+    partitions: int,
+    rights: Rights,
+    trouble: KafkaTrouble,
+) -> tuple[Mapping[str, Any], list[str]]:
+    """Describe the topics, create missing ones, and log what keeps the program from using them. Blocks.
+
+    Args:
+        admin: Kafka's client.
+        topics: name -> configuration of a topic that is created.
+        partitions: of a topic that is created.
+        rights: the permissions that the program needs on each of them.
+        trouble: logs it.
+
+    Returns:
+        Name -> description of the existing topics, and what is missing, in words.
+
+    Raises:
+        KafkaException: Kafka does not answer.
+    """
+    described = describe(admin, rights)
+    missing = [f"the topic {name}" for name in described.absent] or list(described.denied)
+    reasons = missing
+    if described.absent:
+        reasons = _create(admin, {name: topics[name] for name in described.absent}, partitions)
+    if reasons:
+        trouble.tell_missing(reasons)
+    return described.found, missing

@@ -1,4 +1,4 @@
-"""Bearer tokens: JSON Web Tokens that identify a caller (RFC 6750, RFC 7519) and the owner of a correlation id."""
+"""Bearer tokens: JSON Web Tokens that identify a caller (RFC 6750, RFC 7519), and the owner of a correlation id."""
 
 import hashlib
 import hmac
@@ -7,29 +7,29 @@ import jwt
 from pydantic import SecretStr
 
 ALGORITHM = "HS256"
-"""The only one; what a token says about itself does not choose."""
+"""The only accepted one; the token's own header does not choose it."""
 
 AUDIENCE = "integration-service"
-"""A token that was made for another service with the same key is none here."""
+"""Rejects tokens that were made for another service with the same key."""
 
 SKEW_SECONDS = 60
-"""How far the clocks of who makes tokens and of the gateway may be apart."""
+"""Largest accepted difference between the clocks of the token's maker and of the gateway."""
 
 DAY_SECONDS = 86_400
 
 MARK_CHARACTERS = 8
-"""Of a correlation id that say whose it is. That another caller's mark is the same happens once in 2**32 ids."""
+"""Length of the owner's mark in a correlation id. Two callers' marks are the same once in 2**32 ids."""
 
 
 class TokenRefused(Exception):
-    """The token is none, is not for this service, is not signed with its key, or has expired. Repeats nothing of it."""
+    """The token is malformed, expired, not for this service or not signed with its key. Repeats nothing of it."""
 
 
 class Tokens:
     """Makes and checks tokens with one key, and marks correlation ids with their owner.
 
-    The mark is part of the id, so that every gateway knows whose a task is, also before its reply is there, and nobody
-    has to remember it. Without the key nobody can tell from an id who its owner is.
+    The mark is part of the id, so that every gateway knows a task's owner without storing it, also before its reply
+    is there. Without the key an id does not reveal its owner.
     """
 
     def __init__(self, secret_key: SecretStr) -> None:
@@ -37,18 +37,12 @@ class Tokens:
         self._key = secret_key.get_secret_value().encode()
 
     def make(self, subject: str, days: int, now: float) -> str:
-        """Return a token.
-
-        Args:
-            subject: who its bearer is.
-            days: after which it expires.
-            now: seconds since 1970.
-        """
+        """Return a token for the subject that expires after `days`; `now` is in seconds since 1970."""
         claims = {"sub": subject, "aud": AUDIENCE, "iat": int(now), "exp": int(now) + days * DAY_SECONDS}
         return jwt.encode(claims, self._key, ALGORITHM)
 
     def subject(self, token: str) -> str:
-        """Return who its bearer is.
+        """Return the token's subject.
 
         Raises:
             TokenRefused: it is not valid; the message says whether it has only expired.
@@ -63,10 +57,10 @@ class Tokens:
                 options={"require": ["exp", "aud", "sub"]},
             )
             subject: str = claims["sub"]
-            subject.encode()  # JSON can hold half a surrogate pair, which no owner's mark can be made of
+            subject.encode()  # fails for half a surrogate pair, which JSON can hold and a mark cannot be made of
         except jwt.ExpiredSignatureError:
             raise TokenRefused("the bearer token has expired") from None
-        # Of JSON that is nested too deeply, and of times that are no numbers, PyJWT hands on what Python says.
+        # For JSON nested too deeply and times that are not numbers, PyJWT lets Python's exceptions through.
         except (jwt.PyJWTError, RecursionError, OverflowError, ValueError):
             raise TokenRefused("the bearer token is not valid") from None
         if not subject:
@@ -74,20 +68,20 @@ class Tokens:
         return subject
 
     def owned(self, correlation_id: str, subject: str) -> str:
-        """Return the correlation id marked as the subject's, in place of some of its random digits."""
+        """Return the correlation id with the subject's mark in place of its last random digits."""
         unmarked = correlation_id[:-MARK_CHARACTERS]
-        # No token's signature can be the same: what is signed of a token has no such character.
+        # The signed part of a token has no NUL, so no token's signature can be the same.
         signed = f"\0owner\0{unmarked}\0{subject}".encode()
         return unmarked + hmac.digest(self._key, signed, hashlib.sha256).hex()[:MARK_CHARACTERS]
 
     def owns(self, correlation_id: str, subject: str) -> bool:
-        """Return whether the correlation id is marked as the subject's."""
+        """Return whether the correlation id has the subject's mark."""
         return hmac.compare_digest(correlation_id.encode(), self.owned(correlation_id, subject).encode())
 
 
 def own_key(key: str, subject: str) -> str:
-    """Return the subject's idempotency key as one that no other subject can have.
+    """Return the subject's idempotency key in a form that no other subject can have.
 
-    It does not depend on the key that signs tokens: that may change, and a paid task must not be paid again.
+    It does not depend on the signing key: that may change, and a paid task must not be paid again.
     """
     return hashlib.sha256(f"{subject}\0{key}".encode()).hexdigest()

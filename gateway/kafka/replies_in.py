@@ -1,7 +1,7 @@
 """Replies in: the consumer of the result and the dead-letter topic.
 
-There is no consumer group: every gateway reads all partitions of both topics and picks its own replies, so any number
-of gateways runs side by side and none ever waits for a rebalance.
+It joins no consumer group: every gateway reads all partitions of both topics and picks its own replies, so any number
+of gateways can run side by side without rebalances.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from gateway.kafka.client import POLL_SECONDS, RETRY_SECONDS, client_properties
 from gateway.kafka.topics import Partition, Topics
-from gateway.replies import Reply
+from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Reply
 from shared.brokers import Brokers
 from shared.kafka_trouble import UnreadableHeaders, headers_of
 from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
@@ -27,43 +27,31 @@ BATCH_MAX = 500
 """Replies handed to the event loop at once."""
 
 RESULT_BYTES_MAX = 128
-"""Nothing longer is a result: two numbers in JSON."""
+"""A longer value is not a result, which is two numbers in JSON."""
 
 REASON_CHARACTERS_MAX = 500
-"""Of a dead letter's exception message; the rest is cut off."""
+"""Length at which a dead letter's exception message is cut off."""
 
 Replied = Callable[[list[tuple[str, Reply]]], None]
-"""Gets (correlation id, reply) of a batch of replies, on the event loop."""
+"""Called with a batch of (correlation id, reply), on the event loop."""
 
 
 class RepliesIn:
     """Reads replies in one thread, and hands them to the event loop in batches."""
 
-    def __init__(
-        self,
-        connection: dict[str, str],
-        dead_letter_topic: str,
-        topics: Topics,
-        *,
-        remembered_seconds: float,
-        remembered_max: int,
-    ) -> None:
-        """Store what is needed; nothing is opened.
+    def __init__(self, connection: dict[str, str], dead_letter_topic: str, topics: Topics) -> None:
+        """Store the parameters; nothing is opened.
 
         Args:
             connection: librdkafka's connection properties.
-            dead_letter_topic: where the records of failed tasks come.
+            dead_letter_topic: the topic of failed tasks.
             topics: knows the partitions of both topics.
-            remembered_seconds: how far back replies are read at the start.
-            remembered_max: how many of them at most.
         """
         self.positioned = False
-        """Whether it has caught up with what was there at the start."""
+        """Whether it has read every reply that was there at the start."""
         self._properties = client_properties(connection, topics.note_error)
         self._dead_letter_topic = dead_letter_topic
         self._topics = topics
-        self._remembered_seconds = remembered_seconds
-        self._remembered_max = remembered_max
         self._assigned: dict[Partition, str] = {}
         self._next_offsets: dict[Partition, int] = {}
         self._behind: set[Partition] = set()
@@ -90,7 +78,7 @@ class RepliesIn:
                 first = self._consumer.poll(POLL_SECONDS)
                 if first is None:
                     continue
-                # consume() alone would wait for a full batch; so it only takes what is there already.
+                # consume() alone would wait for a full batch.
                 batch = [first, *self._consumer.consume(BATCH_MAX - 1, 0)]
             except KafkaException as error:
                 self._topics.log(error.args[0])
@@ -106,7 +94,7 @@ class RepliesIn:
             {
                 **self._properties,
                 **self._brokers.properties,
-                "group.id": f"integration-service-gateway-{uuid.uuid4()}",  # asked for, and never joined
+                "group.id": f"integration-service-gateway-{uuid.uuid4()}",  # required, and never joined
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
@@ -124,10 +112,10 @@ class RepliesIn:
         self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
 
     def _assign(self, wanted: dict[Partition, str]) -> None:
-        """Read from new partitions too: at the start from some time back, later from their first record.
+        """Read from new partitions, too: at the start from REMEMBERED_SECONDS ago, later from their first record.
 
         Raises:
-            KafkaException: Kafka does not tell the offsets.
+            KafkaException: Kafka does not return the offsets.
         """
         kept = {partition for partition, topic_id in wanted.items() if self._assigned.get(partition) == topic_id}
         new = wanted.keys() - kept
@@ -137,12 +125,12 @@ class RepliesIn:
         self._next_offsets = next_offsets
         self._assigned = wanted
         self._behind = (self._behind & kept) | new
-        logger.info("hearing replies on %d partitions", len(wanted))
+        logger.info("reading replies from %d partitions", len(wanted))
 
     def _starts(self, partitions: set[Partition]) -> dict[Partition, int]:
-        since_ms = int((time.time() - self._remembered_seconds) * 1000)
+        since_ms = int((time.time() - REMEMBERED_SECONDS) * 1000)
         asked = [TopicPartition(*partition, since_ms) for partition in partitions]
-        share = self._remembered_max // max(1, len(partitions))
+        share = REMEMBERED_MAX // max(1, len(partitions))
         starts = {}
         for found in self._consumer.offsets_for_times(asked, timeout=ADMIN_REQUEST_SECONDS):
             if found.error:
@@ -150,12 +138,12 @@ class RepliesIn:
             _, end = self._consumer.get_watermark_offsets(found, timeout=ADMIN_REQUEST_SECONDS)
             start = found.offset if found.offset >= 0 else end
             starts[found.topic, found.partition] = max(start, end - share)
-            if start < end - share:  # too many: what was asked before now is not known for sure
+            if start < end - share:  # too many to read: earlier requests may have replies that are not known here
                 self._loop.call_soon_threadsafe(self._forget_until, time.time())
         return starts
 
     def read(self, message: Message) -> tuple[str, Reply] | None:
-        """Return (correlation id, reply), or None where the message is neither a result nor a dead letter."""
+        """Return (correlation id, reply), or None if the message is neither a result nor a dead letter."""
         partition = (message.topic(), message.partition())
         error = message.error()
         if error is not None:
@@ -167,8 +155,8 @@ class RepliesIn:
             return None
         self._next_offsets[partition] = message.offset() + 1
         try:
-            headers = dict(headers_of(message))  # of two with one name the last one counts
-        except UnreadableHeaders:  # no gateway has made them
+            headers = dict(headers_of(message))  # the last one of a name counts
+        except UnreadableHeaders:  # not made by a gateway
             return None
         correlation_id = _text(headers.get(CORRELATION_ID_HEADER))
         if message.topic() == self._dead_letter_topic:
@@ -182,5 +170,5 @@ class RepliesIn:
 
 
 def _text(header: bytes | None) -> str:
-    # A producer of its own may have put anything there.
+    # Any producer may have written anything there.
     return (header or b"").decode(errors="replace")

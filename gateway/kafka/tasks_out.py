@@ -17,27 +17,27 @@ logger = logging.getLogger("gateway.kafka")
 SEND_SECONDS_MAX = 10.0
 """How long Kafka may take to acknowledge a task. After that it is not sent any more, and the caller gets a 503.
 
-In rare cases Kafka has it: it was written, and every acknowledgement was lost. It is then done all the same. The answer
-is still 503, as 504 would promise that it is done; who tries again may get a second row, as after any lost answer.
+In rare cases Kafka has the task, because it was written and every acknowledgement was lost. It is then processed. The
+answer is 503 all the same, because 504 would promise that Kafka has the task.
 """
 
 SEND_BYTES_MAX = 128 * 1024 * 1024
-"""Of tasks that Kafka has not acknowledged yet. Beyond it a task is not taken."""
+"""Size of the tasks that Kafka has not acknowledged yet. Beyond it tasks are refused."""
 
 
 class NotTaken(Exception):
-    """Kafka has not taken the task. The message says why."""
+    """Kafka has not accepted the task. The message says why."""
 
 
 class TasksOut:
-    """Sends tasks. One thread polls the producer; futures are settled on the event loop."""
+    """Sends tasks. One thread polls the producer; futures are completed on the event loop."""
 
     def __init__(self, connection: dict[str, str], import_topic: str, topics: Topics) -> None:
-        """Store what is needed; nothing is opened.
+        """Store the parameters; nothing is opened.
 
         Args:
             connection: librdkafka's connection properties.
-            import_topic: where tasks go.
+            import_topic: the topic of tasks.
             topics: knows whether Kafka answers.
         """
         self._properties = client_properties(connection, self.note_error)
@@ -52,20 +52,20 @@ class TasksOut:
         self.producer = self._new_producer()
 
     def close(self) -> None:
-        """Send what is still to be sent, for two seconds at most."""
+        """Send the tasks that are still queued, for two seconds at most."""
         self.producer.flush(2)
 
     def send(self, value: bytes, headers: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
-        """Send a task, and return a future that is done when Kafka has it and fails with NotTaken where it has not.
+        """Send a task, and return a future that is done when Kafka has it, and fails with NotTaken if it has not.
 
         Raises:
-            NotTaken: the producer's queue is full, or it is broken and about to be replaced.
+            NotTaken: the producer's queue is full, or the producer has failed and is about to be replaced.
         """
         sent: asyncio.Future[None] = self._loop.create_future()
 
         def on_delivery(error: KafkaError | None, _: Message) -> None:
             self._delivered.append((sent, error))
-            if len(self._delivered) == 1:  # one wake-up for a burst
+            if len(self._delivered) == 1:  # wakes the loop once for a burst
                 self._loop.call_soon_threadsafe(self._settle_deliveries)
 
         try:
@@ -75,30 +75,30 @@ class TasksOut:
             raise NotTaken("too many tasks wait for Kafka") from None
         except KafkaException as error:
             TASKS_NOT_TAKEN.inc()
-            raise NotTaken(f"Kafka does not take the task: {error.args[0].name()}") from None
+            raise NotTaken(f"Kafka does not accept the task: {error.args[0].name()}") from None
         return sent
 
     def _settle_deliveries(self) -> None:
         while self._delivered:
             sent, error = self._delivered.popleft()
             (TASKS_NOT_TAKEN if error else TASKS_TAKEN).inc()
-            if sent.done():  # its request has ended
+            if sent.done():  # the request has ended
                 continue
             if error is None:
                 sent.set_result(None)
             else:
-                sent.set_exception(NotTaken(f"Kafka has not confirmed the task: {error.name()}"))
+                sent.set_exception(NotTaken(f"Kafka has not acknowledged the task: {error.name()}"))
 
     def poll(self, closing: threading.Event) -> None:
-        """Serve deliveries, in a thread of its own, and replace a producer that does not work any more."""
+        """Serve delivery reports, in a thread of its own, and replace a producer that has failed."""
         while not closing.is_set():
             try:
                 self.producer.poll(POLL_SECONDS)
-            except KafkaException as error:  # in the place of error_cb, where the producer has failed for good
+            except KafkaException as error:  # instead of error_cb, if the producer has failed for good
                 self.note_error(error.args[0])
             if self._brokers.forgotten:
                 self._is_broken = True
-            # Without a right a new one would fail as well, at once and again and again.
+            # If a permission is missing, a new one would fail as well.
             if self._is_broken and not self._topics.absent:
                 logger.warning("the producer has failed and is replaced")
                 broken, self.producer = self.producer, self._new_producer()
@@ -107,7 +107,7 @@ class TasksOut:
                 broken.flush(1)
 
     def note_error(self, error: KafkaError) -> None:
-        """Log an error of the producer's. An idempotent one has fatal errors."""
+        """Log an error of the producer. A fatal one means that it has to be replaced."""
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._is_broken = True
         self._topics.note_error(error)

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.kafka.client import RETRY_SECONDS, client_properties
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import Administrator, describe, make
+from shared.topics import Administrator, ensure
 
 logger = logging.getLogger("gateway.kafka")
 
@@ -17,10 +17,10 @@ DESCRIBE_SECONDS = 5.0
 """Between two descriptions of the topics."""
 
 DENIALS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
-"""What Kafka answers for want of a right. Without WRITE on a topic a producer may not be idempotent in its cluster."""
+"""Kafka's errors for a missing permission. Without WRITE on any topic a producer may not be idempotent."""
 
 NEW_SECONDS = 10.0
-"""How long the brokers may take to know partitions that are new, and to give each a leader, before it is logged."""
+"""How long the brokers may take to elect leaders for new partitions before errors about them are logged."""
 
 NOT_KNOWN_YET = (
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -30,7 +30,7 @@ NOT_KNOWN_YET = (
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._UNKNOWN_TOPIC,
 )
-"""Errors about a partition that is new to the broker, or to librdkafka, that was asked."""
+"""Errors about a partition that the broker, or librdkafka, does not know yet."""
 
 Partition = tuple[str, int]
 
@@ -41,18 +41,18 @@ class Topics:
     def __init__(
         self, connection: dict[str, str], topics: dict[str, dict[str, str]], *, import_topic: str, partitions: int
     ) -> None:
-        """Store what is needed; nothing is opened.
+        """Store the parameters; nothing is opened.
 
         Args:
             connection: librdkafka's connection properties.
-            topics: every topic's name -> configuration, should it have to be made.
+            topics: name -> configuration of every topic, for creating it if it is missing.
             import_topic: the one that is written to. The others are read.
-            partitions: of a topic that has to be made.
+            partitions: of a created topic.
         """
         self.absent = ["Kafka"]
         """What is missing before a task may be sent, in words."""
         self.wanted: dict[Partition, str] = {}
-        """Partition of a topic that is read -> its topic's id."""
+        """Partition to read -> its topic's id."""
         self._properties = client_properties(connection, self.note_error)
         self._topics = topics
         self._import_topic = import_topic
@@ -63,7 +63,7 @@ class Topics:
         self._new_since = 0.0
 
     def watch(self, closing: threading.Event) -> None:
-        """Describe the topics again and again, in a thread of its own."""
+        """Describe the topics periodically, in a thread of its own."""
         administrator = Administrator(self._properties)
         while not closing.is_set():
             admin = administrator.client
@@ -77,18 +77,18 @@ class Topics:
             self._describe_now.clear()
 
     def describe_now(self) -> None:
-        """Do not wait for the next time."""
+        """Describe the topics without waiting for the next time."""
         self._describe_now.set()
 
     def note_error(self, error: KafkaError) -> None:
-        """Log an error of any client's. All brokers down means that Kafka is away."""
+        """Log an error of any client. "All brokers down" means that Kafka is away."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self.absent:
             self.absent = ["Kafka"]
             self.describe_now()
         self.log(error)
 
     def log(self, error: KafkaError) -> None:
-        """Log an error once; of a right that is missing the next description says which."""
+        """Log an error once. The next description logs which permission is missing."""
         if error.code() in DENIALS:
             self._denied = error
             self.describe_now()
@@ -104,29 +104,22 @@ class Topics:
             KafkaException: Kafka does not answer.
         """
         rights = {name: ("WRITE",) if name == self._import_topic else ("READ",) for name in self._topics}
-        described = describe(admin, rights)
-        if described.absent:
-            self.absent = [f"the topic {name}" for name in described.absent]
-            new = {name: self._topics[name] for name in described.absent}
-            not_made = make(admin, new, self._new_topic_partitions)
-            self._new_since = time.monotonic()
-            if not_made:
-                self._trouble.tell_missing(not_made)
+        found, self.absent = ensure(admin, self._topics, self._new_topic_partitions, rights, self._trouble)
+        if len(found) < len(self._topics):
+            self._new_since = time.monotonic()  # some are being created
             return
-        self.absent = list(described.denied)
         denied, self._denied = self._denied, None
         if self.absent:
-            self._trouble.tell_missing(self.absent)
             return
         wanted = {
             (name, partition.id): str(topic.topic_id)
-            for name, topic in described.found.items()
+            for name, topic in found.items()
             if name != self._import_topic
             for partition in topic.partitions
         }
         if wanted != self.wanted:
             self.wanted, self._new_since = wanted, time.monotonic()
-        if denied is not None:  # and not for want of one of these rights
+        if denied is not None:  # about another permission than these
             self._trouble.tell(denied.name(), denied.str())
         elif self._trouble.end():
             logger.info("Kafka answers")

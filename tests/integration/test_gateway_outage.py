@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from gateway.kafka.kafka import Kafka as GatewayKafka
+from gateway.settings import GatewaySettings
 from sandbox.kafka import Kafka
 from tests.conftest import ended_at_last, until
 from tests.integration.test_gateway_kafka import echoing, task
@@ -82,13 +83,12 @@ def test_a_producer_that_has_failed_for_good_is_replaced(topics):
 
     async def conversation():
         kafka = GatewayKafka(
-            {"bootstrap.servers": topics.kafka.bootstrap_servers},
-            import_topic=topics.name,
-            dead_letter_topic=topics.dead_letters,
-            topics={topics.name: {}, topics.results: {}, topics.dead_letters: {}},
-            partitions=1,
-            remembered_seconds=60,
-            remembered_max=100,
+            GatewaySettings(
+                kafka_bootstrap_servers=topics.kafka.bootstrap_servers,
+                kafka_import_topic=topics.name,
+                kafka_result_topic=topics.results,
+                kafka_dead_letter_topic=topics.dead_letters,
+            )
         )
         kafka.start(lambda replies: None, lambda until: None)
         async with asyncio.timeout(30):

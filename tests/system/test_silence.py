@@ -395,7 +395,7 @@ def test_an_unforeseen_failure_is_told_by_where_it_was_and_never_by_what_it_held
     assert processor.returncode == 1
     for program in (processor, gateway):
         log = program.log_text()
-        for told in ("unforeseen KeyError over", "unforeseen KeyError ends a thread", "Exception in callback"):
+        for told in ("unforeseen KeyError at", "unforeseen KeyError ends a thread", "Exception in callback"):
             assert told in log
         assert "Task exception was never retrieved" in log and "in fail_because" in log
         assert not leaks(log)

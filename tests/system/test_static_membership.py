@@ -31,6 +31,6 @@ def test_two_replicas_with_one_instance_id_are_told_so_and_the_older_ends(start_
     until(lambda: not older.running, "the older one to end")
 
     assert older.returncode == 1
-    assert "Kafka does not let this replica go on" in older.log_text()
+    assert "this replica cannot go on" in older.log_text()
     until(lambda: "assigned 4 partitions" in newer.log_text(), "the newer one to go on")
     assert newer.running

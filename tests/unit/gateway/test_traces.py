@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from gateway.kafka.kafka import Kafka
 from gateway.kafka.tasks_out import NotTaken
+from gateway.settings import GatewaySettings
 from gateway.traces import TracedGateway
 
 CANARY = "canary-7d1f"
@@ -22,8 +23,7 @@ def exporter(monkeypatch):
 
 
 def kafka(traced):
-    limits = {"topics": {}, "partitions": 1, "remembered_seconds": 1.0, "remembered_max": 1}
-    return traced.kafka({}, import_topic="tasks", dead_letter_topic="tasks-dlt", **limits)
+    return traced.kafka(GatewaySettings(kafka_import_topic="tasks", kafka_result_topic="results"))
 
 
 def test_a_task_that_kafka_refuses_at_once_is_a_failed_send(exporter, monkeypatch):

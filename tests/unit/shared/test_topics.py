@@ -1,12 +1,14 @@
 """What Kafka says of the topics and of the rights on them."""
 
+import logging
 from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from shared.topics import describe, make
+from shared.kafka_trouble import KafkaTrouble
+from shared.topics import describe, ensure
 
 
 def future(answer):
@@ -60,7 +62,7 @@ def test_a_request_that_timed_out_is_kafkas_error():
         described({"tasks": ["READ"]}, {"tasks": error("_TIMED_OUT")})
 
 
-def test_topics_are_made_unless_another_program_was_faster_and_what_keeps_kafka_from_it_is_told():
+def test_topics_are_made_unless_another_program_was_faster_and_what_keeps_kafka_from_it_is_told(caplog):
     answers = {"made": None, "faster": error("TOPIC_ALREADY_EXISTS"), "refused": error("POLICY_VIOLATION")}
     asked = []
 
@@ -68,8 +70,28 @@ def test_topics_are_made_unless_another_program_was_faster_and_what_keeps_kafka_
         asked.extend((each.topic, each.num_partitions, each.config) for each in new)
         return {name: future(answer) for name, answer in answers.items()}
 
-    not_made = make(SimpleNamespace(create_topics=create_topics), {name: {"a": "1"} for name in answers}, 3)
+    admin = SimpleNamespace(
+        describe_topics=lambda *_, **__: {name: future(error("UNKNOWN_TOPIC_OR_PART")) for name in answers},
+        create_topics=create_topics,
+    )
+    trouble = KafkaTrouble(logging.getLogger("kafka"), "waiting for Kafka")
 
+    found, missing = ensure(admin, {name: {"a": "1"} for name in answers}, 3, dict.fromkeys(answers, ()), trouble)
+
+    assert (found, missing) == ({}, ["the topic made", "the topic faster", "the topic refused"])
     assert asked == [(name, 3, {"a": "1"}) for name in answers]
-    [why] = not_made
-    assert why.startswith("the topic refused, which cannot be made: ")
+    why = error("POLICY_VIOLATION").args[0].str()
+    assert [line for line in caplog.messages if line.startswith("waiting")] == [
+        f"waiting for Kafka: missing: the topic refused, which cannot be created: {why}"
+    ]
+
+
+def test_rights_that_are_missing_are_told():
+    admin = SimpleNamespace(describe_topics=lambda *_, **__: {"tasks": future(topic("READ"))})
+    told = []
+
+    found, missing = ensure(admin, {"tasks": {}}, 3, {"tasks": ("WRITE",)}, SimpleNamespace(tell_missing=told.append))
+
+    assert missing == ["the right WRITE on the topic tasks"]
+    assert told == [missing]
+    assert found.keys() == {"tasks"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gateway.kafka.kafka import Kafka
 from gateway.prefer import preferred_wait_seconds
 from gateway.replies import Replies, Reply
+from gateway.settings import GatewaySettings
 from processor.apply_async.commit_metadata import decode
 from processor.outcome import dead_letter, original
 from processor.record import Position, Record
@@ -98,13 +99,7 @@ class FakeMessage:
 @pytest.fixture(scope="module")
 def kafka():
     return Kafka(
-        {},
-        import_topic="import",
-        dead_letter_topic="dlt",
-        topics={},
-        partitions=1,
-        remembered_seconds=1,
-        remembered_max=1,
+        GatewaySettings(kafka_import_topic="import", kafka_result_topic="results", kafka_dead_letter_topic="dlt")
     )
 
 
