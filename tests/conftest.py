@@ -50,7 +50,7 @@ COORDINATOR_MOVES = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )
-"""What a broker answers for a while after it was away, and librdkafka hands on."""
+"""Errors that a broker returns for a while after an outage, and that librdkafka passes on."""
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -61,7 +61,7 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 PATIENCE_SECONDS = 60.0
-"""After which what should happen counts as not happening. No test measures by it."""
+"""After this long an expected event counts as missing. No test uses it as a measurement."""
 
 
 def until(condition, what, seconds=PATIENCE_SECONDS):

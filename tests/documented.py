@@ -10,7 +10,7 @@ UNDOCUMENTED_HEADERS = {
     *("content-type", "content-length", "cache-control", "date", "etag", "last-modified", "accept-ranges"),
     *("content-security-policy", "x-content-type-options", "referrer-policy"),
 }
-"""What HTTP and browsers need, and no caller of the service."""
+"""Headers that HTTP and browsers need, but callers of the service do not."""
 
 
 def validator(schema, document):

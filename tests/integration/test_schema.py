@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 TABLES = {"integration_service": "id", "ledger": "id", "idempotency_keys": "key", "redriven": "partition"}
-"""Each with one of its columns."""
+"""Each table with one of its columns."""
 
 EVERYTHING = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, udt_name, is_nullable, column_default

@@ -19,7 +19,7 @@ from shared.messages import ErrorCode
 from tests.conftest import ROOT, until
 
 COLOURS_FORCED = {"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "PY_COLORS": "1", "COLUMNS": "40"}
-"""As machines of CI have them."""
+"""Environment variables of CI machines."""
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 COMMANDS = [("processor",), ("processor", "redrive"), ("gateway",)]

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import until
 
 FAILING = [{"kind": "status", "status": 500, "probability": 0.03}]
-"""A provider like any: some tasks are in back-off while later ones are finished."""
+"""An ordinary provider: some tasks are in back-off while later ones are finished."""
 
 
 @pytest.fixture(autouse=True)

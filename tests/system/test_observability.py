@@ -56,7 +56,7 @@ def post(gateway, data, task_type="phone"):
 
 
 REQUESTS, RECORDS = 5, 10
-"""Of `send_everything`: to the gateway, and on the import topic."""
+"""Numbers of requests to the gateway and of records on the import topic in `send_everything`."""
 
 
 def as_grafana_asks(expression):

@@ -27,7 +27,7 @@ SLOW_MS = 4_000
 """Longer than the gateway waits for a reply."""
 
 NASTY = "it's \"quoted\" $HOME ${PATH} `id` $(id) \\ \\n ! %s & ; <b>|\n\tвторая строка \u202e\x7f 🙂 '"
-"""What shells, terminals, JSON and HTML could take for something else."""
+"""Text that shells, terminals, JSON and HTML could misinterpret."""
 
 EXAMPLES = {task_type: data.example for task_type, data in TASK_DATA.items()}
 

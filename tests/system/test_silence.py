@@ -368,7 +368,7 @@ def validate_or_fail(cls, value):
 
 pydantic.BaseModel.model_validate_json = classmethod(validate_or_fail)
 """
-"""A sitecustomize.py by which a program fails over tasks that ask for it, with the task in the exception's text."""
+"""A sitecustomize.py that makes a program fail on tasks that request it; the exception's text holds the task."""
 
 
 def test_an_unforeseen_failure_is_told_by_where_it_was_and_never_by_what_it_held(

@@ -12,7 +12,7 @@ from sandbox.kafka import KafkaCluster
 from tests.conftest import until
 
 TAKEOVER_SECONDS = 120.0
-"""By when another broker has taken over, the programs have found it, and all is done."""
+"""Longest time until another broker has taken over, the programs have found it, and all work is done."""
 
 
 @pytest.fixture(scope="module")

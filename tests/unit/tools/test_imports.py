@@ -108,7 +108,7 @@ MAY_IMPORT = {
     },
     "gateway/access": {"shared"},
 }
-"""What the parts below the composition roots may import of ours beside their own files: no step knows another."""
+"""What each part below the composition roots may import besides its own files: no step knows another."""
 
 
 @pytest.mark.parametrize("part", MAY_IMPORT)
