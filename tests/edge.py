@@ -52,7 +52,7 @@ class Edge(Child):
             folder: for everything that nginx writes.
             gateway: host:port.
             resolver: address of the DNS server that knows the host.
-            connections_per_address: most connections with a request that one address may have.
+            connections_per_address: limit of one address's connections that carry a request.
             faster: pairs of a text in the configuration and its replacement, which has a shorter time, for quick tests.
             tls: content of edge/tls/tls.conf.
         """
@@ -112,7 +112,7 @@ class Caller:
         self.socket.close()
 
     def send(self, *parts):
-        """Send each part as its own packet; a peer that has closed the connection is no error."""
+        """Send each part as its own packet. Ignore that the peer has closed the connection."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for part in parts:
                 self.socket.sendall(part)

@@ -226,7 +226,7 @@ else:
 """
     assert project.python(service, program % (host, port)) == f"{reached}\n"
 
-    # Its addresses are reachable in the same way.
+    # The same must hold for its addresses as for its name.
     [container] = project.containers(host)
     addresses = [network["IPAddress"] for network in container["NetworkSettings"]["Networks"].values()]
     assert [project.python(service, program % (address, port)) for address in addresses].count("True\n") == reached

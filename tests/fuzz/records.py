@@ -30,7 +30,7 @@ ONE_OF = 500
 """One record in this many is near Kafka's limit."""
 
 HEADERS_MAX = 100_000 - 7
-"""librdkafka reads no headers of a record with more than 100,000. A dead letter has seven more than its record."""
+"""librdkafka shows no headers of a record with more than 100,000. A dead letter has seven more than its record."""
 
 FRAMING_BYTES = 120
 """Upper bound of the bytes that Kafka adds to one record without headers."""
@@ -186,7 +186,7 @@ def _changed(chance: random.Random, task: bytes) -> bytes:
         task + chance.choice([b"}", b"\x00", b"\n{}", b"//", b" " * 5000]),
         b"[%b]" % task,
         json.dumps(task.decode()).encode(),
-        b"\x00\x00\x00\x00\x01" + task,  # the prefix of a schema registry
+        b"\x00\x00\x00\x00\x01" + task,  # the prefix for a schema registry
     ]
     return chance.choice([*changed, *[task] * len(changed)])
 

@@ -350,7 +350,7 @@ def test_a_stop_at_any_moment_is_a_clean_one(start):
     for moment in (0.0, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5):
         gateway = start("gateway", wait=False)
         until(lambda gateway=gateway: has_taken_signals(gateway.pid), "the program's first line")
-        time.sleep(moment)  # the test is about this moment
+        time.sleep(moment)  # the moment under test
 
         assert gateway.stop() == 0, f"after {moment} seconds: {gateway.log_text()}"
         assert "Traceback" not in gateway.log_text(), f"after {moment} seconds: {gateway.log_text()}"

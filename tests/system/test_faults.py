@@ -272,7 +272,7 @@ def test_records_that_a_group_reads_again_from_the_start_get_their_first_ids_and
 def test_a_stop_at_any_moment_from_the_first_is_clean(start, database, package):
     for milliseconds in range(60, 2000, 240):
         program = start(package, database.environment, wait=False)
-        time.sleep(milliseconds / 1000)  # the test is about this moment
+        time.sleep(milliseconds / 1000)  # the moment under test
         program.send_signal(signal.SIGTERM)
         assert program.stop() == 0, (milliseconds, program.log_text())
 
