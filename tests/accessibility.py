@@ -1,4 +1,4 @@
-"""What axe-core finds wrong with a page for people who cannot see it, or not well, or have no mouse."""
+"""Accessibility of a page, checked by axe-core: for people who are blind, see poorly, or use no mouse."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 
 
 def violations(page):
-    """Return (rule, element) for each violation. The page's context must bypass its Content-Security-Policy."""
+    """Return (rule, element) for each violation. The browser context must bypass Content-Security-Policy."""
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run()")
     assert len(found["passes"]) > 10, "axe has looked"

@@ -1,6 +1,6 @@
-"""What is real in the tests: one Kafka, one PostgreSQL and one process of simulators a session, from sandbox/.
+"""The real services of the tests: one Kafka, one PostgreSQL and one process of simulators per session, from sandbox/.
 
-Each test has topics and a database of its own. What a test starts is ended with it.
+Each test has its own topics and its own database. Everything that a test starts ends with it.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ from sandbox.toxiproxy import install as install_toxiproxy
 from shared.brokers import Brokers
 from shared.kafka_trouble import UnreadableHeaders, headers_of
 
-# authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
+# Quix loads authlib for its schema registry client. On every import, authlib warns its own users about httpx.
 with warnings.catch_warnings(record=True):
     import quixstreams  # noqa: F401
 
@@ -50,7 +50,7 @@ COORDINATOR_MOVES = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )
-"""What a broker answers for a while after it was away, and librdkafka hands on."""
+"""Errors that a broker returns for a while after an outage, and that librdkafka passes on."""
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -61,11 +61,11 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 PATIENCE_SECONDS = 60.0
-"""After which what should happen counts as not happening. No test measures by it."""
+"""After this long an expected event counts as missing. No test uses it as a measurement."""
 
 
 def until(condition, what, seconds=PATIENCE_SECONDS):
-    """Wait until the condition answers something true, and return that."""
+    """Wait until the condition returns something true, and return that."""
     give_up_at = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < give_up_at, f"not within {seconds:g} seconds: {what}"
@@ -75,7 +75,7 @@ def until(condition, what, seconds=PATIENCE_SECONDS):
 
 @pytest.fixture(scope="session")
 def session_folder():
-    # Not pytest's own: PostgreSQL, which is not root, must reach it.
+    # Not pytest's temporary folder: PostgreSQL does not run as root and must have access.
     folder = Path(tempfile.mkdtemp(prefix="integration-service-tests-", dir="/var/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -112,7 +112,7 @@ def prometheus_installed():
 
 
 def installed(install, missing):
-    """Install what not every machine can have: without it a developer goes without these tests; CI does not."""
+    """Install a tool that not every machine can have. If it is missing, the tests are skipped, but fail in CI."""
     try:
         install()
     except missing as error:
@@ -129,9 +129,9 @@ def toxiproxy(session_folder, toxiproxy_installed):
         yield server
 
 
-@pytest.fixture(scope="module")  # no longer: its event loop runs in the tests' own thread
+@pytest.fixture(scope="module")  # not longer: its event loop runs in the tests' own thread
 def browser():
-    """Where Chromium is missing, a developer goes without these tests; CI does not."""
+    """Chromium. If it is missing, the tests are skipped, but fail in CI."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium")
@@ -148,14 +148,14 @@ def browser():
 
 @dataclass
 class Database:
-    """A database of one test: the schema and nothing in it."""
+    """A database of one test, with the schema and no rows."""
 
     postgres: Postgres
     name: str
 
     @property
     def environment(self):
-        """How a processor reaches it: as a user with the role of sql/ and nothing more."""
+        """The settings of a processor that uses it, as a user whose only rights are those of the role of sql/."""
         return {
             "POSTGRES_HOST": self.postgres.host,
             "POSTGRES_PORT": str(self.postgres.port),
@@ -165,20 +165,20 @@ class Database:
         }
 
     def query(self, statement, *parameters):
-        """Return the statement's rows, as the cluster's administrator."""
+        """Run a statement as the cluster's administrator and return its rows."""
         with psycopg.connect(self.postgres.conninfo(self.name), autocommit=True) as connection:
             cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def rows(self):
-        """Return id -> (data, task type)."""
+        """Return the stored rows as id -> (data, task type)."""
         return {
             row_id: rest for row_id, *rest in self.query("SELECT id, data, task_type::text FROM integration_service")
         }
 
 
 def _headers(message):
-    """Return a record's headers, none where nobody can read them."""
+    """Return a record's headers, or none if they cannot be read."""
     try:
         return headers_of(message)
     except UnreadableHeaders:
@@ -203,16 +203,16 @@ class Simulators:
     client: httpx.Client
 
     def control(self, **settings):
-        """Set what they do until the test ends."""
+        """Set the simulators' behaviour until the test ends."""
         answer = self.client.put("/_control", json=settings)
         assert answer.status_code == 200, answer.text
 
     def requests(self):
-        """Return what was asked and answered so far."""
+        """Return the counts of requests and answers so far."""
         return self.client.get("/_requests").json()
 
     def calls(self, provider):
-        """Return how many requests the provider got."""
+        """Return how many requests the provider has received."""
         return self.requests()["providers"][provider].get("requests", 0)
 
 
@@ -261,7 +261,7 @@ class Seen:
 
 @dataclass
 class Topics:
-    """The topics of one test, made before any program runs."""
+    """The topics of one test, created before any program runs."""
 
     kafka: Kafka
     name: str
@@ -282,7 +282,7 @@ class Topics:
             {
                 **self.kafka.connection,
                 "message.max.bytes": 2_000_000,
-                "enable.idempotence": True,  # else what is sent again comes out of order
+                "enable.idempotence": True,  # else retries change the order
             }
         )
         self._read_on()
@@ -291,7 +291,7 @@ class Topics:
         self.consumer.close()
 
     def _read_on(self):
-        """Read the answers with a new client, from behind those that were seen."""
+        """Read the result and dead-letter topics with a new client, from the records after those already seen."""
         self.brokers = Brokers()
         self.consumer = Consumer(
             {
@@ -323,7 +323,7 @@ class Topics:
         assert self.producer.flush(30) == 0
 
     def send_tasks(self, numbers, task_type="phone"):
-        """Put a task on the import topic for each number, which is its task_id and in its data, over its partitions."""
+        """Send one task per number, spread over the partitions. The number is its task_id and part of its data."""
         for n in numbers:
             task = {"task_id": n, "task_type": task_type, "data": f"8 916 {n}"}
             self.producer.produce(self.name, json.dumps(task).encode(), partition=n % self.partitions)
@@ -331,7 +331,7 @@ class Topics:
         assert self.producer.flush(60) == 0
 
     def alter(self, topic, **settings):
-        """Change a topic's settings; underscores stand for dots."""
+        """Change a topic's settings; underscores in their names stand for dots."""
         entries = [
             ConfigEntry(name.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET)
             for name, value in settings.items()
@@ -340,17 +340,17 @@ class Topics:
         self.admin.incremental_alter_configs([resource])[resource].result(30)
 
     def add_partitions(self, partitions):
-        """Grow all three topics."""
+        """Increase the number of partitions of all three topics."""
         new = [NewPartitions(topic, partitions) for topic in (self.name, self.results, self.dead_letters)]
         for made in self.admin.create_partitions(new).values():
             made.result(30)
 
     def id(self):
-        """Return Kafka's own id of the import topic."""
+        """Return Kafka's id of the import topic."""
         return str(self.admin.describe_topics(TopicCollection([self.name]))[self.name].result(30).topic_id)
 
     def make_again(self, gone_seconds=0.0):
-        """Make the import topic again under its name, once it was gone for so many seconds."""
+        """Delete the import topic and create it again under the same name after this many seconds."""
         if self.name in self.admin.list_topics(timeout=10).topics:
             self.admin.delete_topics([self.name])[self.name].result(30)
         time.sleep(gone_seconds)
@@ -358,14 +358,14 @@ class Topics:
         def made_again():
             try:
                 self.admin.create_topics([NewTopic(self.name, self.partitions)])[self.name].result(30)
-            except KafkaException:  # Kafka may still be at deleting it
+            except KafkaException:  # Kafka may still be deleting it
                 return False
             return True
 
         until(made_again, "the topic to be made again")
 
     def read(self):
-        """Take in what has come on the result and the dead-letter topic, and return all that ever came."""
+        """Read new records of the result and the dead-letter topic, and return all records seen so far."""
         if self.brokers.forgotten:
             self.consumer.close()
             self._read_on()
@@ -384,7 +384,7 @@ class Topics:
         return self.seen
 
     def read_results(self):
-        """Return task_id -> the ids that its results carry."""
+        """Return task_id -> the ids in its results."""
         results = {}
         for seen in self.read():
             if seen.topic == self.results:
@@ -396,7 +396,7 @@ class Topics:
         return [seen for seen in self.read() if seen.topic == self.dead_letters]
 
     def lag(self, group=None):
-        """Return how many records of the import topic the group has not committed, or None while Kafka cannot tell."""
+        """Return the group's consumer lag on the import topic, or None while its coordinator moves."""
         consumer = Consumer({**self.kafka.connection, "group.id": group or f"{self.name}-group"})
         try:
             committed = consumer.committed([TopicPartition(self.name, n) for n in range(self.partitions)], timeout=30)
@@ -425,12 +425,12 @@ class Program(Child):
     client = None
 
     def serve_at(self, port):
-        """Note where it will listen."""
+        """Set the port on which it will listen."""
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
 
     def answers(self, path, status=200):
-        """Tell whether a GET is answered with the status."""
+        """Return whether a GET is answered with the status."""
         try:
             return httpx.get(self.url + path, timeout=5).status_code == status
         except httpx.TransportError:
@@ -505,7 +505,7 @@ def start_processor(start, database, simulators):
 
 @contextlib.contextmanager
 def ended_at_last(child):
-    """End the child, however the block ends."""
+    """Stop the child at the end of the block, even if the block raises."""
     try:
         yield child
     finally:

@@ -1,4 +1,4 @@
-"""Whether answers and records are as the OpenAPI and the AsyncAPI document have them."""
+"""Checks of answers and records against the OpenAPI and the AsyncAPI document."""
 
 import re
 
@@ -10,11 +10,11 @@ UNDOCUMENTED_HEADERS = {
     *("content-type", "content-length", "cache-control", "date", "etag", "last-modified", "accept-ranges"),
     *("content-security-policy", "x-content-type-options", "referrer-policy"),
 }
-"""What HTTP and browsers need, and no caller of the service."""
+"""Headers that HTTP and browsers need, but callers of the service do not."""
 
 
 def validator(schema, document):
-    """Return a validator for a schema of the document, which may refer to others of it."""
+    """Return a validator for a schema of the document; the schema may refer to others in the document."""
     whole = {"allOf": [schema], "components": document["components"]}
     return Draft202012Validator(whole, format_checker=FormatChecker())
 
@@ -25,7 +25,7 @@ def assert_fits(value, schema, document):
 
 
 def resolved(part, document):
-    """Return what a part of the document is, where it only refers to another."""
+    """Return a part of the document with its references ($ref) followed."""
     while "$ref" in part:
         target = document
         for name in part["$ref"].removeprefix("#/").split("/"):
@@ -35,7 +35,7 @@ def resolved(part, document):
 
 
 def operation_of(document, method, path):
-    """Return a request's (method, path as the document has it), or what x-other-responses has for it."""
+    """Return a request's (method, path template in the document), or its name in x-other-responses."""
     for template, item in document["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             return (method, template) if method.lower() in item else "no_such_method"
@@ -43,13 +43,13 @@ def operation_of(document, method, path):
 
 
 def before_there_is_a_request(document, answer):
-    """Tell whether the answer's error is one that has nothing to do with an operation."""
+    """Return whether the answer is an error that belongs to no operation."""
     is_problem = answer.headers["content-type"] == PROBLEM
     return is_problem and answer.json()["error_code"] in document["components"]["responses"]
 
 
 def assert_documented(document, answer):
-    """Check an answer of httpx: its status, media type, headers and body are in the OpenAPI document."""
+    """Check that the status, media type, headers and body of an httpx answer are in the OpenAPI document."""
     status, request = str(answer.status_code), answer.request
     operation = operation_of(document, request.method, request.url.path)
     if before_there_is_a_request(document, answer):

@@ -1,4 +1,4 @@
-"""nginx with the project's own edge/ in front of gateways, and callers that speak raw bytes to it."""
+"""nginx with the project's edge/ configuration in front of gateways, and callers that send raw bytes to it."""
 
 import contextlib
 import http.client
@@ -43,7 +43,7 @@ def find_nginx():
 
 
 class Edge(Child):
-    """nginx with edge/nginx.conf and edge/default.conf.template, filled as its image fills them."""
+    """nginx with edge/nginx.conf and edge/default.conf.template, filled in as nginx's image does it."""
 
     def __init__(self, folder, gateway, *, resolver="127.0.0.1", connections_per_address=20_000, faster=(), tls=""):
         """Write the configuration into the folder.
@@ -52,8 +52,8 @@ class Edge(Child):
             folder: for everything that nginx writes.
             gateway: host:port.
             resolver: address of the DNS server that knows the host.
-            connections_per_address: most connections of one address with a request.
-            faster: pairs of a directive's value and a shorter one, so that a test need not wait.
+            connections_per_address: limit of one address's connections that carry a request.
+            faster: pairs of a text in the configuration and its replacement, which has a shorter time, for quick tests.
             tls: content of edge/tls/tls.conf.
         """
         self.port = free_port()
@@ -80,10 +80,10 @@ class Edge(Child):
 
 @contextlib.contextmanager
 def running_edge(gateway, **options):
-    """Run nginx in front of the gateway at host:port, until the block ends. The options are those of Edge."""
+    """Run nginx in front of the gateway at host:port until the block ends. The options are those of Edge."""
     with tempfile.TemporaryDirectory(prefix="edge-", dir="/var/tmp") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # nginx's workers are not root
+        folder.chmod(0o755)  # nginx's workers, which are not root, must read it
         edge = Edge(folder, gateway, **options)
         try:
             edge.start()
@@ -112,7 +112,7 @@ class Caller:
         self.socket.close()
 
     def send(self, *parts):
-        """Send each part in a packet of its own, also to a peer that has closed."""
+        """Send each part as its own packet. Ignore that the peer has closed the connection."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for part in parts:
                 self.socket.sendall(part)
@@ -127,8 +127,8 @@ class Caller:
         return httpx.Response(int(status_line.split()[1]), headers=headers.items(), content=content)
 
     def is_closed(self):
-        """Wait until the peer closes, and return whether it sent nothing before."""
+        """Wait until the peer closes the connection or sends data, and return whether it sent nothing."""
         try:
             return self.file.read(1) == b""
-        except ConnectionResetError:  # it had not read everything
+        except ConnectionResetError:  # the peer had not read everything
             return True

@@ -1,1 +1,1 @@
-"""The whole system under faults drawn from a seed, and a judge of every promise: `make chaos`."""
+"""The whole system under faults drawn from a seed, with a check of every promise: `make chaos`."""

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: a whole system under faults drawn from a seed, and whether every promise held."""
+"""`python -m tests.chaos`: runs a whole system under faults drawn from a seed and checks every promise."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ console = Console()
 
 
 def main() -> int:
-    """Run one kind of run and return its exit code: 0 where every promise held."""
+    """Run one kind of run and return its exit code: 0 if every promise held."""
     arguments = _arguments()
     work = _faults if arguments.memory is None else _memory
     return run_alone("chaos", console, lambda services: work(services, arguments))

@@ -1,7 +1,7 @@
-"""The catalogue of faults: each a context manager that is in force while the context lasts.
+"""The catalogue of faults: each is a context manager, and the fault lasts as long as the context.
 
-They run in the main thread, as what they start must outlive them. Entering may take a while where the fault is a
-sequence of its own, as a rolling restart is.
+They run in the main thread, because the processes that they start must outlive them. Entering the context may take a
+while if the fault is a sequence, such as a rolling restart.
 """
 
 import contextlib
@@ -24,18 +24,18 @@ Injected = Callable[[Fleet, random.Random], contextlib.AbstractContextManager[No
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what it is called, how it is done and how long it lasts."""
+    """One fault: its name, how it is injected and how long it lasts."""
 
     name: str
     inject: Injected
     seconds: tuple[float, float]
-    """Least and most; which of them is left to chance."""
+    """Shortest and longest duration; the actual one is drawn at random."""
     cuts_calls: bool = False
-    """Whether answers of providers are lost on their way, so that they are paid again by nature."""
+    """Whether answers of providers are lost in transit, so that their calls are inevitably paid again."""
     dead_letters: bool = False
-    """Whether a task may end as a dead letter: only where its provider fails."""
+    """Whether a task may end as a dead letter, which is allowed only if its provider fails."""
     may_join: bool = False
-    """Whether it may come on top of another: it must need nothing that the other takes away."""
+    """Whether it may be combined with another fault: it must not need what the other takes away."""
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def replica_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replica_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """SIGSTOP for longer than the group waits for a member, then SIGCONT."""
+    """SIGSTOP for longer than Kafka's session timeout, then SIGCONT."""
     replica = fleet.pick(chance)
     fleet.note_cuts([replica])
     replica.pause()
@@ -70,7 +70,7 @@ def replica_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scaled_up_and_down(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """Two more replicas, then two less, whichever they are."""
+    """Two more replicas, then two fewer, chosen at random."""
     fleet.add("processor")
     fleet.add("processor")
     fleet.wait()
@@ -81,7 +81,7 @@ def scaled_up_and_down(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scaled_without_postgresql(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """One more replica while answers wait for PostgreSQL to be written, then one less."""
+    """One more replica while answers wait to be written to PostgreSQL, then one fewer."""
     proxy = fleet.services.proxies["PostgreSQL"]
     proxy.refuse()
     try:
@@ -95,7 +95,7 @@ def scaled_without_postgresql(fleet: Fleet, chance: random.Random) -> Iterator[N
 
 @contextlib.contextmanager
 def rolling_restart(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """One replica after the other: SIGTERM, a new process, the next when it is ready."""
+    """One replica after the other: SIGTERM, then a new process; the next follows when it is ready."""
     for replica in chance.sample(fleet.replicas, len(fleet.replicas)):
         fleet.stop(replica)
         fleet.start(replica)
@@ -105,7 +105,7 @@ def rolling_restart(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def all_replicas_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """SIGKILL for all at once."""
+    """SIGKILL of all replicas at once."""
     fleet.kill(*fleet.replicas)
     yield
     for replica in fleet.replicas:
@@ -115,7 +115,7 @@ def all_replicas_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def all_replicas_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """SIGTERM for all at once."""
+    """SIGTERM of all replicas at once."""
     fleet.stop(*fleet.replicas)
     yield
     for replica in fleet.replicas:
@@ -125,7 +125,7 @@ def all_replicas_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def broker_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """SIGKILL of Kafka, then a start with the same data."""
+    """SIGKILL of Kafka, then a restart with the same data."""
     fleet.note_cuts(fleet.replicas)
     fleet.services.kafka.kill()
     yield
@@ -134,7 +134,7 @@ def broker_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def broker_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """SIGSTOP of Kafka: its sockets stay open and silent."""
+    """SIGSTOP of Kafka: its sockets stay open but silent."""
     fleet.note_cuts(fleet.replicas)
     fleet.services.kafka.pause()
     yield
@@ -143,7 +143,7 @@ def broker_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def postgresql_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """SIGKILL of PostgreSQL, then a start that recovers."""
+    """SIGKILL of PostgreSQL, then a restart with recovery."""
     fleet.services.postgres.kill()
     yield
     fleet.services.postgres.start()
@@ -151,7 +151,7 @@ def postgresql_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def postgresql_stopped_at_once(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """PostgreSQL's immediate shutdown, then a start that recovers."""
+    """Immediate shutdown of PostgreSQL, then a restart with recovery."""
     fleet.services.postgres.send_signal(signal.SIGQUIT)
     wait_for(lambda: not fleet.services.postgres.running, "PostgreSQL to end")
     yield
@@ -169,7 +169,7 @@ def connections_terminated(fleet: Fleet, chance: random.Random) -> Iterator[None
 
 @contextlib.contextmanager
 def tables_locked(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """A lock on both tables, against writing or against everything."""
+    """A lock on both tables that blocks writes, or reads as well."""
     mode = chance.choice(["EXCLUSIVE", "ACCESS EXCLUSIVE"])
     with psycopg.connect(fleet.conninfo) as connection:
         connection.execute(f"LOCK TABLE integration_service, ledger IN {mode} MODE")
@@ -179,7 +179,7 @@ def tables_locked(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def database_read_only(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """New connections may only read, as after a switch to a replica; connections that are there are terminated."""
+    """New connections are read-only, as after a switch to a standby; existing connections are terminated."""
     with psycopg.connect(fleet.services.postgres.conninfo(), autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{fleet.name}" SET default_transaction_read_only = on')
         try:
@@ -197,7 +197,7 @@ def _terminate(fleet: Fleet) -> None:
 
 @contextlib.contextmanager
 def commits_cut(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-    """Connections to PostgreSQL end within its answers, so that what was committed looks as if it had failed."""
+    """Connections to PostgreSQL are cut within answers, so that committed transactions look failed."""
     proxy = fleet.services.proxies["PostgreSQL"]
     for _ in range(6):
         proxy.cut_after(chance.randint(500, 6000), "downstream")
@@ -207,7 +207,7 @@ def commits_cut(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 
 
 def network(service: str, toxic: Callable[[Proxy], None], *, off_the_group: bool = False) -> Injected:
-    """Return the fault that the network to a service behaves as the toxic has it."""
+    """Return a fault that applies the toxic to the network between the programs and a service."""
 
     @contextlib.contextmanager
     def network_fault(fleet: Fleet, chance: random.Random) -> Iterator[None]:
@@ -224,7 +224,7 @@ def network(service: str, toxic: Callable[[Proxy], None], *, off_the_group: bool
 
 
 def providers(**fault: object) -> Injected:
-    """Return the fault that providers fail so: a few of their answers for some time, or all."""
+    """Return a fault in which providers fail like this for some time, with a few of their answers or with all."""
 
     @contextlib.contextmanager
     def provider_fault(fleet: Fleet, chance: random.Random) -> Iterator[None]:

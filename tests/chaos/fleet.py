@@ -1,4 +1,4 @@
-"""The programs of one fault run: processors and gateways that come and go, with topics and a database of their own."""
+"""The programs of one fault run: processors and gateways that come and go, with their own topics and database."""
 
 import os
 import random
@@ -26,7 +26,7 @@ SETTINGS = {
     "DADATA_REQUESTS_PER_SECOND": "0",
     "DADATA_CONCURRENT_REQUESTS": "32",
     "IN_FLIGHT_MAX": "500",
-    # A provider that hangs is given up soon, so that a fault of seconds is over in seconds.
+    # Calls to a hanging provider time out soon, so that a fault of seconds is over in seconds.
     "PROVIDER_TIMEOUT_SECONDS": "2",
     "YANDEXGPT_TIMEOUT_SECONDS": "3",
     "REPLY_TIMEOUT_SECONDS": "30",
@@ -38,19 +38,19 @@ class Program(Child):
     """A processor or a gateway."""
 
     wanted = False
-    """Whether it ought to be running: whoever ends it on purpose says so first."""
+    """Whether it should be running. Set this to false before you stop it on purpose."""
 
     url = ""
 
     def ready(self) -> bool:
-        """Tell whether it says that it is ready."""
+        """Return whether the program reports that it is ready."""
         return answers(f"{self.url}/health/ready")
 
     def in_flight(self) -> int:
-        """Return how many records it has taken and not finished.
+        """Return the number of its records in flight.
 
         Raises:
-            httpx.TransportError: it does not answer.
+            httpx.TransportError: the program does not answer.
         """
         metrics = httpx.get(f"{self.url}/metrics", timeout=ANSWER_SECONDS, trust_env=False).text
         [found] = re.findall(r"^integration_in_flight_records (\S+)$", metrics, re.M)
@@ -58,16 +58,16 @@ class Program(Child):
 
 
 class Fleet:
-    """The programs of one run with topics and a database of their own. Everything is called from the main thread."""
+    """The programs of one run with their own topics and database. Call every method from the main thread."""
 
     def __init__(self, services: Services, name: str, *, latency_ms: object = 100, **settings: str) -> None:
-        """Make topics and database; no program is started.
+        """Create topics and database; start no program yet.
 
         Args:
-            services: what the programs work with; started.
-            name: of the run; differs from every other's at these services.
-            latency_ms: how long the providers take, or [least, most].
-            settings: what the programs find in their environment besides SETTINGS.
+            services: services for the programs; already started.
+            name: name of the run, unique at these services.
+            latency_ms: latency of the providers, or [shortest, longest].
+            settings: environment variables of the programs in addition to SETTINGS.
         """
         self.services = services
         self.name = name
@@ -93,11 +93,11 @@ class Fleet:
 
     @property
     def conninfo(self) -> str:
-        """libpq's connection string past the proxy, as administrator."""
+        """libpq connection string of the administrator, which bypasses the proxy."""
         return self.services.postgres.conninfo(self.name)
 
     def providers_well(self, *faults: dict[str, object]) -> None:
-        """Let the providers answer as they should, or with these faults only."""
+        """Let the providers answer normally, or with these faults only."""
         self.services.control(latency_ms=self.latency_ms, remember_inputs=True, faults=list(faults))
 
     def add(self, package: str) -> Program:
@@ -126,13 +126,13 @@ class Fleet:
         """Wait until all programs are ready.
 
         Raises:
-            sandbox.child.NotReady: one is not.
+            sandbox.child.NotReady: one is not ready in time.
         """
         for program in self.replicas + self.gateways:
             wait_for(program.ready, f"{program.name} to be ready. {program.tail()}", self.supervise)
 
     def divided(self) -> bool:
-        """Tell whether Kafka has divided the partitions among all processors, and none comes or goes."""
+        """Return whether the group is stable and the partitions are divided among all processors."""
         try:
             group = self._admin.describe_consumer_groups([self.group])[self.group].result(ANSWER_SECONDS)
         except (KafkaException, TimeoutError):
@@ -142,7 +142,7 @@ class Fleet:
         return group.state == ConsumerGroupState.STABLE and whole
 
     def kill(self, *programs: Program) -> None:
-        """Kill processors at once, and note what they had in flight."""
+        """Kill processors at once and record what they had in flight."""
         self.note_cuts(programs)
         for program in programs:
             program.wanted = False
@@ -159,39 +159,39 @@ class Fleet:
             give_up_at = time.monotonic() + STOP_SECONDS
             while program.running and time.monotonic() < give_up_at:
                 time.sleep(0.02)
-            program.kill()  # where it has not ended
+            program.kill()  # if it has not ended
             if program.returncode != 0:
                 self.exits.append(Exit(self.round, program.name, program.returncode))
 
     def remove(self, *programs: Program) -> None:
-        """Stop processors cleanly, for good."""
+        """Stop processors cleanly and do not start them again."""
         self.stop(*programs)
         self.replicas = [replica for replica in self.replicas if replica not in programs]
 
     def note_cuts(self, programs: Iterable[Program]) -> None:
-        """Note what these processors have in flight at the moment in which they are killed or cut off."""
+        """Record what these processors have in flight when they are killed or cut off."""
         now = time.time()
         self.cuts += [Cut(self.round, now, program.in_flight()) for program in programs]
 
     def pick(self, chance: random.Random) -> Program:
-        """Return one of the processors."""
+        """Return a random processor."""
         return chance.choice(self.replicas)
 
     def supervise(self) -> None:
-        """Note programs that ended by themselves, and start them again as an orchestrator would."""
+        """Record programs that ended by themselves and restart them, as an orchestrator would."""
         for program in self.replicas + self.gateways:
             if program.wanted and not program.running:
                 self.exits.append(Exit(self.round, program.name, program.returncode))
                 program.start()
 
     def end(self) -> None:
-        """End all programs, whatever state they are in."""
+        """Kill all programs, whatever state they are in."""
         for program in self.replicas + self.gateways:
             program.wanted = False
             program.kill()
 
     def logs(self) -> list[Path]:
-        """Return the logs of everything: of the programs and of the services."""
+        """Return the log files of the programs and of the services."""
         return sorted(self.services.logs.glob("*.log"))
 
     def _environment(self) -> dict[str, str]:

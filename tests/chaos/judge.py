@@ -1,6 +1,6 @@
-"""What a history of a fault run says about the promises: pure functions over what was sent, seen and stored.
+"""Checks the history of a fault run against the promises: pure functions over what was sent, seen and stored.
 
-The tasks of a run are sent in rounds, one fault each; whatever happens to a task counts for its round's fault.
+The tasks of a run are sent in rounds, one fault each; everything that happens to a task counts for that fault.
 """
 
 import bisect
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 COMMITTED_EVERY_SECONDS = 1.5
-"""Results written that long before a kill may be repeated: processors commit every second, which takes a while."""
+"""Results written this long before a kill may be repeated: processors commit every second, and a commit takes time."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One fault and the tasks that were sent around it. `cuts_calls`: answers on their way are lost and paid again."""
+    """One fault and the tasks sent around it. `cuts_calls`: answers are lost in transit and calls are paid again."""
 
     number: int
     fault: str
@@ -26,7 +26,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Task:
-    """One task. Refused: answered so that it must leave nothing behind. Open: nobody knows whether Kafka has it."""
+    """One task. Refused: the answer says that nothing may remain of it. Open: it is unknown whether Kafka has it."""
 
     task_id: int
     round: int
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """A result, or a dead letter where `id` is None, as it lies on its topic."""
+    """A result on its topic, or a dead letter if `id` is None."""
 
     task_id: int
     id: int | None
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Cut:
-    """A processor that was killed, or cut off from its group, and what it had in flight right before."""
+    """A processor that was killed or cut off from its group, and how much it had in flight just before."""
 
     round: int
     at: float
@@ -57,7 +57,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Exit:
-    """A program that ended by itself, or not with code 0 when it was asked to end."""
+    """A program that ended by itself, or did not end with code 0 when it was stopped."""
 
     round: int
     program: str
@@ -66,35 +66,35 @@ class Exit:
 
 @dataclass
 class History:
-    """All that was noted in a run. Times are seconds since the epoch."""
+    """Everything recorded in a run. Times are seconds since the epoch."""
 
     rounds: list[Round] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     replies: list[tuple[int, int]] = field(default_factory=list)
-    """(task_id, id) as REST callers got them."""
+    """(task_id, id) pairs that REST callers got."""
     untold: list[int] = field(default_factory=list)
-    """Tasks answered 202 or 504 of which the gateway still knows nothing at the end."""
+    """Tasks answered with 202 or 504 for which the gateway still has no reply at the end."""
     rows: list[tuple[int, str]] = field(default_factory=list)
     """(id, input)."""
     ids_looked_up: int = 0
     ids_without_row: list[int] = field(default_factory=list)
-    """Ids that were read in a result or a reply and had no row at that moment."""
+    """Ids in a result or a reply that had no row when they were looked up."""
     paid: Counter[str] = field(default_factory=Counter)
-    """Input -> how often the provider answered it."""
+    """Input -> number of the provider's answers to it."""
     cuts: list[Cut] = field(default_factory=list)
     exits: list[Exit] = field(default_factory=list)
     committed: list[tuple[float, dict[int, int]]] = field(default_factory=list)
-    """(time, partition -> committed offset), in the order of asking; the time is that of the answer."""
+    """(time of the answer, partition -> committed offset), in the order of the requests."""
     lag: int | None = None
-    """Records that are not committed, at rest at the end."""
+    """Records not committed at the end, when everything is at rest."""
     leaks: list[str] = field(default_factory=list)
-    """Where the canary that every task holds was found and ought not to be."""
+    """Places where the canary of the tasks was found but must not be."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one fault did, all its rounds together."""
+    """The effects of one fault, summed over its rounds."""
 
     fault: str
     times: int = 0
@@ -112,7 +112,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A line for each fault, their sum, and what was promised and did not hold."""
+    """A line for each fault, their sum, and the broken promises."""
 
     lines: list[Line]
     total: Line
@@ -120,7 +120,7 @@ class Verdict:
 
 
 def judge(history: History, settle_seconds_max: float | None = None) -> Verdict:
-    """Judge a run. `settle_seconds_max` is enforced only where it is given: a busy machine takes its time."""
+    """Judge a run. `settle_seconds_max` is enforced only if it is given, because a busy machine is slower."""
     of_rounds = _lines_of_rounds(history)
     violations = [text for round_ in history.rounds for text in _broken_in_round(round_, of_rounds[round_.number])]
     if settle_seconds_max is not None:
@@ -177,7 +177,7 @@ def _lines_of_rounds(history: History) -> dict[int, Line]:
 
 
 def _repeats_allowed(history: History, round_: Round) -> int:
-    """Return what was in flight in the processors that were killed or cut off, or done and not committed yet."""
+    """Return how many records were in flight, or done but not committed, in processors killed or cut off."""
     cuts = [cut for cut in history.cuts if cut.round == round_.number]
     not_committed = {
         answer.task_id

@@ -1,4 +1,4 @@
-"""How much memory a processor keeps after very many tasks: one replica, providers that take no time."""
+"""Memory growth of a processor over very many tasks: one replica, and providers that answer at once."""
 
 import json
 import time
@@ -13,17 +13,17 @@ from tests.chaos.fleet import PARTITIONS, Fleet
 from tests.chaos.services import Services
 
 WARM_TASKS = 50_000
-"""Tasks after which the first look counts: what is loaded once is loaded by then."""
+"""Tasks before the first measurement that counts: everything that is loaded only once is loaded by then."""
 AHEAD_TASKS = 50_000
-"""Tasks that wait in Kafka at most, beyond what is done."""
+"""Most tasks that are sent and not done."""
 BATCH_TASKS = 10_000
 SILENT_SECONDS = 60.0
-"""Without a result for that long, the run is given up."""
+"""The run is abandoned after this long without a result."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Resident memory at the first look that counts and at the end."""
+    """Resident memory at the first measurement that counts and at the end."""
 
     first_done: int
     first_bytes: int
@@ -33,18 +33,18 @@ class Growth:
 
     @property
     def per_cent(self) -> float:
-        """How much more it is at the end."""
+        """Growth from the first measurement to the end, in per cent."""
         return (self.last_bytes / self.first_bytes - 1) * 100
 
 
 def memory(services: Services, tasks: int, progress: Callable[[int, int], None]) -> Growth:
-    """Run so many tasks through one processor.
+    """Run this many tasks through one processor.
 
     Raises:
-        NotReady: results cease to come.
+        NotReady: no more results arrive.
     """
     fleet = Fleet(services, "memory", latency_ms=0, LOG_LEVEL="INFO", DADATA_CONCURRENT_REQUESTS="256")
-    services.control(latency_ms=0)  # no inputs remembered: here it is the processor's memory that counts
+    services.control(latency_ms=0)  # inputs are not remembered: only the processor's memory counts
     producer = Producer({"bootstrap.servers": services.kafka.bootstrap_servers, "linger.ms": 20})
     consumer = Consumer({"bootstrap.servers": services.kafka.bootstrap_servers, "group.id": "memory-watch"})
     results = [TopicPartition(fleet.results, number) for number in range(PARTITIONS)]
@@ -81,7 +81,7 @@ def memory(services: Services, tasks: int, progress: Callable[[int, int], None])
 
 
 def resident_bytes(pid: int) -> int:
-    """Return how much memory the process holds, by proc(5)."""
+    """Return the resident memory of the process, from proc(5)."""
     status = Path(f"/proc/{pid}/status").read_text()
     kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(kibibytes) * 1024

@@ -1,4 +1,4 @@
-"""How a verdict is shown: a table on a terminal, plain columns in a pipe."""
+"""The report of a verdict: a table on a terminal, plain columns in a pipe."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -30,12 +30,12 @@ SHORT = {
     9: "exits",
     10: "settled",
 }
-"""For a terminal of 80 columns: column of COLUMNS -> its heading there."""
+"""For a terminal of 80 columns: index in COLUMNS -> short heading."""
 WIDE_COLUMNS = 150
 
 
 def show(verdict: Verdict, console: Console) -> None:
-    """Print the table and what does not hold."""
+    """Print the table and the broken promises."""
     rows = [_cells(line) for line in [*verdict.lines, verdict.total]]
     if console.is_terminal:
         headings = dict(enumerate(COLUMNS)) if console.width >= WIDE_COLUMNS else SHORT
@@ -53,7 +53,7 @@ def show(verdict: Verdict, console: Console) -> None:
 
 
 def plain(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return the table's lines, with nothing but spaces between the columns."""
+    """Return the table's lines, with only spaces between the columns."""
     table = [COLUMNS, *rows]
     widths = [max(len(row[number]) for row in table) for number in range(len(COLUMNS))]
     return [

@@ -1,4 +1,4 @@
-"""One run: rounds of tasks with a fault each, until all is settled, and the history of it."""
+"""One run: rounds of tasks with faults, each until everything is settled, and the history of the run."""
 
 import contextlib
 import random
@@ -19,7 +19,7 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.watch import Watch
 
 SETTLE_PATIENCE_SECONDS = 90.0
-"""After which a round counts as not settling by itself, and all replicas are killed to see whether that helps."""
+"""After this long a round counts as not settling by itself; all replicas are killed to see whether that helps."""
 
 TOLD_SECONDS = 30.0
 LATENCY_MS = [20, 150]
@@ -28,18 +28,18 @@ INPUTS = """
 SELECT id, coalesce(data->>'source', substr(data #>> '{alternatives,0,message,text}', length('Вы спросили: ') + 1))
 FROM integration_service
 """
-"""(id, what the simulated provider was asked) of all rows."""
+"""Selects (id, input that the simulated provider received) of all rows."""
 
 
 class Run:
-    """One run with programs of its own. Everything is called from the main thread."""
+    """One run with its own programs. Call every method from the main thread."""
 
     def __init__(self, services: Services, seed: int, *, replicas: int, gateways: int = 1, **settings: str) -> None:
-        """Make topics and database; nothing is started."""
+        """Create topics and database; start nothing yet."""
         self.seed = seed
         self.history = History()
         self.notes: list[str] = []
-        """What a person wants to know of rounds that did not settle."""
+        """Details for a person about rounds that did not settle."""
         # Letters only: digits would become part of a phone number.
         self.canary = "canary" + "".join(random.Random(uuid.uuid4().int).choices("bcdfghjkmnpqrstvwxz", k=12))
         self.fleet = Fleet(services, f"run-{uuid.uuid4().hex[:8]}", latency_ms=LATENCY_MS, **settings)
@@ -51,7 +51,7 @@ class Run:
         """Start the programs and the watch.
 
         Raises:
-            sandbox.child.NotReady: a program is not.
+            sandbox.child.NotReady: a program is not ready in time.
         """
         for package in self._programs:
             self.fleet.add(package)
@@ -60,7 +60,7 @@ class Run:
         self._watch.start()
 
     def play(self, tasks: int, *faults: Fault) -> Round:
-        """Play one round: send tasks, let the faults come, wait until everything is settled."""
+        """Play one round: send tasks, inject the faults, wait until everything is settled."""
         number = len(self.history.rounds) + 1
         chance = random.Random(f"{self.seed}-{number}")
         seconds = [chance.uniform(*fault.seconds) for fault in faults]
@@ -69,7 +69,7 @@ class Run:
         answered = len(self._watch.answered)
         self._traffic.send(number, tasks, sum(seconds) + 2, chance)
         under_way = answered + int(tasks * chance.uniform(0.02, 0.35))
-        with contextlib.suppress(NotReady):  # then the round does not settle, which is told below
+        with contextlib.suppress(NotReady):  # then the round does not settle, which is recorded below
             self._wait(lambda: len(self._watch.answered) >= under_way, "tasks to be under way")
         with contextlib.ExitStack() as in_force:
             for fault, hold_seconds in zip(faults, seconds, strict=True):
@@ -89,7 +89,7 @@ class Run:
         return round_
 
     def finish(self) -> History:
-        """Stop everything, and return the whole history."""
+        """Stop everything and return the whole history."""
         self._traffic.ask_later(TOLD_SECONDS)
         self.history.lag = self._watch.lag_at[1]
         self.history.leaks += self._leaks_in_metrics()
@@ -105,13 +105,13 @@ class Run:
         return self.history
 
     def close(self) -> None:
-        """End everything, whatever state it is in."""
+        """Stop everything, whatever state it is in."""
         self.fleet.end()
         self._traffic.close()
         self._watch.close()
 
     def _settle(self, first: int) -> float | None:
-        """Return when all that was sent was done and committed; None where that needed help."""
+        """Return when everything sent was done and committed; None if that needed a restart of the replicas."""
         settled_at = time.time()
 
         def settled() -> bool:
@@ -127,7 +127,7 @@ class Run:
 
         try:
             self._wait(settled, "everything to be settled", SETTLE_PATIENCE_SECONDS)
-            # Not part of the time: nobody waits for it. But a rebalance must not fall into the next round.
+            # Not part of the time, because no task waits for it. But a rebalance must not reach into the next round.
             self._wait(self.fleet.divided, "the partitions to be divided", SETTLE_PATIENCE_SECONDS)
         except NotReady:
             self._note_what_is_stuck(first)
@@ -136,7 +136,7 @@ class Run:
                 if replica.wanted:
                     replica.kill()
                 self.fleet.start(replica)
-            with contextlib.suppress(NotReady):  # what is not done by then counts as lost
+            with contextlib.suppress(NotReady):  # tasks that are not done by then count as lost
                 self._wait(settled, "everything to be settled with new processes", SETTLE_PATIENCE_SECONDS)
             return None
         return settled_at
@@ -161,7 +161,7 @@ class Run:
         while time.monotonic() < until:
             self.fleet.supervise()
             self._watch.check()
-            time.sleep(min(0.05, max(0.0, until - time.monotonic())))  # the fault itself
+            time.sleep(min(0.05, max(0.0, until - time.monotonic())))  # the fault lasts; this waits for nothing
 
     def _wait(self, condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
         def meanwhile() -> None:
@@ -177,7 +177,7 @@ class Run:
 
 
 def schedule(faults: Sequence[Fault], rounds: int, joined: float, chance: random.Random) -> list[tuple[Fault, ...]]:
-    """Return what happens in each round: every fault as often as any other, in any order, some with a second on top."""
+    """Return the faults of each round: all are equally frequent, in any order; some come with a second fault."""
     order: list[Fault] = []
     while len(order) < rounds:
         order += chance.sample(faults, len(faults))

@@ -1,4 +1,4 @@
-"""The real services of the fault runs: Kafka, PostgreSQL, simulated providers, and a proxy in front of each."""
+"""The services of the fault runs: real Kafka and PostgreSQL, simulated providers, and a proxy in front of each."""
 
 import contextlib
 import secrets
@@ -28,10 +28,10 @@ ANSWER_SECONDS = 2.0
 
 
 class Services:
-    """Kafka, PostgreSQL and the providers' simulators, each with a proxy in front of it for the programs."""
+    """Kafka, PostgreSQL and the providers' simulators. The programs reach each through a proxy."""
 
     def __init__(self, folder: Path) -> None:
-        """Choose ports; nothing is started."""
+        """Choose ports; start nothing yet."""
         self.folder = folder
         self.logs = folder / "logs"
         self.kafka = Kafka(folder, self.logs, proxied_port=free_port())
@@ -51,10 +51,10 @@ class Services:
         self.password = secrets.token_urlsafe(16)
 
     def start(self) -> None:
-        """Start everything and wait until it is ready. Call it from the main thread.
+        """Start everything and wait until it is ready. Call this from the main thread.
 
         Raises:
-            sandbox.child.NotReady: something is not.
+            sandbox.child.NotReady: something is not ready in time.
         """
         self.toxiproxy.start()
         self.kafka.start_soon()
@@ -72,7 +72,7 @@ class Services:
         self.postgres.create_processor(DATABASE_USER, self.password)
 
     def stop(self) -> None:
-        """End everything, whatever state it is in."""
+        """Stop everything, whatever state it is in."""
         for child in (self.simulators, self.kafka, self.postgres, self.toxiproxy):
             child.resume()
             child.stop()
@@ -80,17 +80,17 @@ class Services:
         self.toxiproxy.close()
 
     def control(self, **settings: object) -> None:
-        """Tell the simulated providers what to do."""
+        """Set the behaviour of the simulated providers."""
         self.simulators_client.put("/_control", json=settings).raise_for_status()
 
     def paid(self) -> Counter[str]:
-        """Return how often each input was answered, and so paid for."""
+        """Return how often each input was answered and so paid for."""
         return Counter(self.simulators_client.get("/_requests").raise_for_status().json()["answered"])
 
 
 @contextlib.contextmanager
 def running(services: Services) -> Iterator[Services]:
-    """Run the services for as long as the context lasts; nothing is left, however that ends."""
+    """Run the services until the block ends; nothing is left running, even if it raises."""
     try:
         services.start()
         yield services
@@ -99,9 +99,9 @@ def running(services: Services) -> Iterator[Services]:
 
 
 def run_alone(name: str, console: Console, work: Callable[[Services], bool]) -> int:
-    """Do the work with services of its own, and return a program's exit code: 0 where it answers that all is well.
+    """Do the work with its own services, and return the exit code of the program: 0 if `work` returns true.
 
-    Else the logs of all programs are kept in .sandbox/NAME.
+    Otherwise the logs of all programs are kept in .sandbox/NAME.
     """
     kept = ROOT / ".sandbox" / name
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
@@ -133,10 +133,10 @@ def wait_for(
     meanwhile: Callable[[], object] = lambda: None,
     seconds: float = READY_SECONDS,
 ) -> None:
-    """Wait until the condition answers something true, and do something else meanwhile.
+    """Wait until the condition returns something true, and call `meanwhile` between attempts.
 
     Raises:
-        NotReady: it does not within that time.
+        NotReady: the condition is not met within this time.
     """
     give_up_at = time.monotonic() + seconds
     while not condition():

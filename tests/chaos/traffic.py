@@ -1,4 +1,4 @@
-"""The tasks of a run: straight onto Kafka with each acknowledgement noted, and by REST in a small share."""
+"""The tasks of a run: most go directly to Kafka, which acknowledges each; a small share goes by REST."""
 
 import itertools
 import json
@@ -17,9 +17,9 @@ from tests.chaos.watch import Watch
 
 BY_REST = 0.03
 REFUSED_BY_REST = 0.1
-"""Share of the requests that are to be refused."""
+"""Share of the REST requests that the gateway must refuse."""
 BURST = 0.7
-"""Share of a round that is sent at once, so that processors have much in flight; the rest comes one by one."""
+"""Share of a round that is sent at once, so that processors have much in flight; the rest is sent one by one."""
 TYPES = ("phone", "email", "gpt")
 TYPE_WEIGHTS = (80, 15, 5)
 CALLERS = 24
@@ -27,12 +27,12 @@ CALLER_SECONDS = float(SETTINGS["REPLY_TIMEOUT_SECONDS"]) + 30
 
 
 class Traffic:
-    """Sends tasks from threads of its own and notes what became of each."""
+    """Sends tasks from its own threads and records the outcome of each."""
 
     def __init__(self, fleet: Fleet, history: History, watch: Watch, canary: str) -> None:
-        """Connect; nothing is sent."""
+        """Connect; send nothing yet."""
         self.acknowledged_at = 0.0
-        """When Kafka acknowledged a task last."""
+        """Time of Kafka's last acknowledgement of a task."""
         self._fleet = fleet
         self._history = history
         self._watch = watch
@@ -45,7 +45,7 @@ class Traffic:
         self._leaving = threading.Event()
 
     def send(self, round_number: int, tasks: int, seconds: float, chance: random.Random) -> None:
-        """Begin to send a round's tasks: most at once, the others over so many seconds."""
+        """Start sending a round's tasks: most of them at once, the others spread over this many seconds."""
         by_rest, by_kafka = [], []
         for _ in range(tasks):
             task_id = next(self._numbers)
@@ -61,7 +61,7 @@ class Traffic:
             self._sending.append(self._callers.submit(self._post, round_number, gateway, body, prefer))
 
     def sent(self) -> bool:
-        """Tell whether all was sent and every outcome is known; raises what stopped a sender."""
+        """Return whether all tasks are sent and every outcome is known; re-raise an error that stopped a sender."""
         if all(sending.done() for sending in self._sending):
             for sending in self._sending:
                 sending.result()
@@ -69,7 +69,7 @@ class Traffic:
         return False
 
     def ask_later(self, seconds: float) -> None:
-        """Ask the gateway for the replies of all requests that got none, until it knows; note those it does not."""
+        """Poll the gateway for the replies that requests did not get; record those it still lacks after this time."""
         give_up_at = time.monotonic() + seconds
         open_ = self._locations
         while open_:
@@ -80,7 +80,7 @@ class Traffic:
         self._locations = []
 
     def close(self) -> None:
-        """Give up what is not sent yet."""
+        """Stop, and drop tasks that are not sent yet."""
         self._leaving.set()
         self._callers.shutdown(cancel_futures=True)
         self._client.close()
@@ -95,7 +95,7 @@ class Traffic:
         producer = Producer(
             {
                 "bootstrap.servers": self._fleet.services.kafka.bootstrap_servers,
-                "enable.idempotence": True,  # a record that is sent again after an outage is one record
+                "enable.idempotence": True,  # a record that is retried after an outage is stored once
                 "linger.ms": 5,
                 "log_level": 0,
                 **brokers.properties,
@@ -114,7 +114,7 @@ class Traffic:
             producer.poll(pause_seconds if number >= burst else 0)
         while waiting and not self._leaving.is_set():
             producer.poll(0.1)
-            if brokers.forgotten:  # what it has not delivered stays open
+            if brokers.forgotten:  # undelivered records keep the outcome "open"
                 producer.purge()
 
     def _post(self, round_number: int, url: str, body: dict[str, object], prefer: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run watches while faults go on: the answers on the topics, their rows, the committed offsets."""
+"""Observation of a run under faults: the answers on the topics, their rows and the committed offsets."""
 
 import json
 import queue
@@ -21,15 +21,15 @@ CONNECT_SECONDS = 2
 
 
 class Watch:
-    """Three threads that write to one history, each to its own part of it. They go past the proxies."""
+    """Three threads that write to one history, each to its own part of it. They bypass the proxies."""
 
     def __init__(self, fleet: Fleet, history: History) -> None:
-        """Only notes what to watch."""
+        """Store what to watch; nothing is started."""
         self.history = history
         self.answered: set[int] = set()
-        """task_ids that have a result or a dead letter."""
+        """task_ids with a result or a dead letter."""
         self.lag_at: tuple[float, int | None] = (0.0, None)
-        """When the lag was asked for last, and what it was."""
+        """When the lag was last requested, and its value."""
         self._fleet = fleet
         self._to_look_up: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -37,23 +37,23 @@ class Watch:
         self._running: list[Future[None]] = []
 
     def start(self) -> None:
-        """Start watching, from the topics' start."""
+        """Start watching, from the beginning of the topics."""
         targets: list[Callable[[], None]] = [self._read_answers, self._look_up_rows, self._read_offsets]
         self._running = [self._threads.submit(target) for target in targets]
 
     def check(self) -> None:
-        """Raise what has ended a thread, where something has."""
+        """Raise the error that has ended a thread, if any."""
         for running in self._running:
             if running.done():
                 running.result()
 
     def close(self) -> None:
-        """Stop watching: what was read and not looked up yet is looked up first, where PostgreSQL is there."""
+        """Stop watching. Ids that were read but not looked up yet are looked up first if PostgreSQL is available."""
         self._stopping.set()
         self._threads.shutdown()
 
     def replied(self, task_id: int, row_id: int) -> None:
-        """Note what a REST caller got, from any thread."""
+        """Record the id that a REST caller got. May be called from any thread."""
         self.history.replies.append((task_id, row_id))
         self._to_look_up.put([row_id])
 
@@ -71,7 +71,7 @@ class Watch:
                     error = message.error()
                     if error is not None and error.fatal():
                         raise KafkaException(error)
-                    if error is None:  # what is not fatal is an outage, after which reading goes on
+                    if error is None:  # other errors are outages, after which reading goes on
                         answers.append(_answer(message, self._fleet.results))
                         next_offsets[message.topic(), message.partition()] = message.offset() + 1
                 if ids := [answer.id for answer in answers if answer.id is not None]:
@@ -82,7 +82,7 @@ class Watch:
             consumer.close()
 
     def _look_up_rows(self) -> None:
-        """Ask PostgreSQL for each batch of ids at once; while it is away the batch waits."""
+        """Look up each batch of ids in PostgreSQL at once; while it is unavailable, the batch waits."""
         connection: psycopg.Connection | None = None
         ids: list[int] = []
         try:
@@ -97,9 +97,9 @@ class Watch:
                     found = {row_id for (row_id,) in rows}
                 except queue.Empty:
                     continue
-                except psycopg.OperationalError:  # away: the run takes it away on purpose
+                except psycopg.OperationalError:  # the run makes PostgreSQL unavailable on purpose
                     if self._stopping.wait(RECONNECT_SECONDS):
-                        return  # ids that were not looked up are told by the judge
+                        return  # the judge reports ids that were not looked up
                     continue
                 self.history.ids_looked_up += len(ids)
                 self.history.ids_without_row += [row_id for row_id in ids if row_id not in found]
@@ -113,7 +113,7 @@ class Watch:
         partitions = [TopicPartition(self._fleet.imports, number) for number in range(PARTITIONS)]
         try:
             while not self._stopping.wait(BETWEEN_OFFSETS_SECONDS):
-                consumer.poll(0)  # its statistics
+                consumer.poll(0)  # processes its statistics
                 if brokers.forgotten:
                     consumer.close()
                     brokers, consumer = self._consumer(self._fleet.group, {})
@@ -124,7 +124,7 @@ class Watch:
                     ends = [
                         consumer.get_watermark_offsets(partition, timeout=KAFKA_SECONDS)[1] for partition in partitions
                     ]
-                except KafkaException:  # away: the run takes it away on purpose
+                except KafkaException:  # the run makes Kafka unavailable on purpose
                     continue
                 if any(partition.error for partition in committed):
                     continue

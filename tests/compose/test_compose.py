@@ -1,4 +1,4 @@
-"""The containers while they run: what they may do, see and reach, and that the service works so. Needs Docker."""
+"""The running containers: what they may do, see and reach, and that the service works with that. Needs Docker."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from processor.settings import ProcessorSettings
 from sandbox.child import free_port
 from tests.conftest import PATIENCE_SECONDS, ROOT
 
-pytestmark = pytest.mark.timeout(1200)  # images are built
+pytestmark = pytest.mark.timeout(1200)  # enough to build the images
 
 SERVICES = ("edge", "gateway", "processor", "simulators", "kafka", "db")
 SECRETS = {
@@ -32,30 +32,30 @@ TASKS = {"phone": "8 916 823 34 54", "email": "serega@yandex/ru", "gpt": "Hi"}
 
 INSUFFICIENT_PRIVILEGE = "42501"  # SQLSTATE
 
-NO_PORT_OF_KAFKA = "services: {kafka: {ports: !reset []}}\n"  # 9092 may be taken here, and nothing needs it
+NO_PORT_OF_KAFKA = "services: {kafka: {ports: !reset []}}\n"  # port 9092 may be in use, and no test needs it
 
 
 @dataclass
 class Project:
-    """A copy of the project's files in a folder of its own, run as a compose project of its own."""
+    """A copy of the project's files in its own folder, run as its own compose project."""
 
     folder: Path
     name: str
     gateway_port: int
 
     def compose(self, *arguments, stdin=None):
-        """Run docker compose and return what it prints; its own news goes to the test's output."""
+        """Run docker compose and return its standard output; its progress goes to the test's output."""
         command = ["docker", "compose", "--project-name", self.name, *arguments]
         return subprocess.run(
             command, cwd=self.folder, check=True, text=True, input=stdin, stdout=subprocess.PIPE
         ).stdout
 
     def up(self, *options):
-        """Start what is not running and wait until all of it is healthy."""
+        """Start the services that are not running and wait until all are healthy."""
         self.compose("up", "--build", "--detach", "--wait", *options)
 
     def run(self, service, *command, stdin=None):
-        """Run a command in the service's container and return its exit code and all that it prints."""
+        """Run a command in the service's container and return its exit code and all its output."""
         done = subprocess.run(
             ["docker", "compose", "--project-name", self.name, "exec", "-T", service, *command],
             cwd=self.folder,
@@ -68,13 +68,13 @@ class Project:
         return done.returncode, done.stdout
 
     def python(self, service, program):
-        """Run a Python program in the service's container and return what it prints."""
+        """Run a Python program in the service's container and return its output."""
         returncode, printed = self.run(service, "python", "-", stdin=program)
         assert returncode == 0, printed
         return printed
 
     def containers(self, *services):
-        """Return what Docker tells of the services' containers, also of those that have ended."""
+        """Return Docker's description (inspect) of the services' containers, including those that have ended."""
         ids = self.compose("ps", "--all", "--quiet", *services).split()
         return json.loads(subprocess.run(["docker", "inspect", *ids], check=True, stdout=subprocess.PIPE).stdout)
 
@@ -104,7 +104,7 @@ print(json.dumps(told))
 
 @contextlib.contextmanager
 def running(folder, environment, override=NO_PORT_OF_KAFKA):
-    """Run the project with the user's environment; nothing of it is left, however the block ends."""
+    """Run the project with the user's environment; nothing of it is left after the block, even if it raises."""
     for name in ("edge", "locks", "gateway", "processor", "shared", "sandbox", "sql", "observability"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in [
@@ -123,7 +123,7 @@ def running(folder, environment, override=NO_PORT_OF_KAFKA):
 
 
 def example(**settings):
-    """Return the example environment with some settings replaced, or taken out where they are None."""
+    """Return the example environment with some settings replaced, or removed if they are None."""
     text = re.sub(rf"^(?:{'|'.join(settings)})=.*\n", "", (ROOT / ".env.example").read_text(), flags=re.M)
     return text + "".join(f"{name}={value}\n" for name, value in settings.items() if value is not None)
 
@@ -168,7 +168,7 @@ def test_kafka_cannot_write_to_its_image_but_where_its_user_may(project):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_kernel_limits_memory_and_processes(project, service):
-    # Version 2 of the kernel's control groups, or version 1.
+    # Control groups version 2, or version 1.
     for limit in ("memory.max memory/memory.limit_in_bytes", "pids.max pids/pids.max"):
         returncode, printed = project.run(service, "sh", "-c", f"cd /sys/fs/cgroup && cat {limit} 2>/dev/null")
         assert int(printed) <= 8 * 1024**3, (returncode, printed)
@@ -226,7 +226,7 @@ else:
 """
     assert project.python(service, program % (host, port)) == f"{reached}\n"
 
-    # Not by its address either.
+    # The same must hold for its addresses as for its name.
     [container] = project.containers(host)
     addresses = [network["IPAddress"] for network in container["NetworkSettings"]["Networks"].values()]
     assert [project.python(service, program % (address, port)) for address in addresses].count("True\n") == reached

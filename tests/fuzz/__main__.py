@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: REST calls and records of every kind, drawn from a seed, and whether any did harm."""
+"""`python -m tests.fuzz`: sends REST calls and records of every kind, drawn from a seed, and checks the outcomes."""
 
 import argparse
 import secrets
@@ -16,7 +16,7 @@ console = Console()
 
 
 def main() -> int:
-    """Run both kinds, or one, and return the exit code: 0 where nothing was found."""
+    """Run both kinds, or one, and return the exit code: 0 if no failure was found."""
     arguments = _arguments()
     return run_alone("fuzz", console, lambda services: _fuzz(services, arguments))
 
@@ -48,7 +48,7 @@ def _fuzz(services: Services, arguments: argparse.Namespace) -> bool:
 
 
 def _timed(what: str, wanted: int, work: Callable[[Callable[[int], object]], list[str]]) -> list[str]:
-    """Do the work while a line shows how far it is, and say how much of it was done."""
+    """Do the work with a progress line, then print how much was done."""
     started_at, done = time.monotonic(), 0
     with console.status(what) as status:
 

@@ -1,11 +1,11 @@
-"""Words that must be told nowhere, and the search for them in every form that a text may have."""
+"""Words that must not leak, and the search for them in every encoding."""
 
 import base64
 import json
 from urllib.parse import quote
 
 WORDS = ("canary7d1f", "канарейка")
-"""What all canaries hold: one of ASCII letters, which most encodings leave alone, and one that none does."""
+"""Parts of all canaries: one in ASCII, which most encodings do not change, and one that every encoding changes."""
 
 NAME, CYRILLIC = WORDS
 
@@ -15,11 +15,11 @@ VALUES = {
     "quotes": f"\"{NAME}\" '{CYRILLIC}' \\ {{{NAME}}} %s %(x)s {{0}}\n\t\u2028 🌲",
     "percent": quote(f"{NAME} {CYRILLIC}"),
 }
-"""Canaries as people's data has them."""
+"""Canaries in the form of personal data."""
 
 
 def forms(word: str) -> set[str]:
-    """Return the word as JSON, URLs, Python, hexadecimal and base64 write it, and as mistaken for Latin-1."""
+    """Return the word as encoded in JSON, URLs, Python, hexadecimal and base64, and misread as Latin-1."""
     raw = word.encode()
     written = {
         word,
@@ -31,7 +31,7 @@ def forms(word: str) -> set[str]:
         "".join(f"%{byte:02x}" for byte in raw),
         quote(raw),
     }
-    for before in range(3):  # base64 writes three bytes as four letters: what stands before the word shifts it
+    for before in range(3):  # base64 encodes three bytes as four letters: the preceding bytes shift the word
         text = base64.b64encode(b"\0" * before + raw).decode()
         written.add(text[(0, 2, 3)[before] : (before + len(raw)) // 3 * 4])
     return written
@@ -41,7 +41,7 @@ FORMS = {form.lower() for word in WORDS for form in forms(word)}
 
 
 def leaks(text: str) -> list[str]:
-    """Return where the text tells a canary in whatever form, with what stands around it."""
+    """Return each place of the text with a canary in any encoding, with the text around it."""
     lower = text.lower()
     found = [lower.find(form) for form in FORMS]
     return [text[max(0, at - 200) : at + 60] for at in found if at >= 0]

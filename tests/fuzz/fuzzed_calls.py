@@ -1,4 +1,4 @@
-"""REST calls of every kind, by schemathesis out of /openapi.json and with bodies of our own: all answers documented."""
+"""REST calls of every kind, from schemathesis and with generated bodies: all answers match /openapi.json."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from tests.fuzz.fuzzed_records import canary_of, told
 from tests.fuzz.records import value
 
 CALLS_OF_AN_EXAMPLE = 20
-"""At least, of schemathesis' calls, for each example that it is asked for: there are ten operations, and sequences."""
+"""Fewest calls that schemathesis makes per requested example: there are ten operations, and sequences of them."""
 
 BODIES_SHARE = 0.1
-"""Of the calls: bodies that no JSON library would write."""
+"""Share of the calls with bodies that no JSON library would write."""
 
 SECRET_KEY = "fuzzed-fuzzed-fuzzed-fuzzed-fuzzed-fuzzed"
 
 CHECKS_OF_OURS = "positive_data_acceptance"
-"""In its place stands valid_data_is_accepted, in schemathesis_hooks.py."""
+"""The check that valid_data_is_accepted in schemathesis_hooks.py replaces."""
 
 RUN_SECONDS_MAX = 3600
 
@@ -35,7 +35,7 @@ RUN_SECONDS_MAX = 3600
 def fuzz_calls(
     services: Services, *, calls: int, seed: int, auth: bool, progress: Callable[[int], object] = lambda done: None
 ) -> list[str]:
-    """Make at least so many calls, with bearer tokens or without, and return what does not hold."""
+    """Make at least this many calls, with bearer tokens or without, and return the failures."""
     settings = {"GATEWAY_AUTH": "required", "SECRET_KEY": SECRET_KEY} if auth else {}
     fleet = Fleet(services, f"calls-{seed}-{time.time_ns() % 1_000_000}", latency_ms=0, **settings)
     try:
@@ -70,7 +70,7 @@ def _token() -> str:
 
 
 def _post_bodies(url: str, chance: random.Random, calls: int, canary: str, token: str | None) -> list[str]:
-    """POST what may lie on the import topic: the gateway takes what is a task, and refuses what is none."""
+    """POST values such as a record may have; the gateway must accept tasks and refuse everything else."""
     broken = []
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
     with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
@@ -92,7 +92,7 @@ def _post_bodies(url: str, chance: random.Random, calls: int, canary: str, token
 def _schemathesis(
     folder: Path, url: str, seed: int, examples: int, canary: str, token: str | None
 ) -> tuple[int, list[str]]:
-    """Run schemathesis with all phases and checks, and return how many calls it made and what it has found."""
+    """Run schemathesis with all phases and checks; return the number of calls and the failures."""
     document, report = folder / "openapi.json", folder / "schemathesis.json"
     (folder / "schemathesis.toml").write_text("[cache]\nenabled = false\n")  # else it leaves .schemathesis/ behind
     document.write_bytes(httpx.get(f"{url}/openapi.json", trust_env=False).content)

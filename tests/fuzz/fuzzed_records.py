@@ -1,4 +1,4 @@
-"""Records of every kind on the import topic: each ends once, as what it must, and is told nowhere else."""
+"""Records of every kind on the import topic: each has exactly one correct outcome and leaks nowhere else."""
 
 import json
 import random
@@ -28,14 +28,14 @@ from tests.chaos.services import Services, wait_for
 from tests.fuzz.records import Headers, Sent, record
 
 BATCH_RECORDS = 1000
-"""Sent at once, and judged when all of them have ended."""
+"""Records sent at once, and checked when all of them have an outcome."""
 
 PATIENCE_SECONDS = 60.0
 SHOWN = 5
-"""Records that are shown of those with which something is wrong."""
+"""Wrong records that are shown at most."""
 
 GPT_ECHO_CHARACTERS = 200
-"""Of a prompt, in the simulated answer; the others' answers have the whole input."""
+"""Characters of a prompt in the simulated answer; the other task types' answers contain the whole input."""
 
 WHY = [
     *(
@@ -45,7 +45,7 @@ WHY = [
     f"{DEAD_LETTER_HEADER_PREFIX}exception-message",
     ERROR_CODE_HEADER,
 ]
-"""The headers that a dead letter has after its record's own."""
+"""The headers that a dead letter has after those of its record."""
 
 Position = tuple[int, int]
 
@@ -53,7 +53,7 @@ Position = tuple[int, int]
 def fuzz_records(
     services: Services, *, records: int, seed: int, progress: Callable[[int], object] = lambda done: None
 ) -> list[str]:
-    """Send so many records, wait for what comes of them, and return what does not hold."""
+    """Send this many records, wait for their outcomes, and return the failures."""
     fleet = Fleet(services, f"records-{seed}-{time.time_ns() % 1_000_000}", latency_ms=0)
     fuzz = _Fuzz(fleet, seed)
     try:
@@ -72,7 +72,7 @@ def fuzz_records(
 
 
 class _Fuzz:
-    """One run: what was sent, what came back, and what is wrong with that."""
+    """One run: the records sent, their outcomes, and the failures found."""
 
     def __init__(self, fleet: Fleet, seed: int) -> None:
         self.sent = 0
@@ -102,12 +102,12 @@ class _Fuzz:
         self._consumer.close()
 
     def play(self, records: int) -> None:
-        """Send a batch, wait until each record has ended, and judge how."""
+        """Send a batch, wait until each record has an outcome, and check the outcomes."""
         batch = self._send([record(self._chance, self._canary) for _ in range(records)])
         outcomes = self._read(len(batch))
         self.sent += len(batch)
         for sent in batch.values():
-            self._expected(sent)  # notes all keys, which conflict in whatever order they are read
+            self._expected(sent)  # records all keys first, because they conflict in any order of reading
         expected = {position: self._expected(sent) for position, sent in batch.items()}
         letters = {_original(letter): letter for letter in outcomes if letter.topic() == self._fleet.dead_letters}
         for position, letter in letters.items():
@@ -120,7 +120,7 @@ class _Fuzz:
         self.broken += self._wrong_results(undead, results)
 
     def check_at_rest(self) -> None:
-        """Check what must hold after the last record."""
+        """Check the conditions that must hold after the last record."""
         fleet = self._fleet
         wait_for(lambda: self._lag() == 0, "lag 0", fleet.supervise, PATIENCE_SECONDS)
         ended = sum(self._consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in self._outcomes)
@@ -131,7 +131,7 @@ class _Fuzz:
         self.broken += told(fleet, self._canary)
 
     def _send(self, records: Iterable[Sent]) -> dict[Position, Sent]:
-        """Put records on any partitions, and return them by where they are then."""
+        """Put records on any partitions, and return them by partition and offset."""
         batch: dict[Position, Sent] = {}
         refused: list[KafkaError] = []
         for sent in records:
@@ -157,7 +157,7 @@ class _Fuzz:
         return batch
 
     def _read(self, count: int) -> list[Message]:
-        """Return what comes, as much as there should be, or less after a while."""
+        """Return `count` results and dead letters, or fewer if they do not arrive in time."""
         outcomes: list[Message] = []
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while len(outcomes) < count and time.monotonic() < give_up_at:
@@ -172,7 +172,7 @@ class _Fuzz:
             return {ErrorCode.INVALID_TASK}
         expected: set[str] = {"result"}
         if first_position(sent.headers) is not None:
-            expected.add("result")  # of the record that had the position before it
+            expected.add("result")  # the result of the record with that first position
         if key is not None:
             self._tasks_of_key[key].add((task.task_type, task.data))
             if len(self._tasks_of_key[key]) > 1:
@@ -197,7 +197,7 @@ class _Fuzz:
             yield f"{values[ERROR_CODE_HEADER]!r} in place of {sorted(expected[position])}: {sent}"
 
     def _wrong_results(self, undead: dict[Position, Sent], results: list[Message]) -> Iterator[str]:
-        """Compare records that have no dead letter with the results, which do not say whose they are."""
+        """Compare records without a dead letter with the results, which do not name their records."""
         inputs: defaultdict[tuple[object, ...], Counter[str]] = defaultdict(Counter)
         sent_as: dict[tuple[object, ...], Sent] = {}
         for sent in undead.values():
@@ -244,12 +244,12 @@ class _Fuzz:
 
 
 def canary_of(seed: int) -> str:
-    """Return a word that nothing else holds. Letters only: digits would become part of a phone number."""
+    """Return a word that appears nowhere else. Letters only: digits would become part of a phone number."""
     return "canary" + "".join(random.Random(f"canary {seed}").choices("bcdfghjkmnpqrstvwxz", k=12))
 
 
 def told(fleet: Fleet, *secrets: str) -> Iterator[str]:
-    """Stop the programs, and yield where they, their metrics or any log tell a secret or of what must not happen."""
+    """Stop the programs, and yield leaks of secrets in metrics or logs, wrong exit codes, and logged errors."""
     programs = fleet.replicas + fleet.gateways
     for program in programs:
         metrics = httpx.get(f"{program.url}/metrics", trust_env=False).text
@@ -277,7 +277,7 @@ def _task(sent: Sent) -> Task | None:
 
 
 def _idempotency_key(sent: Sent) -> bytes | None:
-    """Return the last of the record's keys; an empty one where its value is missing."""
+    """Return the last of the record's idempotency keys; b"" if the header has no value."""
     return next((value or b"" for name, value in reversed(sent.headers) if name == IDEMPOTENCY_KEY_HEADER), None)
 
 

@@ -1,8 +1,8 @@
-"""Records as nobody should send them: what a producer may put on the import topic, drawn by chance.
+"""Random records, valid and malformed, such as any producer may put on the import topic.
 
-The structure is that of a task, changed at every level: the record (key, headers, timestamp), the bytes, the JSON, its
-fields. Chance is a `random.Random`: with a seed for many records, or hypothesis' own, which shrinks what it finds. What
-is made up holds the canary, which must then be found nowhere but in the record itself.
+They are tasks changed at every level: the record (key, headers, timestamp), the bytes, the JSON, its fields. `chance`
+is a `random.Random`: a seeded one for many records, or hypothesis' own, which shrinks failing examples. Generated
+texts contain the canary, which must then appear nowhere but in the record itself.
 """
 
 import json
@@ -24,38 +24,38 @@ from shared.messages import (
 )
 
 RECORD_BYTES_MAX = 1_048_588
-"""What Kafka takes by default: message.max.bytes."""
+"""Kafka's default of message.max.bytes."""
 
 ONE_OF = 500
-"""So many records are small for one that is near Kafka's limit."""
+"""One record in this many is near Kafka's limit."""
 
 HEADERS_MAX = 100_000 - 7
-"""Of a record with more than 100,000 librdkafka reads none, as if it had none. A dead letter has seven more."""
+"""librdkafka shows no headers of a record with more than 100,000. A dead letter has seven more than its record."""
 
 FRAMING_BYTES = 120
-"""At most what Kafka adds to one record without headers."""
+"""Upper bound of the bytes that Kafka adds to one record without headers."""
 
 SHOWN_BYTES = 200
-"""Of a value, a key or a header, in what is printed of a record."""
+"""Bytes of a value, a key or a header that are printed."""
 
 SHOWN_HEADERS = 8
 
 TIMESTAMPS_MS = [1, 2**31, 10**12, 1_700_000_000_000]
-"""From 1970 to some years ago: Kafka refuses what is more than an hour ahead."""
+"""From 1970 to some years ago: Kafka refuses timestamps more than an hour ahead."""
 
 Headers = list[tuple[str, bytes | None]]
 
 
 class Sent(NamedTuple):
-    """A record as it is sent. No timestamp is now."""
+    """A record as it is sent. Without a timestamp it gets the current time."""
 
     value: bytes | None
     key: bytes | None = None
-    headers: Headers = []  # noqa: RUF012 - nobody changes it
+    headers: Headers = []  # noqa: RUF012 - never changed
     timestamp: int | None = None
 
     def __str__(self) -> str:
-        """Return it as a person can read it, however large it is."""
+        """Return it in a short, readable form, however large it is."""
         headers = [f"{name[:SHOWN_BYTES]!r}: {_shown(value)}" for name, value in self.headers[:SHOWN_HEADERS]]
         if len(self.headers) > SHOWN_HEADERS:
             headers.append(f"... of {len(self.headers)}")
@@ -69,7 +69,7 @@ def _shown(value: bytes | None) -> str:
 
 
 def record(chance: random.Random, canary: str) -> Sent:
-    """Return a record of any kind, a task or none, no larger than Kafka takes."""
+    """Return a record of any kind, a task or not, no larger than Kafka accepts."""
     if chance.randrange(ONE_OF) == ONE_OF - 1:
         return large_record(chance, canary)
     return Sent(
@@ -78,7 +78,7 @@ def record(chance: random.Random, canary: str) -> Sent:
 
 
 def key(chance: random.Random, canary: str) -> bytes | None:
-    """Return a key: none, an empty one, or bytes of any kind."""
+    """Return a key: None, an empty one, or any bytes."""
     return chance.choice([None, b"", b"\x00", b"\xff\xfe", f"{canary} key".encode(), _bytes(chance, 12)])
 
 
@@ -86,12 +86,12 @@ def key(chance: random.Random, canary: str) -> bytes | None:
 
 
 def value(chance: random.Random, canary: str) -> bytes | None:
-    """Return a task, a task with something wrong at one or more levels, or what is none at all."""
+    """Return a task, a task that is broken at one or more levels, or something that is not a task."""
     return chance.choice([task, task, broken_task, broken_task, no_task])(chance, canary)
 
 
 def task(chance: random.Random, canary: str) -> bytes:
-    """Return a task in any spelling."""
+    """Return a valid task in any spelling."""
     space = _space(chance)
     fields = [
         f'"task_id"{space}:{_task_id(chance)}',
@@ -104,7 +104,7 @@ def task(chance: random.Random, canary: str) -> bytes:
 
 
 def broken_task(chance: random.Random, canary: str) -> bytes:
-    """Return a task whose fields are missing, doubled or others, or whose bytes are changed; seldom still a task."""
+    """Return a task with fields missing, repeated or added, or with changed bytes; it is rarely still a task."""
     fields = [f'"task_id":{_task_id(chance)}', '"task_type":"phone"', f'"data":{_data(chance, canary)}']
     for _ in range(chance.randrange(3)):
         fields.pop(chance.randrange(len(fields)))
@@ -116,7 +116,7 @@ def broken_task(chance: random.Random, canary: str) -> bytes:
 
 
 def no_task(chance: random.Random, canary: str) -> bytes | None:
-    """Return what is no task by any means."""
+    """Return something that is not a task."""
     return chance.choice(
         [
             *(None, b"", b" ", b"\xef\xbb\xbf", b"null", b"[]", b"{}", canary.encode()),
@@ -132,7 +132,7 @@ def _task_id(chance: random.Random) -> int:
 
 
 def _data(chance: random.Random, canary: str) -> str:
-    """Return a JSON string, quotes included, that is data of any type."""
+    """Return a JSON string, quotes included, that is valid data for any task type."""
     ranges = [(0x20, 0x7E), (1, 0x1F), (0x7F, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF)]
     text = canary + "".join(chr(chance.randint(*chance.choice(ranges))) for _ in range(chance.randrange(6)))
     if chance.randrange(8) == 7:
@@ -149,7 +149,7 @@ def _space(chance: random.Random) -> str:
 
 
 def _valid_json(chance: random.Random, canary: str) -> str:
-    """Return JSON of any type: at the bounds, nested, with escapes that need not be."""
+    """Return JSON of any type: at limits, nested, with needless escapes."""
     return chance.choice(
         [
             *("null", "true", "false", "0", "-0", "1.0", "1.5", "1e3", "-1e-400"),
@@ -162,7 +162,7 @@ def _valid_json(chance: random.Random, canary: str) -> str:
 
 
 def _invalid_json(chance: random.Random, canary: str) -> str:
-    """Return what looks like JSON, or is more than most readers take."""
+    """Return text that looks like JSON, or JSON that exceeds what most parsers accept."""
     return chance.choice(
         [
             *("01", "+1", "0x10", ".5", "1E400", "NaN", "Infinity", "-Infinity", "9" * 5000),
@@ -174,7 +174,7 @@ def _invalid_json(chance: random.Random, canary: str) -> str:
 
 
 def _changed(chance: random.Random, task: bytes) -> bytes:
-    """Return the bytes, half of the time cut, mixed with others, or wrapped."""
+    """Return the bytes; half of the time they are cut, mixed with other bytes, or wrapped."""
     at = chance.randint(0, len(task))
     inserted = chance.choice([b"\x00", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x80\xa8"])
     codec = chance.choice(["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-7"])
@@ -186,7 +186,7 @@ def _changed(chance: random.Random, task: bytes) -> bytes:
         task + chance.choice([b"}", b"\x00", b"\n{}", b"//", b" " * 5000]),
         b"[%b]" % task,
         json.dumps(task.decode()).encode(),
-        b"\x00\x00\x00\x00\x01" + task,  # as with a schema registry
+        b"\x00\x00\x00\x00\x01" + task,  # the prefix for a schema registry
     ]
     return chance.choice([*changed, *[task] * len(changed)])
 
@@ -199,7 +199,7 @@ def _bytes(chance: random.Random, bytes_max: int) -> bytes:
 
 
 def headers(chance: random.Random, canary: str) -> Headers:
-    """Return headers: none, several, doubled, empty, binary, and the service's own with values good and bad."""
+    """Return headers: none, several, repeated, empty, binary, and the service's own with valid and invalid values."""
     return [chance.choice([_own_header, _foreign_header])(chance, canary) for _ in range(chance.randrange(6))]
 
 
@@ -239,11 +239,11 @@ def _uuid(chance: random.Random) -> str:
     return str(uuid.UUID(int=chance.getrandbits(128)))
 
 
-# Large ones -----------------------------------------------------------------------------------------------------------
+# Large records --------------------------------------------------------------------------------------------------------
 
 
 def large_record(chance: random.Random, canary: str) -> Sent:
-    """Return a record near Kafka's limit: by its value, its key, a header, or by very many headers."""
+    """Return a record near Kafka's limit because of its value, its key, one header, or very many headers."""
     task = json.dumps({"task_id": 7, "task_type": "gpt", "data": f"{canary} large"}).encode()
     room = RECORD_BYTES_MAX - FRAMING_BYTES - len(task) - chance.choice([0, 0, chance.randrange(500_000)])
     filling = canary.encode() + b"x" * (room - len(canary))

@@ -1,4 +1,4 @@
-"""What schemathesis loads (SCHEMATHESIS_HOOKS): the canary in what it sends, and checks of our own."""
+"""Hooks that schemathesis loads (SCHEMATHESIS_HOOKS): they add the canary to requests, and the project's checks."""
 
 import os
 
@@ -10,12 +10,12 @@ from shared.messages import TASK_DATA
 from tests.documented import assert_documented
 
 CANARY = os.environ.get("FUZZ_CANARY", "")
-"""Is put before every task's data that leaves room for it."""
+"""Put before the data of every task that has room for it."""
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Put the canary into the task. What is too long or empty stays so."""
+    """Put the canary into the task. Data that is too long or empty is left unchanged."""
     data = case.body.get("data") if isinstance(case.body, dict) else None
     if isinstance(data, str) and 0 < len(data) <= min(data.characters_max for data in TASK_DATA.values()) - len(CANARY):
         case.body["data"] = CANARY + data
@@ -23,10 +23,10 @@ def before_call(context, case, kwargs):
 
 @schemathesis.check
 def is_documented(ctx, response, case):
-    """Hold each answer against the document by our own reading, which also knows paths and methods that are not in it.
+    """Check each answer with the tests' own validator, which also covers paths and methods not in the document.
 
     Raises:
-        AssertionError: it is not documented, or repeats what was sent.
+        AssertionError: the answer is not documented, or repeats the task.
     """
     headers = [(name, value) for name, values in response.headers.items() for value in values]
     request = httpx.Request(response.request.method, response.request.url)
@@ -37,9 +37,9 @@ def is_documented(ctx, response, case):
 
 @schemathesis.check
 def valid_data_is_accepted(ctx, response, case):
-    """positive_data_acceptance, but for what no schema can say.
+    """Check positive_data_acceptance, except for what no schema can express.
 
-    That is a key that another task had before, and a task_id of 1.0, which JSON Schema takes for an integer.
+    The exceptions are a key that another task had before, and a task_id of 1.0, an integer in JSON Schema.
     """
     error_code = response.json()["error_code"] if response.status_code == 422 else ""
     task_id = case.body.get("task_id") if isinstance(case.body, dict) else None

@@ -1,4 +1,4 @@
-"""The alert rules and the scrape configuration, judged by Prometheus's own tool, and their tests."""
+"""The alert rules, their tests and the scrape configuration, checked by Prometheus's promtool."""
 
 import re
 import subprocess

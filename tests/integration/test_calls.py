@@ -1,4 +1,4 @@
-"""One suite over all providers and the real transport, against the simulators over real HTTP."""
+"""One suite over all providers with the real transport, against the simulators over real HTTP."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ KEYS = ("key-3c9a", "secret-3c9a")
 
 
 def provider_of(kind, url, prepare, key=KEYS[0]):
-    """Return the provider as the processor makes it."""
+    """Return the provider as the processor creates it."""
     if kind == "gpt":
         return yandexgpt(
             url=url, api_key=SecretStr(key), folder_id="folder", model="yandexgpt-lite/latest", prepare=prepare
@@ -30,7 +30,7 @@ def provider_of(kind, url, prepare, key=KEYS[0]):
 
 @contextlib.asynccontextmanager
 async def opened(kind, url, timeout_seconds=PATIENCE_SECONDS, **options):
-    """Open the connections and the provider over them."""
+    """Yield the provider over connections that are closed at the end."""
     wire = Wire()
     try:
         yield provider_of(kind, url, partial(wire.prepare, timeout_seconds=timeout_seconds), **options)
@@ -39,7 +39,7 @@ async def opened(kind, url, timeout_seconds=PATIENCE_SECONDS, **options):
 
 
 def ask(kind, url, data=CANARY, within_seconds=PATIENCE_SECONDS, **options):
-    """Ask the provider once."""
+    """Call the provider once."""
 
     async def main():
         async with opened(kind, url, **options) as provider, asyncio.timeout(within_seconds):
@@ -49,7 +49,7 @@ def ask(kind, url, data=CANARY, within_seconds=PATIENCE_SECONDS, **options):
 
 
 def refused(error_type, kind, url, **options):
-    """Ask the provider, which must raise the error and say nothing that is not its to say."""
+    """Call the provider, check that it raises the error with no task data or key in its text, and return the error."""
     with pytest.raises(error_type) as raised:
         ask(kind, url, **options)
     assert not any(word in str(raised.value) for word in ("canary", *KEYS))
@@ -165,7 +165,7 @@ def test_an_answer_that_is_none_can_be_asked_for_again(simulators, kind, fault):
         async with opened(kind, simulators.url) as provider, asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises((ProviderUnavailable, UnusableAnswer)) as raised:
                 await provider(CANARY)
-            await provider(CANARY)  # its connection is usable or replaced
+            await provider(CANARY)  # the connection can be reused or was replaced
         return raised.value
 
     error = asyncio.run(main())
@@ -189,7 +189,7 @@ def test_an_answer_that_does_not_end_is_left_when_the_time_is_over(simulators, k
         async with opened(kind, simulators.url, timeout_seconds=1) as provider:
             with pytest.raises(ProviderUnavailable, match="no answer within 1 seconds"):
                 await provider(CANARY)
-            await provider(CANARY)  # its place is free again
+            await provider(CANARY)  # the slot is free again
 
     asyncio.run(main())
 
@@ -223,7 +223,7 @@ def test_a_server_that_speaks_no_tls_can_be_tried_again(simulators, kind):
 
 
 def heard(kind, scheme="http"):
-    """Return the head of the request as it comes over the wire, to a server that hangs up."""
+    """Return the request's head as a server receives it; the server closes the connection without an answer."""
     heads = []
 
     async def listen(reader, writer):
@@ -268,7 +268,7 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(simulators, kind, 
 
 
 class Relay:
-    """A TCP relay to the simulators that counts the connections it takes."""
+    """A TCP relay to the simulators that counts the connections it accepts."""
 
     def __init__(self, url):
         self._target = url.removeprefix("http://").split(":")

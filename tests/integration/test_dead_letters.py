@@ -12,7 +12,7 @@ def kafka_now(topics):
 
 
 def fill(topics, count):
-    """Put as many records into each of the import topic's partitions but the last."""
+    """Put `count` records into each of the import topic's partitions except the last."""
     for number in range(topics.partitions - 1):
         for offset in range(count):
             topics.producer.produce(topics.name, b"%d/%d" % (number, offset), partition=number)

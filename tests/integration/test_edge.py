@@ -1,4 +1,4 @@
-"""The edge: Debian's nginx with the project's own configuration, in front of gateways."""
+"""The edge: Debian's nginx with the project's configuration, in front of gateways."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ from tests.unit.gateway.test_rest import FakeKafka, assert_problem
 
 
 class Gateway:
-    """A gateway in a thread of its own, with a Kafka of a few lines."""
+    """A gateway in its own thread, with a small fake Kafka."""
 
     def __init__(self, address="127.0.0.1", port=0, **settings):
         self.kafka = FakeKafka()
@@ -88,7 +88,7 @@ def stack(nginx):
 
 @pytest.fixture(scope="module")
 def usual(stack):
-    """nginx as it is configured."""
+    """nginx with the project's configuration, unchanged."""
     return stack()
 
 
@@ -212,7 +212,7 @@ def test_paths_that_only_the_edge_uses_are_unknown_to_callers(edge):
 
 @pytest.fixture(scope="module")
 def impatient(stack):
-    """nginx with shorter times, and two connections of one address."""
+    """nginx with shorter timeouts and at most two connections per address."""
     faster = [("header_timeout 10s", "header_timeout 1s"), ("body_timeout 30s", "body_timeout 1s"), ("1m60s", "2s")]
     faster += [("send_timeout 60s", "send_timeout 1s")]
     return stack(connections_per_address=2, faster=faster)
@@ -255,7 +255,7 @@ def test_a_caller_who_does_not_read_is_disconnected_and_a_slow_one_gets_everythi
 
 
 def established(port):
-    """Return the server's side of the connections to the port that are open (state 01 of /proc/net/tcp)."""
+    """Return the server's side of the open connections to the port (state 01 of /proc/net/tcp)."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
 
@@ -273,7 +273,7 @@ def test_a_third_request_of_one_address_is_503_until_another_ends(impatient):
         assert_problem(answer, 503, "overloaded")
         assert answer.headers["retry-after"] == "5"
         late = first.answer()
-        assert_problem(late, 504, "reply_timeout")  # the gateway's own is later
+        assert_problem(late, 504, "reply_timeout")  # from nginx: the gateway's own 504 would come later
         assert second.answer().status_code == 504
     gateway.kafka.reply = reply
     with Caller(edge.port) as fourth:
@@ -289,7 +289,7 @@ def test_without_a_gateway_the_answer_is_503(stack):
 
 @contextlib.contextmanager
 def name_server(*addresses):
-    """Answer every question for an IPv4 address with these; yields the server's own address."""
+    """Run a DNS server that answers every query for an IPv4 address with these; yield its own address."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
 

@@ -1,4 +1,4 @@
-"""A gateway behind the edge under floods: whatever comes, health and tasks are answered."""
+"""A gateway behind the edge under floods of requests: it still answers health checks and tasks."""
 
 import contextlib
 import json
@@ -36,14 +36,14 @@ def start_edge():
 
 @pytest.fixture(autouse=True)
 def _files():
-    """Let the test open as many files as it may; that must do."""
+    """Raise the limit of open files to the hard limit, and check that it is enough."""
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
     assert files_max > CONNECTIONS + 1_000, "raise the limit of open files (ulimit -Hn)"
 
 
 def assert_answers(edge, number, authorization=b""):
-    """Check that health and a task are answered, on a connection of their own."""
+    """Check that the gateway answers a health check and a task on a new connection."""
     body = json.dumps(task(str(number))).encode()
     with Caller(edge.port) as caller:
         assert caller.send(HEALTH).answer().status_code == 200
@@ -79,7 +79,7 @@ def test_10000_connections_that_are_kept_open_shut_nobody_out(start, start_edge,
     with contextlib.ExitStack() as flood:
         for number in range(CONNECTIONS):
             caller = flood.enter_context(socket.create_connection(("127.0.0.1", edge.port), timeout=60))
-            with contextlib.suppress(ConnectionResetError):  # nginx has closed it for another
+            with contextlib.suppress(ConnectionResetError):  # nginx has closed it to make room for another
                 caller.sendall(said[number % len(said)])
             if number % 1_000 == 999:
                 assert_answers(edge, number + 1)
@@ -118,7 +118,7 @@ REFUSED = [
 def test_a_flood_of_10000_requests_that_are_refused_shuts_nobody_out(
     start, start_edge, echo, settings, authorization, statuses
 ):
-    """At each moment 100 callers wait for their refusal, each on a connection of its own."""
+    """At any moment 100 callers wait for their refusal, each on its own connection."""
     gateway = start("gateway", LOG_LEVEL="INFO", **settings)
     edge = start_edge(gateway)
     address = ("127.0.0.1", edge.port)

@@ -1,4 +1,4 @@
-"""The gateway as a process on a real Kafka, with a processor that only echoes."""
+"""The gateway as a process on a real Kafka, with a fake processor that echoes tasks."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ def task(data="x", task_id=1):
 
 
 class Echo(threading.Thread):
-    """A processor of a few lines: the result's id is the number in the task's data; `silent` gets none."""
+    """A minimal processor: the result's id is the number in the task's data; the data `silent` gets no result."""
 
     def __init__(self, topics):
         super().__init__(daemon=True)
@@ -65,7 +65,7 @@ class Echo(threading.Thread):
             self.producer.produce(self.topics.results, json.dumps(value), headers=record.headers(), **where)
 
     def reply_to(self, correlation_id, number, partition=0):
-        """Send a result by hand."""
+        """Send a result for any correlation id."""
         self.producer.produce(
             self.topics.results,
             json.dumps({"task_id": 1, "id": number}),
@@ -185,7 +185,7 @@ def test_replies_on_partitions_that_are_added_later_are_heard(start, topics, ech
         ),
         "the new partitions",
     )
-    # Before the gateway has seen the partition: it reads it from its first record.
+    # Sent before the gateway knows the partition, which it must read from its first record.
     echo.producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers, "linger.ms": 0})
     echo.reply_to(pending.headers["x-correlation-id"], 5, partition=topics.partitions + 1)
 
@@ -233,7 +233,7 @@ def test_a_topic_made_again_behind_the_gateways_back_is_read_from_its_first_reco
         made.result(30)
     echo.producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers, "linger.ms": 0})
     echo.reply_to(pending.headers["x-correlation-id"], 5)
-    for number in range(10):  # so that the gateway's old position is one in the new topic, too
+    for number in range(10):  # the gateway's old position then exists in the new topic, too
         echo.reply_to(str(uuid.uuid4()), number)
     gateway.resume()
 
@@ -279,7 +279,7 @@ def test_what_others_put_on_the_topics_disturbs_nobody(start, topics, echo):
                 producer.produce(topic, value, headers=headers)
     assert producer.flush(30) == 0
 
-    for _ in range(8):  # on any partition, so behind what the others have put there
+    for _ in range(8):  # each on any partition, so behind the foreign records
         assert gateway.client.post("/tasks", json=task("9")).json() == {"task_id": 1, "id": 9}
     assert gateway.client.get(pending.headers["location"]).status_code == 202
     assert gateway.answers("/health/live")
@@ -298,7 +298,7 @@ def test_a_body_over_the_limit_is_413_even_for_a_caller_who_sends_it_whole_befor
     head = b"POST /tasks HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n"
 
     with Caller(httpx.URL(gateway.url).port) as caller:
-        caller.socket.sendall(head + body)  # a reset would be raised here
+        caller.socket.sendall(head + body)  # raises if the connection is reset
         answer = caller.answer()
         assert caller.send(HEALTH).answer().status_code == 200
 
@@ -350,14 +350,14 @@ def test_a_stop_at_any_moment_is_a_clean_one(start):
     for moment in (0.0, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5):
         gateway = start("gateway", wait=False)
         until(lambda gateway=gateway: has_taken_signals(gateway.pid), "the program's first line")
-        time.sleep(moment)  # the moment is what is tested
+        time.sleep(moment)  # the moment under test
 
         assert gateway.stop() == 0, f"after {moment} seconds: {gateway.log_text()}"
         assert "Traceback" not in gateway.log_text(), f"after {moment} seconds: {gateway.log_text()}"
 
 
 def has_taken_signals(pid):
-    """Tell whether SIGTERM has a handler in the process."""
+    """Return whether the process has a handler for SIGTERM."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)

@@ -1,4 +1,4 @@
-"""The gateway while its Kafka is away. Each test has a broker of its own, to stop and kill."""
+"""The gateway while Kafka is unavailable. Each test has its own broker, which it may stop and kill."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ def test_while_kafka_is_away_tasks_are_refused_in_time_and_then_taken_again(star
         assert post(gateway).status_code == 200
 
         kafka.kill() if away == "killed" else kafka.pause()
-        assert_refused(post(gateway))  # before the caller's 20 seconds are over, which would be a 202
+        assert_refused(post(gateway))  # refused before the caller's 20 seconds pass, which would be a 202
         until(lambda: gateway.answers("/health/ready", 503), "not ready")
         assert gateway.answers("/health/live")
         assert_refused(post(gateway))

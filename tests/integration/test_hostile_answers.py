@@ -1,4 +1,4 @@
-"""A provider that answers with anything at all, over real connections: each answer is refused, and nothing breaks."""
+"""Malformed and hostile answers of a provider, over real connections: each is refused, and nothing breaks."""
 
 import asyncio
 import contextlib
@@ -26,14 +26,14 @@ PHONE = json.dumps([{"source": "8 916", "phone": "+7 916", "qc": 0}]).encode()
 
 
 def whole(body, *headers, status=b"200 OK"):
-    """Return an answer with this body."""
+    """Return a complete answer with this body."""
     lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers]
     return b"\r\n".join([*lines, b"", body])
 
 
 @contextlib.asynccontextmanager
 async def served(pieces, *, ask_first=True, tls=None):
-    """Serve pieces of bytes, or an endless iterator of them, to whoever connects, then hang up."""
+    """Send pieces of bytes, or an endless iterator of them, to every client, then close the connection."""
     connections = []
 
     async def serve(reader, writer):
@@ -55,7 +55,7 @@ async def served(pieces, *, ask_first=True, tls=None):
 
 
 def ask(pieces, kind="phone", timeout_seconds=PATIENCE_SECONDS, wire=None, **options):
-    """Return what the provider answers, or its error, which tells nothing of task and answer."""
+    """Return the provider's answer, or its error after checking that it repeats nothing of the task and the answer."""
     loud = []
 
     async def main():
@@ -149,13 +149,13 @@ READABLE = {
 
 
 def calls_for(pieces, kind):
-    """Ask as a task does that has five attempts; return how often that was, and the error or the answer."""
+    """Call the provider like a task with five attempts; return the number of calls, and the answer or the error."""
 
     async def main():
         async with served(pieces) as (url, connections), asyncio.timeout(PATIENCE_SECONDS):
 
             async def provider(data):
-                with contextlib.closing(Wire()) as wire:  # the server hangs up after each answer
+                with contextlib.closing(Wire()) as wire:  # the server closes the connection after each answer
                     prepare = partial(wire.prepare, timeout_seconds=PATIENCE_SECONDS)
                     return await provider_of(kind, url, prepare)(data)
 
@@ -317,7 +317,7 @@ def test_over_tls_too_an_answer_before_the_request_breaks_nothing(tmp_path, monk
     assert isinstance(ask([whole(PHONE)], tls=tls, ask_first=False), dict | ProviderError)
 
 
-WIRE = Wire()  # to set TLS up takes longer than all else
+WIRE = Wire()  # shared, because setting up TLS takes longer than everything else
 PIECES = st.sampled_from(
     [
         *(HEAD, CHUNKED, b"\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", PHONE, whole(PHONE)),

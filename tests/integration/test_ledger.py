@@ -59,7 +59,7 @@ class Store(Ledger):
 
 @contextlib.asynccontextmanager
 async def ledger_of(database, **other):
-    """Open a ledger as the processor does, and close it."""
+    """Open a ledger as the processor does, and close it afterwards."""
     ledger = Store(connection(database, **other))
     try:
         await asyncio.wait_for(ledger.postgres.connect(), PATIENCE_SECONDS)
@@ -69,7 +69,7 @@ async def ledger_of(database, **other):
 
 
 def run(database, work, **other):
-    """Run `work(ledger)` with a ledger of its own and return what it returns."""
+    """Run `work(ledger)` with a new ledger and return its result."""
 
     async def main():
         async with ledger_of(database, **other) as ledger:
@@ -79,7 +79,7 @@ def run(database, work, **other):
 
 
 async def until(condition, what):
-    """Let the event loop run until the condition answers something true, and return that."""
+    """Run the event loop until the condition returns something true, and return that."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not (answer := condition()):
         assert time.monotonic() < give_up_at, f"not in time: {what}"
@@ -88,7 +88,7 @@ async def until(condition, what):
 
 
 def entries(database):
-    """Return position -> id."""
+    """Return the ledger as position -> id."""
     return {
         Position(*where): row_id
         for *where, row_id in database.query('SELECT topic_id, partition, "offset", id FROM ledger')
@@ -157,7 +157,7 @@ def test_two_connections_that_race_for_a_position_get_one_id(database):
 
 
 def test_two_connections_that_race_with_batches_in_opposite_order_agree(database):
-    # They may block each other for good; PostgreSQL then ends one of the two statements, which is tried again.
+    # They may deadlock; PostgreSQL then ends one of the two statements, which is retried.
     async def work(ledger):
         async with ledger_of(database) as other:
             for first in range(0, 2000, 400):
@@ -305,7 +305,7 @@ def claim(key, offset, fingerprint=b"task", **where):
 
 
 def claims(database):
-    """Return key -> position."""
+    """Return the idempotency keys as key -> position."""
     return {
         key: Position(*where)
         for key, *where in database.query('SELECT key, topic_id, partition, "offset" FROM idempotency_keys')
@@ -458,7 +458,7 @@ def test_pruning_ends_entries_of_keys_that_are_pruned(database):
 
 
 def backends(database, waiting_for_lock=False):
-    """Return the process ids of the ledger's connections."""
+    """Return the process ids of the ledger's PostgreSQL backends."""
     condition = "AND wait_event_type = 'Lock'" if waiting_for_lock else ""
     found = database.query(
         "SELECT pid FROM pg_stat_activity "
@@ -510,7 +510,7 @@ def test_a_write_whose_connection_postgresql_ends_happens_once(database, caplog)
 
 
 class BlackHole:
-    """A proxy to PostgreSQL that takes everything and, while it is silent, passes nothing on."""
+    """A proxy to PostgreSQL that accepts everything and, while `silent`, forwards nothing."""
 
     def __init__(self, port):
         self._target_port = port
@@ -563,7 +563,7 @@ def test_a_connection_on_which_nothing_comes_back_any_more_is_hung_up(database, 
 
 @pytest.fixture
 def own_database(session_folder, tmp_path):
-    """A database in a cluster of its own, which the test may kill."""
+    """A database in its own cluster, which the test may kill."""
     folder = session_folder / "own"
     folder.mkdir()
     cluster = Postgres(folder, tmp_path)
@@ -584,7 +584,7 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
         looking_up = asyncio.ensure_future(ledger.finished(TOPIC, 0))
         await until(lambda: not ledger.postgres.connected, "the ledger notices")
         assert not any(waiting.done() for waiting in (*writing, looking_up))
-        own_database.postgres.start_soon()  # from this thread: it would end with another one
+        own_database.postgres.start_soon()  # from this thread: PostgreSQL ends with the thread that starts it
         ids = await asyncio.gather(*writing)
         await looking_up
         return ids
@@ -637,7 +637,7 @@ def test_a_row_that_postgresql_cannot_take_now_is_in_no_log_line(database, caplo
 
 
 def trigger(database, body, table="integration_service", when="BEFORE INSERT"):
-    """Let a trigger do this with each row. It is another's, with rights of its own."""
+    """Run `body` in a trigger for each row. The trigger belongs to another user and has that user's rights."""
     database.query(
         f"CREATE FUNCTION test_{table}() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN {body} RETURN coalesce(NEW, OLD); END $$".replace("%", "%%")
@@ -646,7 +646,7 @@ def trigger(database, body, table="integration_service", when="BEFORE INSERT"):
 
 
 def policy(database):
-    """Let a policy refuse the bad row."""
+    """Refuse the bad row with a row-level security policy."""
     database.query("ALTER TABLE integration_service ENABLE ROW LEVEL SECURITY")
     database.query("""CREATE POLICY good ON integration_service USING (true) WITH CHECK (NOT data ? 'bad')""")
 
@@ -719,7 +719,8 @@ def test_the_first_row_of_all_may_be_the_one_that_is_refused(database, monkeypat
 
 
 def test_a_kind_of_rows_that_is_refused_stops_no_other_kind(database):
-    # A user's new rule that the rows before it break: the last one that was written is no measure.
+    # The user's new rule also refuses the row that was written last, so writing it again does not show
+    # whether PostgreSQL accepts other rows.
     async def work(ledger):
         await ledger.store(row(1, '{"bad": true}'))
         trigger(database, f"IF {BAD} THEN RAISE 'no'; END IF;")
@@ -771,7 +772,7 @@ def test_what_refuses_all_rows_is_waited_for_and_loses_none(database, caplog, re
         writing = [asyncio.ensure_future(ledger.store(row(offset))) for offset in range(1, 1 + rows)]
         await until(lambda: "cannot be used" in caplog.text, "the log line")
         assert not ledger.postgres.connected
-        await asyncio.sleep(0.5)  # some tries more
+        await asyncio.sleep(0.5)  # time for several more attempts
         assert not any(waiting.done() for waiting in writing)
         database.query(allow)
         await asyncio.gather(*writing)
@@ -795,7 +796,7 @@ def test_a_lock_on_a_table_is_waited_for_and_loses_no_row(database, monkeypatch,
                 writing = [asyncio.ensure_future(ledger.store(row(n, topic_id=table))) for n in range(rows)]
                 caplog.clear()
                 await until(lambda: caplog.text.count("cannot be used") >= 1, "the log line")
-                await asyncio.sleep(3)  # more tries than one
+                await asyncio.sleep(3)  # time for more than one attempt
                 assert not any(waiting.done() for waiting in writing)
                 other.rollback()
             await asyncio.gather(*writing)
@@ -890,7 +891,7 @@ def test_the_session_is_ours_whatever_the_server_has_set(database, scope):
 
 
 def in_encoding(postgres, name, encoding):
-    """Return a database in the encoding, with the schema."""
+    """Return a database with this encoding and the schema."""
     with psycopg.connect(postgres.conninfo(), autocommit=True) as administrator:
         administrator.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
     postgres.apply_schema(name)

@@ -1,4 +1,4 @@
-"""Which dead letters were put back, in a real PostgreSQL."""
+"""The table of dead letters that were put back, in a real PostgreSQL."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""sql/ in a real PostgreSQL: what it makes, that it can run again, and what its role may do."""
+"""sql/ in a real PostgreSQL: what it creates, that it can run again, and what its role may do."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 TABLES = {"integration_service": "id", "ledger": "id", "idempotency_keys": "key", "redriven": "partition"}
-"""Each with one of its columns."""
+"""Each table with one of its columns."""
 
 EVERYTHING = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, udt_name, is_nullable, column_default
@@ -25,7 +25,7 @@ ORDER BY 1, 2, 3, 4
 
 
 def write(database, offset):
-    """Enter a position and its row, and return the id."""
+    """Insert a position and its row, and return the id."""
     [(row_id,)] = database.query(
         """
         WITH entered AS (
@@ -104,7 +104,7 @@ def test_ids_never_come_again_though_their_rows_and_entries_are_deleted(database
 
 @pytest.fixture
 def as_processor(database):
-    """A connection with the role of sql/ and nothing more."""
+    """A connection whose only rights are those of the role of sql/."""
     database.query("CREATE TABLE of_another_service (secret TEXT)")
     connection = psycopg.connect(
         host=database.postgres.host,
@@ -177,7 +177,7 @@ def test_the_role_may_do_nothing_else(database, as_processor):
 def test_the_role_cannot_pass_its_privileges_on(database, as_processor):
     before = database.query(EVERYTHING)
 
-    for table in TABLES:  # PostgreSQL only warns that nothing was granted
+    for table in TABLES:  # no error: PostgreSQL only warns that nothing was granted
         as_processor.execute(f"GRANT SELECT ON {table} TO PUBLIC")
 
     assert database.query(EVERYTHING) == before

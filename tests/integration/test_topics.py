@@ -1,4 +1,4 @@
-"""The topics that the service makes itself, in a real Kafka."""
+"""The topics that the service creates itself, in a real Kafka."""
 
 import re
 import shlex
@@ -56,7 +56,7 @@ def test_topics_that_are_there_get_the_same_days_by_the_readmes_command(topics):
 
 
 def kept(topics, names):
-    """Return name -> how long records are kept, and how long a file is written to."""
+    """Return topic name -> how long it keeps records (retention.ms) and writes to a segment (segment.ms)."""
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     return {
         resource.name: {name: int(answer.result(30)[name].value) for name in ("retention.ms", "segment.ms")}

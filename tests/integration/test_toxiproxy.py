@@ -1,4 +1,4 @@
-"""What the proxies of sandbox/toxiproxy.py do to connections, seen from a client of an echo server."""
+"""The effects of sandbox/toxiproxy.py on connections, seen by a client of an echo server."""
 
 import contextlib
 import socket
@@ -16,13 +16,13 @@ ANSWER_SECONDS = 0.5
 @pytest.fixture
 def echo_port():
     def serve():
-        with contextlib.suppress(OSError):  # closed: the test is over
+        with contextlib.suppress(OSError):  # the listener is closed: the test is over
             while True:
                 connection, _ = server.accept()
                 threading.Thread(target=echo, args=(connection,)).start()
 
     def echo(connection):
-        with connection, contextlib.suppress(ConnectionError):  # a cut connection is what is tested
+        with connection, contextlib.suppress(ConnectionError):  # the tests cut connections
             while data := connection.recv(65536):
                 connection.sendall(data)
 
@@ -42,7 +42,7 @@ def proxy(toxiproxy, echo_port):
 
 
 def ask(proxy, connection=None, size=100):
-    """Return what comes back for `size` bytes: the bytes, or the name of what happens instead."""
+    """Send `size` bytes and return the echo, or the name of what happens instead."""
     try:
         with contextlib.ExitStack() as closing:
             if connection is None:

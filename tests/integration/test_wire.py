@@ -1,4 +1,4 @@
-"""HTTP as servers really speak it, over real connections: what is an answer, and when a connection is used again."""
+"""HTTP as real servers speak it, over real connections: valid answers, and when a connection is reused."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Answers each request with the next script: pieces of bytes, then None where it closes the connection."""
+    """Answers each request with the next script, which is pieces of bytes; None closes the connection."""
 
     def __init__(self, *scripts, tls=None):
         self.scripts = list(scripts)
@@ -45,11 +45,11 @@ class Server:
                         return
                     writer.write(piece)
                     await writer.drain()
-                    await asyncio.sleep(0)  # a packet of its own
+                    await asyncio.sleep(0)  # each piece is a packet
 
 
 def talk(*scripts, calls=1, timeout_seconds=PATIENCE_SECONDS, between=None, tls=None):
-    """Make so many calls one after the other; return the server and the answers, or the errors in their place."""
+    """Make `calls` calls one after the other; return the server and each call's answer or error."""
 
     async def main():
         wire = Wire()
@@ -178,7 +178,7 @@ def test_a_call_has_its_time_limit_and_ends_with_its_connection():
 
 
 def certificate_for(name, folder):
-    """Return the file of a certificate that nobody trusts yet, and a server's side of it."""
+    """Return the file of a certificate that no client trusts yet, and the server's TLS context for it."""
     key, file = str(folder / "key.pem"), str(folder / "certificate.pem")
     subject = ["-subj", "/CN=provider", "-addext", f"subjectAltName={name}"]
     subprocess.run(

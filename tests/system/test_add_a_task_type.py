@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^```(diff|sql)\n(.*?)^```$", re.M | re.S)
 
 
 def changed(text, diff):
-    """Return the text with the diff's lines in the place of those that it names."""
+    """Return the text with the diff applied."""
     lines = diff.splitlines()
     before = "\n".join(line[1:] for line in lines if line[:1] in " -")
     after = "\n".join(line[1:] for line in lines if line[:1] in " +")
@@ -25,7 +25,7 @@ def changed(text, diff):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what runs, with the page's changes."""
+    """A copy of the programs with the page's changes."""
     for folder in ("shared", "processor", "gateway", "sandbox", "sql"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     files = {}
@@ -44,7 +44,7 @@ def tree(tmp_path):
 
 
 def test_the_page_adds_a_task_type(tree, topics, database, postgres, start, start_processor):
-    for _ in range(2):  # safe to run again
+    for _ in range(2):  # twice: the file is safe to run again
         postgres.psql(database.name, "-q", "-f", tree / "sql" / "004_add_address.sql")
     port = free_port()
     simulators = Child(

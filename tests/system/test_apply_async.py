@@ -1,4 +1,4 @@
-"""The operator by itself, as its README has it: on a real Kafka, in a pipeline that has nothing to do with tasks."""
+"""The operator on its own, as its README shows it: on a real Kafka, in a pipeline unrelated to tasks."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""What really travels over Kafka is what /asyncapi.json says."""
+"""The records on a real Kafka match /asyncapi.json."""
 
 import json
 
@@ -15,7 +15,7 @@ NO_TASKS = [b"no task", b"\xff", b"{}", None]
 
 @pytest.fixture
 def records(topics):
-    """Return a function that waits until so many records are on the (import, result, dead-letter) topic."""
+    """Return a function that waits for these numbers of records on the (import, result, dead-letter) topic."""
     names = (topics.name, topics.results, topics.dead_letters)
     topics.consumer.assign([TopicPartition(name, number, 0) for name in names for number in range(topics.partitions)])
 
@@ -36,7 +36,7 @@ def channel_of(document, topic):
 
 
 def fits(record, message, document):
-    """Tell whether a record has the payload and the headers of a message of the document."""
+    """Return whether a record has the payload and the headers of a message of the document."""
     headers = {name: value.decode() for name, value in record.headers}
     if not validator(message["headers"], document).is_valid(headers):
         return False
@@ -45,7 +45,7 @@ def fits(record, message, document):
 
 
 def messages_of(record, document):
-    """Return the names of those messages of the record's channel that it fits."""
+    """Return the names of the messages of the record's channel that the record fits."""
     messages = channel_of(document, record.topic)["messages"]
     return [name for name, message in messages.items() if fits(record, resolved(message, document), document)]
 

@@ -1,4 +1,4 @@
-"""The benchmark runs, from its command line, and measures what it says."""
+"""The benchmark, run from its command line: every case is measured and reported."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ def bench(*arguments, **options):
 
 
 def test_every_case_is_measured_and_told_as_json():
-    cases = [name for name in CASES if name != "growth"]  # that one is nothing but runs like the others
+    cases = [name for name in CASES if name != "growth"]  # it only repeats runs like the others
 
     done = bench("--json", "--rounds", "1", "--scale", "0.01", "--cases", *cases)
 

@@ -1,4 +1,4 @@
-"""The benchmark's callers, against the gateway without Kafka."""
+"""The benchmark's callers, against a gateway without Kafka."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def gateway_alone(tmp_path):
 
 @contextlib.contextmanager
 def answering(status, body):
-    """Answer every POST so."""
+    """Run a server that answers every POST with this status and body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

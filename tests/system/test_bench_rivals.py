@@ -1,4 +1,4 @@
-"""The comparison programs of bench/ do what the service does when nothing goes wrong."""
+"""The comparison programs of bench/ do the same as the service when nothing goes wrong."""
 
 import json
 

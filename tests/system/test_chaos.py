@@ -1,4 +1,4 @@
-"""Short runs under faults, each with a fixed seed; `make chaos` does many faults with any seed."""
+"""Short runs under faults, each with a fixed seed; `make chaos` runs many faults with any seed."""
 
 import contextlib
 import random
@@ -31,7 +31,7 @@ def services(session_folder, toxiproxy_installed):
 
 
 def play(services, *names):
-    """Play a round for each fault, and return the history."""
+    """Play one round per fault, check that every promise held, and return the history."""
     run = Run(services, SEED, replicas=2)
     with contextlib.closing(run):
         run.start()

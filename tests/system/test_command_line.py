@@ -1,4 +1,4 @@
-"""The two programs' command lines as a person meets them: on a terminal, in a pipe, with something wrong."""
+"""The command lines of both programs: on a terminal, in a pipe, and with wrong arguments or settings."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ from shared.messages import ErrorCode
 from tests.conftest import ROOT, until
 
 COLOURS_FORCED = {"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "PY_COLORS": "1", "COLUMNS": "40"}
-"""As machines of CI have them."""
+"""Environment variables of CI machines."""
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 COMMANDS = [("processor",), ("processor", "redrive"), ("gateway",)]
@@ -30,7 +30,7 @@ def environment(**more):
 
 
 def started(*arguments, **more):
-    """Start Python with the arguments; its output goes into pipes."""
+    """Start Python with the arguments and with pipes for its output."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -43,14 +43,14 @@ def started(*arguments, **more):
 
 
 def piped(*arguments, **more):
-    """Run it to its end."""
+    """Run Python with the arguments to its end, with pipes for its output."""
     with started(*arguments, **more) as program:
         told, errors = program.communicate(timeout=60)
     return subprocess.CompletedProcess(arguments, program.returncode, told, errors)
 
 
 def on_terminal(*arguments, columns=80, **more):
-    """Run Python with the arguments on a terminal, to its end. Returns its exit code and all that the terminal got."""
+    """Run Python with the arguments on a terminal to its end. Return its exit code and the terminal's content."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     program = subprocess.Popen(
@@ -61,7 +61,7 @@ def on_terminal(*arguments, columns=80, **more):
     try:
         while some := os.read(ours, 65536):
             got += some
-    except OSError:  # the program has ended, and the terminal with it
+    except OSError:  # the program has ended and closed the terminal
         pass
     os.close(ours)
     return program.wait(60), got.decode()
@@ -188,12 +188,12 @@ ask(app, "program")
 
 @pytest.fixture
 def settings(topics, database):
-    """The environment of a processor that has a Kafka and a database."""
+    """The environment of a processor with Kafka and a database."""
     return {**topics.environment, **database.environment}
 
 
 def send_dead_letters(topics, count, code=ErrorCode.PROVIDER_UNAVAILABLE):
-    """Put dead letters of records that Kafka has no more on the dead-letter topic."""
+    """Put dead letters on the dead-letter topic whose original records Kafka no longer has."""
     for offset in range(count):
         where = (topics.name, "0", str(1_000_000 + offset), "0", "a reason")
         names = ("topic", "partition", "offset", "timestamp")

@@ -10,7 +10,7 @@ from tests.accessibility import violations
 
 @pytest.fixture
 def open_page(browser):
-    """Return a function that opens a page of a gateway; at the end nothing must have gone wrong in any of them."""
+    """Return a function that opens a page of a gateway; at the end, check that no page had an error."""
     contexts, troubles = [], []
 
     def open_page(gateway, path, **options):

@@ -1,4 +1,4 @@
-"""What must hold when programs, Kafka or PostgreSQL end, by whatever means: nothing lost, one row and one id a task."""
+"""Programs, Kafka or PostgreSQL end in any way: nothing is lost, and each task has one row and one id."""
 
 import json
 import signal
@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import until
 
 FAILING = [{"kind": "status", "status": 500, "probability": 0.03}]
-"""A provider like any: some tasks are in back-off while later ones are finished."""
+"""An ordinary provider: some tasks are in back-off while later ones are finished."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _services_are_back(kafka, postgres):
 
 
 def all_done(topics, database, tasks):
-    """Wait until every task has a result, and check that it is one task, one row, one id."""
+    """Wait until every task has a result, check that each has one row and one id, and return the results."""
     until(lambda: len(topics.read_results()) == tasks, f"{tasks} distinct tasks on the result topic", seconds=120)
     results = topics.read_results()
     rows = database.rows()
@@ -116,7 +116,7 @@ def test_replicas_may_come_and_go_while_another_is_not_reading_because_its_limit
     topics.send_tasks(range(1000))
     until(lambda: len(topics.read_results()) > 20, "some results")
 
-    for _ in range(3):  # 8 at a time of 400 to 200: it is paused whenever the other comes or goes
+    for _ in range(3):  # 8 of 200 to 400 in flight run at once, so reading is paused at each start and stop
         other = start_processor(**settings)
         until(lambda other=other: "assigned" in other.log_text(), "the other to get partitions")
         assert other.stop() == 0
@@ -205,7 +205,7 @@ def test_kafka_may_be_away_and_both_programs_go_on_by_themselves(
         kafka.start()
     else:
         kafka.pause()
-        time.sleep(3)  # the fault itself, not a wait for something
+        time.sleep(3)  # the fault lasts 3 seconds; this waits for nothing
         kafka.resume()
 
     all_done(topics, database, 1000)
@@ -272,7 +272,7 @@ def test_records_that_a_group_reads_again_from_the_start_get_their_first_ids_and
 def test_a_stop_at_any_moment_from_the_first_is_clean(start, database, package):
     for milliseconds in range(60, 2000, 240):
         program = start(package, database.environment, wait=False)
-        time.sleep(milliseconds / 1000)  # the moment that is tested
+        time.sleep(milliseconds / 1000)  # the moment under test
         program.send_signal(signal.SIGTERM)
         assert program.stop() == 0, (milliseconds, program.log_text())
 

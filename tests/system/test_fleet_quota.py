@@ -1,4 +1,4 @@
-"""The fleet's quota, against providers that refuse whatever is beyond it."""
+"""The fleet's quota, against providers that refuse every request beyond it."""
 
 import time
 
@@ -21,7 +21,7 @@ def test_a_fleet_of_any_size_stays_within_a_rate_that_is_checked_over_every_seco
 ):
     start_replicas(start_processor, replicas, DADATA_REQUESTS_PER_SECOND=20)
     simulators.control(latency_ms=100, dadata_requests_per_second=20, remember_inputs=True)
-    for attempt in range(3):  # a machine that stands still for a quarter of a second delays requests on their way
+    for attempt in range(3):  # retried: a machine that stalls for a quarter of a second delays requests
         simulators.client.delete("/_requests").raise_for_status()
         started_at = time.monotonic()
         topics.send_tasks(range(240 * attempt, 240 * (attempt + 1)))
@@ -67,7 +67,7 @@ def test_replicas_that_own_less_than_a_slot_take_turns_at_it(topics, simulators,
 def test_generations_that_a_killed_replica_has_left_at_the_provider_still_count(topics, simulators, start_processor):
     settings = {"YANDEXGPT_CONCURRENT_REQUESTS": 4, "YANDEXGPT_TIMEOUT_SECONDS": 60, "DRAIN_SECONDS": 1}
     killed, other = start_replicas(start_processor, 2, **settings)
-    # Longer than the group takes to notice that a member is gone: its generations are still there by then.
+    # Longer than the group takes to notice a lost member, so that its generations are still running then.
     simulators.control(latency_ms=18_000, yandexgpt_concurrent_requests=4)
     topics.send_tasks(range(24), "gpt")
     until(lambda: simulators.requests()["providers"]["gpt"].get("200", 0) == 4, "both to know how long it takes")

@@ -1,4 +1,4 @@
-"""A Kafka that says for a moment that no broker is there. librdkafka forgets all brokers then, mostly for good."""
+"""A Kafka whose answers name no broker for a moment. librdkafka then forgets all brokers, usually for good."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from sandbox.child import free_port
 from sandbox.kafka import Kafka
 from tests.conftest import ended_at_last, until
 
-METADATA = 3  # Kafka's number of the request
+METADATA = 3  # the request's API key in Kafka's protocol
 FORGETS_FOR_GOOD = """
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
@@ -25,11 +25,11 @@ for name in ("Consumer", "Producer"):
     client = getattr(confluent_kafka, name)
     setattr(confluent_kafka, name, type(name, (client,), {"__init__": forgetful(client.__init__)}))
 AdminClient.__init__ = forgetful(AdminClient.__init__)
-"""  # a sitecustomize module
+"""  # the content of a sitecustomize module
 
 
 class Proxy:
-    """In front of one broker. While it hides them, no answer of Kafka's names a broker."""
+    """A proxy in front of one broker. While `hides` is set, none of Kafka's metadata answers names a broker."""
 
     def __init__(self, port, upstream_port):
         self.hides, self._upstream_port = False, upstream_port
@@ -44,7 +44,7 @@ class Proxy:
             each.close()
 
     def _accept(self):
-        with contextlib.suppress(OSError):  # closed
+        with contextlib.suppress(OSError):  # the listener is closed
             while True:
                 client, _ = self._listener.accept()
                 broker = socket.create_connection(("127.0.0.1", self._upstream_port))
@@ -77,18 +77,18 @@ def messages(connection):
 
 
 def send(connection, message):
-    with contextlib.suppress(OSError):  # the other one will end, too
+    with contextlib.suppress(OSError):  # the peer has closed; the other direction ends, too
         connection.sendall(struct.pack(">i", len(message)) + message)
 
 
 def without_brokers(answer):
-    """Cut the brokers out of an answer: correlation id, no tags, throttle time, brokers, ..."""
+    """Remove the brokers from an answer, which is: correlation id, no tags, throttle time, brokers, ..."""
     start = at = 4 + 1 + 4
     brokers, at = answer[at] - 1, at + 1
     for _ in range(brokers):
-        at += 4  # its id
-        at += answer[at] + 4  # its host, and port
-        at += max(1, answer[at]) + 1  # its rack, no tags
+        at += 4  # the broker's id
+        at += answer[at] + 4  # host and port
+        at += max(1, answer[at]) + 1  # rack, no tags
     return answer[:start] + b"\x01" + answer[at:]
 
 

@@ -1,4 +1,4 @@
-"""A short run of what `make fuzz` does, with a fixed seed, and red controls for what judges it."""
+"""A short run of `make fuzz` with a fixed seed, and a check that its judge finds wrong outcomes."""
 
 import pytest
 

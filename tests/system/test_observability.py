@@ -1,4 +1,4 @@
-"""What a real Prometheus makes of two running programs, by our own scrape configuration, rules and dashboard."""
+"""A real Prometheus that scrapes both running programs with the project's configuration, rules and dashboard."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ SELECTOR = re.compile(r"\b((?:job:)?integration_[\w:]+|process_\w+|up|ALERTS)\b(
 
 @pytest.fixture
 def start_prometheus(prometheus_installed, tmp_path):
-    """Return a function that starts Prometheus as it is configured, but for where the programs are and how often."""
+    """Return a function that starts Prometheus with its configuration, except for the targets and the intervals."""
     with contextlib.ExitStack() as closing:
 
         def start_prometheus(**programs):
@@ -42,13 +42,13 @@ def start_prometheus(prometheus_installed, tmp_path):
 
 
 def send_everything(gateway, topics):
-    """Send a task of each type, what no provider takes, what fails at its provider, and what is no task."""
+    """Send a task of each type, one that its provider rejects, one that fails, and a record that is not a task."""
     for task_type in ("phone", "email", "gpt"):
         assert post(gateway, "fine", task_type) == 200
     assert post(gateway, "rejected") == 422
     assert post(gateway, "failing") == 503
     topics.send(b"no task")
-    topics.send_tasks(range(topics.partitions))  # something for each replica
+    topics.send_tasks(range(topics.partitions))  # records for each replica
 
 
 def post(gateway, data, task_type="phone"):
@@ -56,11 +56,11 @@ def post(gateway, data, task_type="phone"):
 
 
 REQUESTS, RECORDS = 5, 10
-"""Of `send_everything`: to the gateway, and on the import topic."""
+"""Numbers of requests to the gateway and of records on the import topic in `send_everything`."""
 
 
 def as_grafana_asks(expression):
-    """Replace the variables, all replicas being chosen."""
+    """Replace Grafana's variables, with all replicas selected."""
     replaced = expression.replace("$replica", ".*").replace("$__rate_interval", "1m")
     assert "$" not in replaced, expression
     return replaced
@@ -83,7 +83,7 @@ def test_every_query_of_the_dashboard_and_of_the_alerts_is_of_metrics_that_are_t
         requests = prometheus.query('sum(integration_gateway_request_seconds_count{route="/tasks"})')
         return [value for _, value in (*requests, *prometheus.query("sum(integration_tasks_total)"))]
 
-    for rounds in (1, 2):  # a rate is of what grows between two scrapes
+    for rounds in (1, 2):  # a rate needs growth between two scrapes
         send_everything(gateway, topics)
         until(lambda rounds=rounds: scraped() == [rounds * REQUESTS, rounds * RECORDS], "all of it to be scraped")
     until(lambda: prometheus.query('ALERTS{alertname="DeadLetters",alertstate="firing"}'), "dead letters to be told")
@@ -99,21 +99,21 @@ def test_every_query_of_the_dashboard_and_of_the_alerts_is_of_metrics_that_are_t
 
 
 def at_last(faults):
-    """Return the faults once there are none, or those that stay: a late scrape makes a target's series stale."""
+    """Wait until there are no faults and return those that remain. A late scrape makes a target's series stale."""
     with contextlib.suppress(AssertionError):
         until(lambda: not faults(), "no fault", seconds=20)
     return faults()
 
 
 def evaluated(prometheus):
-    """Return the rules when each was evaluated and those that record have recorded something."""
+    """Return the rules once each was evaluated and every recording rule has recorded something; None before."""
     rules = prometheus.rules()
     recorded = [prometheus.query(rule["name"]) for rule in rules if rule["type"] == "recording"]
     return rules if all(recorded) and all(rule["health"] != "unknown" for rule in rules) else None
 
 
 def dashboard_targets():
-    """Yield the panel's title, the query as Grafana asks it, and the labels that its legend shows."""
+    """Yield (panel title, query as Grafana sends it, labels that its legend shows)."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", []):
             labels = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
@@ -121,7 +121,7 @@ def dashboard_targets():
 
 
 def panels_without_data(prometheus):
-    """Return the queries of the dashboard that answer nothing, or not what their legends show."""
+    """Return the dashboard's queries that return no value, or series without the labels of their legends."""
     without = []
     for title, query, shown in dashboard_targets():
         series = prometheus.query(query)
@@ -132,9 +132,9 @@ def panels_without_data(prometheus):
 
 
 def selectors_without_data(prometheus, rules):
-    """Return what the rules and the dashboard select, each by itself, where nothing is there to select.
+    """Return the selectors of the rules and the dashboard that match no series.
 
-    A rule that finds nothing wrong answers nothing, as does one that asks for what does not exist.
+    A rule as a whole returns nothing when all is well, and also when its metric does not exist.
     """
     queries = [rule["query"] for rule in rules] + [query for _, query, _ in dashboard_targets()]
     selectors = {name + matchers for query in queries for name, matchers in SELECTOR.findall(query)}
@@ -142,14 +142,14 @@ def selectors_without_data(prometheus, rules):
 
 
 def shown_by_variable(prometheus):
-    """Return what the dashboard's variable lets choose from."""
+    """Return the values that the dashboard's variable offers."""
     [variable] = DASHBOARD["templating"]["list"]
     [(selector, label)] = re.findall(r"^label_values\((.*), (\w+)\)$", variable["definition"])
     return {labels[label] for labels, _ in prometheus.query(selector)}
 
 
 def made_up_series(prometheus):
-    """Return the series that the alerts' tests put in and that no program has with these labels."""
+    """Return the input series of the alerts' tests that no program exposes with these labels."""
     tests = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
     made_up = []
     for series in {series["series"] for test in tests for series in test["input_series"]}:
@@ -161,7 +161,7 @@ def made_up_series(prometheus):
 
 
 def promtools_complaints(program):
-    """Return what Prometheus's own tool has against the names, types and texts of the program's metrics."""
+    """Return promtool's complaints about the names, types and help texts of the program's metrics."""
     command, text = [install() / "promtool", "check", "metrics"], program.client.get("/metrics").text
     judged = subprocess.run(command, input=text, capture_output=True, text=True)
     return judged.stdout + judged.stderr

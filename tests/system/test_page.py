@@ -27,7 +27,7 @@ SLOW_MS = 4_000
 """Longer than the gateway waits for a reply."""
 
 NASTY = "it's \"quoted\" $HOME ${PATH} `id` $(id) \\ \\n ! %s & ; <b>|\n\tвторая строка \u202e\x7f 🙂 '"
-"""What shells, terminals, JSON and HTML could take for something else."""
+"""Text that shells, terminals, JSON and HTML could misinterpret."""
 
 EXAMPLES = {task_type: data.example for task_type, data in TASK_DATA.items()}
 
@@ -123,10 +123,10 @@ def service(running):
 
 @pytest.fixture
 def visit(browser, service):
-    """Return a function that opens the page in a browser of its own.
+    """Return a function that opens the page in its own browser context.
 
-    What a browser complains about fails the test: errors, violations of the policy, and requests to anyone else.
-    Answers of /tasks that are errors are what a test is about, and Chromium notes each in the console.
+    The browser's complaints fail the test: errors, violations of the policy, and requests to other hosts.
+    Exempt are error answers of /tasks, which tests provoke and Chromium logs to the console.
     """
     contexts, complaints = [], []
 
@@ -166,7 +166,7 @@ def send(page, task_type="phone", data=None, answer="Wait for the reply"):
 
 
 def expect_reply(page, state, title):
-    # Times are not what is tested: a first task of a processor takes a while.
+    # A generous timeout: a processor's first task takes a while.
     expect(page.locator("#reply-state")).to_have_text(state, timeout=30_000)
     expect(page.locator("#reply-title")).to_have_text(re.compile(title))
 

@@ -1,4 +1,4 @@
-"""What becomes of tasks whose provider is down, or does not want our account."""
+"""Tasks whose provider is down or refuses the account."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.conftest import until
 
 
 def circuit(processor):
-    """Return the states of DaData's circuit as health and metrics show them."""
+    """Return the state of DaData's circuit breaker, as /health/ready and as /metrics show it."""
     metrics = processor.client.get("/metrics").text
     [state] = re.findall(r'^integration_circuit\{integration_circuit="(\w+)",provider="dadata"\} 1\.0$', metrics, re.M)
     return processor.client.get("/health/ready").json()["providers"]["dadata"], state

@@ -1,4 +1,4 @@
-"""The README is true: each command that it shows is run, and what it shows beside it comes out."""
+"""The README's examples: each command that it shows is run and prints what the README shows."""
 
 import os
 import re
@@ -33,21 +33,21 @@ COMMANDS = sorted(
 
 
 def commands(*programs):
-    """Return the README's commands of these programs."""
+    """Return the README's commands that run these programs."""
     found = [command for command in COMMANDS if command.split()[0] in programs and len(command.split()) > 1]
     assert found, f"the README has no command of {programs}"
     return found
 
 
 def block(beginning):
-    """Return the command and the lines below it of the one block that begins so."""
+    """Return the command, and the lines below it, of the one block that begins with this text."""
     [found] = [block for block in BLOCKS if block.startswith(beginning)]
     command, _, shown = found.partition("\n")
     return command, shown
 
 
 def run(command, **environment):
-    """Return what a command prints, run by a shell as a person does it."""
+    """Run a command in a shell, as a person does, and return what it prints."""
     done = subprocess.run(
         ["bash", "-ec", command],
         cwd=ROOT,
@@ -66,7 +66,7 @@ def run(command, **environment):
 
 
 def lines(text):
-    """Return the lines as a person sees them."""
+    """Return the lines without trailing spaces and empty lines at the end."""
     return [line.rstrip() for line in text.rstrip().splitlines()]
 
 
@@ -77,11 +77,11 @@ def without_ids(text):
 def test_what_is_shown_by_rest_kafka_and_sql_comes_out_so(topics, start, start_processor, database, postgres):
     gateway, _ = start("gateway"), start_processor()
 
-    # By REST.
+    # A task by REST.
     command, shown = block("curl --json")
     assert run(command.replace("localhost:8000", gateway.url) + " -s") == shown
 
-    # Straight onto Kafka.
+    # A task directly on Kafka.
     snippet = re.search(r"```python\n(.*?)```", README, re.S)[1]
     snippet = snippet.replace("localhost:9092", topics.kafka.bootstrap_servers).replace('"tasks"', f'"{topics.name}"')
     subprocess.run([sys.executable, "-c", snippet], check=True, timeout=60)
@@ -90,19 +90,19 @@ def test_what_is_shown_by_rest_kafka_and_sql_comes_out_so(topics, start, start_p
     assert topic == "results"
     assert (key.encode(), value.encode()) in [(seen.key or b"", seen.value) for seen in topics.seen]
 
-    # What was stored.
+    # The stored rows.
     command, shown = block("SELECT")
     table = lines(postgres.psql(database.name, "-c", command))
     assert table[: len(lines(shown))] == lines(shown)
 
-    # What is deleted.
+    # Deleting rows.
     by_id, by_answer = block("DELETE")
     postgres.psql(database.name, "-c", by_answer)
     assert [task_type for _, task_type in database.rows().values()] == ["email"]
     postgres.psql(database.name, "-c", by_id)
     assert database.rows() == {}
 
-    # Without waiting.
+    # A request that does not wait for the reply.
     command, shown = block("curl -i --json")
     answer = run(command.replace("localhost:8000", gateway.url) + " -s")
     assert set(lines(without_ids(shown))) <= set(lines(without_ids(answer)))

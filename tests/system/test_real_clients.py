@@ -1,4 +1,4 @@
-"""Clients that other people wrote: Java's HttpClient, Kafka's console producer, franz-go."""
+"""Third-party clients: Java's HttpClient, Kafka's console producer, franz-go."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ def task(number):
 
 
 class JdkMissing(NotReady):
-    """Java is here without its compiler."""
+    """Java is installed without its compiler."""
 
 
 def _find_jdk():
@@ -56,13 +56,13 @@ def jdk():
 
 @pytest.fixture(scope="module")
 def console_producer():
-    """Return the command of Kafka's own console producer."""
+    """Return the command of Kafka's console producer."""
     jars, tools = install_jars(), install_jars(CLIENTS / "kafka-tools-pom.xml")
     return ["java", "-Xmx256m", "-cp", f"{tools}/*:{jars}/*", "org.apache.kafka.tools.ConsoleProducer"]
 
 
 def _build_franz():
-    """Build the Go client where it is not there yet, and return the program.
+    """Build the Go client if it is not built yet, and return the program's path.
 
     Raises:
         GoMissing: Go is not installed.
@@ -77,13 +77,13 @@ def _build_franz():
     built.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="franz-", dir=built.parent) as folder:
         subprocess.run(["go", "build", "-o", f"{folder}/franz", "."], cwd=source, check=True, timeout=BUILD_SECONDS)
-        Path(folder, "franz").rename(built)  # replaces what another run built meanwhile: it is the same
+        Path(folder, "franz").rename(built)  # may replace the same program, built by another run
     return built
 
 
 @pytest.fixture(scope="module")
 def franz():
-    """Return the program that tests/clients/franz makes."""
+    """Return the program built from tests/clients/franz."""
     installed(_build_franz, GoMissing)
     return _build_franz()
 
@@ -138,7 +138,7 @@ ODD_HEADERS = [
 
 
 def batch(*numbers, transaction="", compression="", headers=()):
-    """Return what the Go client sends at once."""
+    """Return records that the Go client sends in one batch."""
     return {
         "Transaction": transaction,
         "Compression": compression,

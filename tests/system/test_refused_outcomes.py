@@ -1,4 +1,4 @@
-"""Kafka refuses results and dead letters for good: no program ends, no other record waits, and nothing is lost."""
+"""Kafka refuses results and dead letters permanently: no program ends, no other record waits, nothing is lost."""
 
 import json
 import os

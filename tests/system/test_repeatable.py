@@ -1,4 +1,4 @@
-"""Requests that may be repeated and dead letters that may be put back: one row, one id, one paid call all the same."""
+"""Repeated requests and dead letters that are put back still give one row, one id and one paid call."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ def test_fifty_requests_with_one_key_at_once_over_two_gateways_and_two_processor
     gateways = [start("gateway"), start("gateway")]
     until(lambda: "assigned 2 partitions" in second.log_text(), "both processors to have partitions")
 
-    # A gateway fills one partition at a time: those straight onto Kafka see to it that both processors have some.
+    # A gateway fills one partition at a time. The records produced here make sure that both processors get some.
     for number in range(50, 70):
         topics.producer.produce(
             topics.name, json.dumps(task(number)), partition=number % 4, headers=[("idempotency_key", b"k")]
@@ -118,7 +118,7 @@ def test_a_replica_killed_during_a_call_with_a_key_leaves_the_key_to_its_record(
 
 @pytest.fixture
 def redrive(start_processor):
-    """Return a function that runs `redrive` to its end and returns the line that it ends with."""
+    """Return a function that runs `redrive` to its end and returns its last line."""
 
     def redrive(*arguments, returncode=0, **settings):
         program = start_processor(wait=False, arguments=("redrive", *arguments), LOG_LEVEL="INFO", **settings)
@@ -151,7 +151,7 @@ def mend(simulators):
 def test_dead_letters_that_are_put_back_become_results_and_are_not_put_back_twice(
     start, start_processor, simulators, topics, database, redrive
 ):
-    start_processor(PROVIDER_ATTEMPTS=1, DADATA_CONCURRENT_REQUESTS=256)  # all are asked before any has failed
+    start_processor(PROVIDER_ATTEMPTS=1, DADATA_CONCURRENT_REQUESTS=256)  # all are requested before the first one fails
     gateway = start("gateway")
     fail(topics, simulators, range(200))
     failed = gateway.client.post("/tasks", json=task(200, data="8 916 200"))
@@ -188,7 +188,7 @@ def test_a_dead_letter_whose_record_succeeded_after_it_is_answered_with_its_id(
     until(lambda: topics.lag() == 0, "all offsets to be committed")
     processor.stop()
     mend(simulators)
-    start_processor(KAFKA_CONSUMER_GROUP=f"{topics.name}-other")  # reads the records again
+    start_processor(KAFKA_CONSUMER_GROUP=f"{topics.name}-other")  # a new group, which reads the records again
     until(lambda: len(topics.read_results()) == 5, "the results")
 
     redrive()
@@ -287,7 +287,7 @@ def test_a_dead_letter_that_the_import_topic_refuses_is_skipped_and_stops_no_oth
 
     assert said == "10 put back (10 invalid_task), 10 skipped (10 refused by the import topic: INVALID_RECORD)"
     topics.alter(topics.name, cleanup_policy="delete")
-    assert redrive("--reason", "invalid_task").startswith("20 put back")  # the other ten, and those that came again
+    assert redrive("--reason", "invalid_task").startswith("20 put back")  # the other ten, and ten that failed again
 
 
 def test_a_dead_letter_with_a_key_claims_it_again(start, start_processor, simulators, topics, database, redrive):

@@ -1,4 +1,4 @@
-"""The local stack as a person uses it: make demo, make scale-demo, make up, make down, dump.sql."""
+"""The local stack as a person uses it: make demo, make scale-demo, make up, make down, and dump.sql."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ COMMAND = [sys.executable, "-m", "sandbox"]
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of what the stack needs, so that a stack that a person left running in this one is not touched."""
+    """A copy of what the stack needs, so that a stack that runs in the real checkout is not touched."""
     for name in ("gateway", "processor", "shared", "sandbox", "sql"):
         shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
@@ -45,15 +45,15 @@ def run(checkout, *arguments, **environment):
 
 
 def left_running(checkout):
-    """Return the processes whose command or folder is the checkout's."""
+    """Return the commands of processes whose command line or working folder is in the checkout."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             folder = str((process / "cwd").readlink())
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
-        # Without a command line it has ended, and the kernel is still clearing it away.
+        # A process without a command line has ended and is being removed by the kernel.
         if command and (folder.startswith(str(checkout)) or str(checkout) in command):
             found.append(command)
     return found
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_the_moving_picture_of_a_terminal_and_leaves_nothing_running
 
     def said(words):
         nonlocal shown
-        # Its end is an error (EIO) where its program has ended, and BlockingIOError while it has nothing to say.
+        # Reading fails with EIO after the program has ended, and with BlockingIOError while there is no output.
         with contextlib.suppress(OSError):
             while more := os.read(terminal, 65536):
                 shown += more

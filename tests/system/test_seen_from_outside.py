@@ -1,4 +1,4 @@
-"""What an operator sees of two running programs: metrics that tell what is still to be done, and lines to search."""
+"""What an operator sees of both running programs: metrics of the work left to do, and searchable log lines."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.conftest import until
 
 
 def samples(program):
-    """Return (name, labels without the names) -> value."""
+    """Return the metrics as (name, label values in the order of their names) -> value."""
     families = text_string_to_metric_families(program.client.get("/metrics").text)
     return {
         (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
@@ -108,8 +108,8 @@ def test_at_rest_there_is_no_lag_after_transactions_committed_or_aborted(start_p
     for number in range(8):
         producer.begin_transaction()
         value = json.dumps({"task_id": number, "task_type": "phone", "data": f"8 916 {number}"}).encode()
-        for partition in range(topics.partitions - 1):  # the last one stays empty
-            if number % 2 or partition:  # the first one ends up with nothing but aborted records
+        for partition in range(topics.partitions - 1):  # the last partition stays empty
+            if number % 2 or partition:  # the first partition gets aborted records only
                 producer.produce(topics.name, value, partition=partition)
             else:
                 producer.produce(topics.name, b"aborted", partition=partition)
@@ -142,7 +142,7 @@ def test_partitions_that_are_added_are_soon_read_and_replies_on_them_heard(start
     until(lambda: len(topics.read_results()) == topics.partitions, "the first results")
     topics.add_partitions(2 * topics.partitions)
     topics.partitions *= 2
-    topics.producer = Producer(topics.kafka.connection)  # the earlier one looks for new partitions now and then only
+    topics.producer = Producer(topics.kafka.connection)  # the old one checks for new partitions only rarely
 
     topics.send_tasks(range(100, 100 + topics.partitions))
 

@@ -1,7 +1,7 @@
-"""Nothing personal and nothing secret is told: canaries on every path through both programs, everything real.
+"""No personal data and no secret leaks: canaries on every path through both programs, everything real.
 
-They may come out where they belong only: in the record's own value, key and headers, in the row, in what the providers
-and the collector's headers are to get. Every other byte that comes out of the programs is searched.
+Canaries may appear only where they belong: in the record's own value, key and headers, in the row, in the requests to
+the providers and in the headers for the collector. Every other byte that the programs output is searched.
 """
 
 import base64
@@ -36,7 +36,7 @@ TOKEN = f"{base64.urlsafe_b64encode(b'{}').decode()}.{NAME}.{NAME}"
 
 
 class Provider:
-    """Both providers, which answer what the task's data asks for, and repeat all that they have been sent."""
+    """Both providers. The task's data selects the kind of answer, which repeats everything that was sent."""
 
     def __init__(self):
         provider = self
@@ -61,7 +61,7 @@ class Provider:
 
 
 def answer(path, kind, said):
-    """Return an answer of this kind, with what was said in it wherever something may stand."""
+    """Return an answer of this kind that contains `said` in every place where text may stand."""
     text = {"nul": f"{said}\0"}.get(kind, said)
     if path.endswith("completion"):
         value = {"alternatives": [{"message": {"text": text}, "status": "ALTERNATIVE_STATUS_FINAL"}], NAME: said}
@@ -108,14 +108,14 @@ ACCOUNT = ("401", "403")
 
 
 def tasks():
-    """Return tasks that succeed and that fail in every way, never ten failures one after the other."""
+    """Yield tasks that succeed and tasks that fail in every way, but never ten failures in a row."""
     for number, (kind, what) in enumerate((kind, what) for what in FAILING for kind in KINDS):
         yield {"task_id": number, "task_type": kind, "data": f"{VALUES['quotes']} #{what}"}
         yield {"task_id": number, "task_type": kind, "data": list(VALUES.values())[number % len(VALUES)]}
 
 
 def no_tasks():
-    """Return values that are no task, the canary in every place that one has."""
+    """Return values that are not tasks, with the canary in every place of a task."""
     task = {"task_id": 1, "task_type": "phone", "data": VALUES["quotes"]}
     return [
         NAME.encode(),
@@ -138,7 +138,7 @@ def no_tasks():
 
 
 def exchange(url, sent):
-    """Send bytes, and return all that comes back until the connection is closed."""
+    """Send bytes and return everything received until the connection is closed."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(sent)
@@ -149,7 +149,7 @@ def exchange(url, sent):
 
 
 def odd_requests(url):
-    """Make requests with canaries in all other places that HTTP has, and return what comes back."""
+    """Send requests with canaries in all other places of HTTP, and return the answers."""
     head = f"Host: {NAME}\r\nConnection: close\r\nX-{NAME}: {NAME}\r\nCookie: {NAME}={NAME}\r\nUser-Agent: {NAME}\r\n"
     head += f"Authorization: Bearer {TOKEN}\r\nX-Request-ID: {NAME}{'x' * 200}\r\nReferer: http://{NAME}/\r\n"
     lines = [
@@ -178,8 +178,8 @@ def odd_requests(url):
 
 
 def told_of(record, sent_headers):
-    """Return what of a result or dead letter has come to the record: its added headers, and a result's value."""
-    own = ("idempotency_key", "X-Request-ID")  # a REST caller's
+    """Return what the processor added to a result or dead letter: its new headers, and a result's value."""
+    own = ("idempotency_key", "X-Request-ID")  # these come from a REST caller
     added = [header for header in record.headers if header not in sent_headers and header[0] not in own]
     return repr(added) + ("" if record.topic.endswith("-dlt") else repr(record.value))
 
@@ -194,14 +194,14 @@ def provider():
 
 @pytest.fixture
 def proxy():
-    """A listener that is named as proxy and is to be connected by nobody."""
+    """A listener that the environment names as the proxy and to which nothing may connect."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         yield listener
 
 
 def surroundings(provider, collector, proxy, folder):
-    """Return an environment that is full of secrets and of what others would follow."""
+    """Return an environment full of secrets and of settings that other programs follow, such as proxies."""
     netrc = folder / ".netrc"
     netrc.write_text(f"default login {NAME} password {NAME}\n")
     netrc.chmod(0o600)
@@ -233,7 +233,7 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
     as_silent = {"POSTGRES_USER": "silent", "POSTGRES_PASSWORD": f"{NAME}.password"}
     processor = start("processor", database.environment, environment, as_silent)
     gateway = start("gateway", environment)
-    heard = []  # all that anybody is answered
+    heard = []  # all answers to anyone
 
     def post(value, **headers):
         body = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=len(heard) % 2 == 0).encode()
@@ -262,12 +262,12 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
         sent_headers.append(("idempotency_key", wrong.encode()))
     until(lambda: topics.lag() == 0, "everything to be done")
 
-    # What everything is searched for in vain has been there.
+    # The canaries, which the output must not contain, were really in use.
     assert {NAME in value for value in provider.seen} == {True} and len(provider.seen) >= 3
     assert len(topics.read_dead_letters()) > len(records) // 3 and len(database.rows()) > len(records) // 3
     assert any(leaks(json.dumps(row[0])) for row in database.rows().values())
 
-    # PostgreSQL refuses rows with texts of their own, hangs up, and Kafka is gone.
+    # PostgreSQL refuses a row with an error text that repeats it, then closes connections; Kafka is killed.
     database.query(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'not now: %%', NEW.data USING DETAIL = NEW.data; END $$"
@@ -282,7 +282,7 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
     assert post(one) == 503
     kafka.start()
     until(lambda: gateway.answers("/health/ready"), "the gateway to be ready again")
-    # The account is refused at last, as what waits is refused with it.
+    # A refused account comes last, because it also refuses all waiting tasks.
     assert [post({**one, "data": f"{NAME} #{what}"}) for what in ACCOUNT] == [502, 502]
     until(lambda: topics.lag() == 0, "everything to be done")
 
@@ -313,7 +313,7 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
 
 
 def redrive(arguments, environment, database, topics):
-    """Put dead letters back, and return the exit code and all that was told."""
+    """Put dead letters back, and return the exit code and all output."""
     ran = subprocess.run(
         [sys.executable, "-m", "processor", "redrive", "--reason", "internal_error", *arguments],
         env={
@@ -368,7 +368,7 @@ def validate_or_fail(cls, value):
 
 pydantic.BaseModel.model_validate_json = classmethod(validate_or_fail)
 """
-"""A sitecustomize.py by which a program fails over tasks that ask for it, with the task in the exception's text."""
+"""A sitecustomize.py that makes a program fail on tasks that request it; the exception's text holds the task."""
 
 
 def test_an_unforeseen_failure_is_told_by_where_it_was_and_never_by_what_it_held(

@@ -10,12 +10,12 @@ SLOW = {"phone": 100, "email": 100, "gpt": [5_000, 20_000]}
 
 
 def phone_p95_seconds(topics, first):
-    """Send phone tasks one after the other, and return how long 95% of their results take at most."""
+    """Send phone tasks one after the other, and return the 95th percentile of the seconds to their results."""
     sent_at, took = {}, {}
     for n in range(first, first + PHONES):
         sent_at[n] = time.monotonic()
         topics.send(json.dumps({"task_id": n, "task_type": "phone", "data": f"8 {n}"}).encode(), key=b"%d" % n)
-        while len(sent_at) - len(took) >= 8:  # so many at once
+        while len(sent_at) - len(took) >= 8:  # at most 8 at once
             take_in(topics, sent_at, took)
     until(lambda: take_in(topics, sent_at, took) == PHONES, "the results")
     return sorted(took.values())[PHONES * 95 // 100]
@@ -31,11 +31,11 @@ def take_in(topics, sent_at, took):
 
 
 def compare(topics, gpt_tasks):
-    phone_p95_seconds(topics, 0)  # to warm up
+    phone_p95_seconds(topics, 0)  # warm-up
     without = max(phone_p95_seconds(topics, n * PHONES) for n in (1, 2))
     topics.send_tasks(range(-gpt_tasks, 0), "gpt")
-    phone_p95_seconds(topics, 3 * PHONES)  # behind all the gpt tasks that are still to be read
-    beside = min(phone_p95_seconds(topics, n * PHONES) for n in (4, 5, 6))  # the machine has other work too
+    phone_p95_seconds(topics, 3 * PHONES)  # queued behind all gpt tasks not read yet
+    beside = min(phone_p95_seconds(topics, n * PHONES) for n in (4, 5, 6))  # best of three: the machine has other work
     print(f"phone p95: {without * 1000:.0f} ms, beside {gpt_tasks} gpt tasks {beside * 1000:.0f} ms")
     assert beside <= 1.25 * without
 

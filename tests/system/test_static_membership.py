@@ -1,4 +1,4 @@
-"""KAFKA_GROUP_INSTANCE_ID: a replica that restarts in place."""
+"""Static membership (KAFKA_GROUP_INSTANCE_ID): a replica that restarts in place."""
 
 from tests.conftest import until
 

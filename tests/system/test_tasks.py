@@ -1,4 +1,4 @@
-"""Tasks in, results out: by REST and straight onto Kafka, everything real."""
+"""Tasks in, results out: by REST and directly on Kafka, everything real."""
 
 import json
 import subprocess
@@ -78,13 +78,13 @@ asyncio.run(send(*sys.argv[1:]))
 
 
 def send_raw(topics, topic, *values):
-    """Send values in records with a header whose name is not UTF-8, which confluent_kafka neither sends nor reads.
+    """Send values in records with a header whose name is not UTF-8; confluent_kafka can neither send nor read it.
 
-    The first of them has 10,000 others.
+    The first record has 10,000 other headers.
     """
     subprocess.run(
         [sys.executable, "-c", SEND_RAW, topics.kafka.bootstrap_servers, topic, *values],
-        env={"AIOKAFKA_NO_EXTENSIONS": "1"},  # in C it takes no such name either
+        env={"AIOKAFKA_NO_EXTENSIONS": "1"},  # aiokafka's C extension cannot send such a name either
         check=True,
         timeout=60,
     )
@@ -109,7 +109,7 @@ def test_a_record_whose_headers_nobody_can_read_stops_no_other_and_becomes_what_
 
 
 def test_headers_that_nobody_can_read_end_no_program_that_has_read_many_others(topics, start, start_processor):
-    """CPython specialises a call that was made often, and no longer checks what it returns."""
+    """CPython specialises a call that is made often, and then no longer checks what it returns."""
     gateway, processor = start("gateway"), start_processor()
     headers = [("kafka_correlationId", b"c")]
     good, bad, later = (
@@ -146,10 +146,10 @@ def test_reading_that_was_paused_at_a_partitions_end_goes_on_with_the_next_recor
 ):
     simulators.control(latency_ms=3000, remember_inputs=True)
     start_processor(IN_FLIGHT_MAX=8)
-    for number in range(8):  # one by one, so that each comes with the end of its partition
+    for number in range(8):  # one by one, so that the partition's end is reported after each
         topics.send_tasks([number])
         time.sleep(0.05)
-    time.sleep(2)  # at the limit for long enough, reading is paused
+    time.sleep(2)  # reading stays at the limit until it is paused
     topics.send_tasks(range(8, 24))
 
     until(lambda: topics.read_results().keys() == {*range(24)}, "every task's result")

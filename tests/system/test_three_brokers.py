@@ -1,4 +1,4 @@
-"""A Kafka of three brokers, of which some are killed, paused, unknown or not there yet: no program ends over it."""
+"""A Kafka of three brokers, some of them killed, paused, unknown or not started yet: no program ends."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from sandbox.kafka import KafkaCluster
 from tests.conftest import until
 
 TAKEOVER_SECONDS = 120.0
-"""By when another broker has taken over, the programs have found it, and all is done."""
+"""Longest time until another broker has taken over, the programs have found it, and all work is done."""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def all_brokers(kafka):
 
 
 def coordinator(topics):
-    """Return the broker that coordinates the processors' group, which need not have been used before."""
+    """Return the coordinator of the processors' group, which need not have been used before."""
     group = topics.environment["KAFKA_CONSUMER_GROUP"]
     consumer = Consumer({**topics.kafka.connection, "group.id": group})
     try:
         consumer.committed([TopicPartition(topics.name, 0)], timeout=30)
     except KafkaException:
-        pass  # Kafka makes the topic of committed offsets now
+        pass  # Kafka now creates the topic of committed offsets
     finally:
         consumer.close()
 
@@ -73,7 +73,7 @@ def test_no_processor_ends_when_its_groups_coordinator_does(topics, start_proces
 
 
 def new_topics(topics):
-    """Return settings with topics that are not there."""
+    """Return settings with topics that do not exist."""
     return {
         "KAFKA_IMPORT_TOPIC": f"{topics.name}-new",
         "KAFKA_RESULT_TOPIC": f"{topics.name}-new-results",
@@ -82,7 +82,7 @@ def new_topics(topics):
 
 
 def warnings(program):
-    """Return what the program has logged as a warning or worse, but for the gateway's word on callers without token."""
+    """Return the program's warnings and errors, except the gateway's warning about GATEWAY_AUTH=none."""
     lines = [json.loads(line) for line in program.log_text().splitlines() if line.startswith("{")]
     return [
         line["event"]
@@ -102,7 +102,7 @@ def test_programs_whose_topics_are_missing_wait_while_two_of_three_brokers_hang(
 
     until(lambda: all(warnings(program) for program in programs), "each to say what it waits for", TAKEOVER_SECONDS)
     until(lambda: all(program.answers("/health/ready", 503) for program in programs), "none to be ready")
-    time.sleep(15)  # a few questions in vain
+    time.sleep(15)  # time for several failing requests
     for program in programs:
         assert len(set(warnings(program))) == len(warnings(program)), "said once"
     for number in hanging:
@@ -122,7 +122,7 @@ def test_programs_wait_for_brokers_that_are_down_or_unknown_and_say_so_once(topi
     unknown = {"KAFKA_BOOTSTRAP_SERVERS": "no-such-broker.invalid:9092"}
     others = [start("gateway", wait=False, **unknown), start_processor(wait=False, **unknown)]
     until(lambda: all(warnings(program) for program in programs + others), "each to say what it waits for")
-    time.sleep(15)  # a few attempts in vain
+    time.sleep(15)  # time for several failing attempts
 
     assert [len(warnings(program)) for program in programs + others] == [1] * 4, [*map(warnings, programs + others)]
     assert all("look at KAFKA_BOOTSTRAP_SERVERS" in warning for program in others for warning in warnings(program))

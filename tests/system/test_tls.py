@@ -1,4 +1,4 @@
-"""A broker that takes nobody without TLS and a password and denies what no ACL allows, and a PostgreSQL only by TLS."""
+"""A broker that requires TLS and a password and denies what no ACL allows, and a PostgreSQL that requires TLS."""
 
 import itertools
 import json
@@ -37,7 +37,7 @@ def make_ca(folder, name):
 
 
 def make_certificate(file, *arguments):
-    """Make a PEM file with a certificate, and one beside it with its key."""
+    """Create a PEM file with a certificate, and a file beside it with its key."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", file.with_suffix(".key")]
     command = ["openssl", "req", "-x509", "-days", "2", *key, "-out", file, *arguments]
     subprocess.run(command, check=True, capture_output=True)
@@ -45,7 +45,7 @@ def make_certificate(file, *arguments):
 
 @dataclass(frozen=True)
 class Certificates:
-    """What the services and the programs are given."""
+    """The certificates for the services and the programs."""
 
     ca: str
     another_ca: str
@@ -93,7 +93,7 @@ def database(tls_postgres):
 
 
 class Administrator:
-    """Who gives users to programs and rights to users."""
+    """Creates the programs' users and grants and revokes their rights."""
 
     def __init__(self, kafka, topics):
         self._admin = AdminClient(kafka.connection)
@@ -106,7 +106,7 @@ class Administrator:
         }
 
     def user(self, program):
-        """Return the program's user, which is this test's own."""
+        """Return the name of the program's user in this test."""
         return f"{self._topics.name}-{program}"
 
     def set_password(self, program, password):
@@ -116,7 +116,7 @@ class Administrator:
             changed.result(30)
 
     def rights(self, user_of):
-        """Return the rights that the README lists, as (kind, name, operation)."""
+        """Return the rights that docs/operations.md lists, as (kind, name, operation)."""
         table = (
             (ROOT / "docs" / "operations.md")
             .read_text()
@@ -164,7 +164,7 @@ def administrator(kafka, topics):
 
 @pytest.fixture
 def programs(start, start_processor, administrator, certificates):
-    """Return a function that starts `gateway` or `processor` as the README says."""
+    """Return a function that starts `gateway` or `processor` as the documents describe."""
 
     def programs(package, **options):
         return (start_processor if package == "processor" else lambda **all_options: start(package, **all_options))(
@@ -186,7 +186,7 @@ def programs(start, start_processor, administrator, certificates):
 
 
 def warnings(program, but=()):
-    """Return the lines of the program that are warnings or worse; GETPID is librdkafka's, when a producer starts."""
+    """Return the program's warnings and errors, except usual ones such as librdkafka's GETPID at a producer's start."""
     assert "canary-secret" not in program.log_text()
     lines = [json.loads(line) for line in program.log_text().splitlines() if line.startswith("{")]
     usual = ("GATEWAY_AUTH=none", "GETPID", *but)
@@ -271,7 +271,7 @@ def test_each_missing_right_is_named_and_the_program_goes_on_once_it_is_granted(
     wait_for(denied)
     for right in rights[1:]:
         administrator.revoke(package, right)
-        administrator.grant(package, denied)  # the right on the group is missed when all on topics are granted
+        administrator.grant(package, denied)  # the group's right is missed only once the topics' are granted
         wait_for(right)
         denied = right
     administrator.grant(package, denied)
@@ -289,7 +289,7 @@ def test_what_keeps_a_program_from_kafka_or_postgresql_is_said_in_one_line(
         administrator.grant(program, *administrator.rights(program))
     another_user = f"{topics.name}-user"
     tls_postgres.create_processor(another_user, PASSWORD)
-    by_address = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka.port}"}  # which its certificate does not name
+    by_address = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka.port}"}  # its certificate does not name this address
     wrong_with_kafka = {
         "KAFKA_SASL_PASSWORD": {"KAFKA_SASL_PASSWORD": WRONG},
         "KAFKA_SSL_CA_LOCATION": {"KAFKA_SSL_CA_LOCATION": certificates.another_ca},

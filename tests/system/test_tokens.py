@@ -1,4 +1,4 @@
-"""Who is let in, with both programs as processes: tokens from the command line, tasks by REST, replies by owner."""
+"""Access control with both programs as processes: tokens from the command line, tasks by REST, replies by owner."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ TASK = {"task_id": 1, "task_type": "phone", "data": "8 916 823 34 54"}
 
 
 def token(*arguments, secret_key=SECRET_KEY):
-    """Return what `python -m gateway token` says: its exit code, output and error."""
+    """Run `python -m gateway token` and return its exit code, standard output and standard error."""
     command = [sys.executable, "-m", "gateway", "token", *arguments]
     said = subprocess.run(
         command, cwd=ROOT, env={"SECRET_KEY": secret_key}, capture_output=True, text=True, timeout=60, check=False

@@ -1,4 +1,4 @@
-"""An import topic that is deleted and made again under its name is another topic: all its records are new tasks."""
+"""An import topic that is deleted and recreated under its name is a new topic: all its records are new tasks."""
 
 import time
 
@@ -7,12 +7,12 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.conftest import until
 
-BEFORE = 100  # records a partition
+BEFORE = 100  # records per partition
 
 
 @pytest.fixture
 def made_again(topics, database, simulators):
-    """Return a function that makes the topic again with so many records, and one that asserts that all are done."""
+    """Return a function that recreates the topic with so many records, and one that asserts that all are done."""
 
     def make(records, gone_seconds=0.0):
         before = topics.id()
@@ -72,7 +72,7 @@ def test_a_late_commit_of_the_topic_before_counts_for_nothing(topics, start_proc
     def commits_late():
         try:
             return consumer.commit(offsets=committed, asynchronous=False)
-        except KafkaException:  # the coordinator may not have heard of the new topic yet
+        except KafkaException:  # the coordinator may not know the new topic yet
             return False
 
     before = make(400)
@@ -95,7 +95,7 @@ def test_a_topic_that_is_gone_is_waited_for_and_said_once(topics, start_processo
         lambda: processor.answers("/health/ready", 503) and missing in processor.client.get("/health/ready").text,
         "ready to name the topic",
     )
-    time.sleep(6)  # a refresh of librdkafka's metadata, and some questions of the watcher
+    time.sleep(6)  # time for a refresh of librdkafka's metadata and several requests for topic ids
     told = [line for line in processor.log_text().splitlines() if "WARNING" in line]
     assert [line for line in told if missing in line] == told[:1], told
     topics.make_again()

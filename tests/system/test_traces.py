@@ -1,6 +1,6 @@
-"""What a collector of traces gets, with everything real: one trace from the request to its reply.
+"""The traces that a collector receives, with everything real: one trace from the request to its reply.
 
-The tests need no collector's program: OTLP over HTTP is a POST of one protobuf message.
+The tests need no real collector: OTLP over HTTP is a POST of one protobuf message.
 """
 
 import json
@@ -27,7 +27,7 @@ CANARY = "canary-7d1f"
 
 @dataclass
 class Span:
-    """A span as the collector got it."""
+    """A span as the collector received it."""
 
     service: dict
     name: str
@@ -42,7 +42,7 @@ class Span:
 
 
 class Collector:
-    """Takes OTLP over HTTP and keeps what it gets."""
+    """Accepts OTLP over HTTP and keeps what it receives."""
 
     def __init__(self):
         self.bodies = []
@@ -68,7 +68,7 @@ class Collector:
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
     def spans(self):
-        """Return all spans that came so far."""
+        """Return all spans received so far."""
         return [
             span
             for body in list(self.bodies)
@@ -78,7 +78,7 @@ class Collector:
         ]
 
     def trace(self, trace_id, spans, seconds=60):
-        """Wait until the trace has so many spans, and return them."""
+        """Wait until the trace has this many spans, and return them."""
 
         def whole():
             found = [span for span in self.spans() if span.trace == trace_id]
@@ -107,7 +107,7 @@ def seen(span, service):
 
 
 def tree(spans, parent):
-    """Return the spans below one as nested names, in the order of their names."""
+    """Return the spans below a parent as a tree of names."""
     return {span.name: tree(spans, span.id) for span in spans if span.parent == parent}
 
 
@@ -183,7 +183,7 @@ def test_a_post_is_one_trace_from_the_callers_span_to_the_reply(collector, topic
     assert sent.kind == "PRODUCER"
     assert sent.attributes["messaging.kafka.offset"] == result.offset
     assert sent.attributes["messaging.destination.partition.id"] == str(result.partition)
-    # What went over Kafka is the producer span in place of the caller's, and no baggage.
+    # The record on Kafka carries the producer span instead of the caller's, and no baggage.
     assert result.header("traceparent") == f"00-{TRACE}-{named[f'send {topics.name}'].id}-01".encode()
     assert result.header("tracestate") == b"a=b"
     assert "baggage" not in dict(result.headers)
@@ -340,14 +340,14 @@ def test_with_traces_off_the_callers_traceparent_goes_through_untouched(topics, 
 
 @pytest.mark.parametrize(
     ("program", "loaded"),
-    # FastAPI imports OpenTelemetry's bare interface by itself, which does nothing without the SDK.
+    # FastAPI itself imports OpenTelemetry's bare API, which does nothing without the SDK.
     [
         ("processor", r"opentelemetry"),
         ("gateway", r"opentelemetry\.(sdk|exporter|semconv|proto)|requests|google\.protobuf"),
     ],
 )
 def test_with_traces_off_nothing_of_opentelemetry_is_loaded(program, loaded, tmp_path):
-    # Up to where it would open something: the settings are whole, and the port is taken.
+    # The script stops before the program would open a connection or a port.
     script = f"""
 import sys
 from {program}.service import Untraced, spans

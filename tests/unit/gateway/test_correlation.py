@@ -1,4 +1,4 @@
-"""The id of one request, which tells when it was made."""
+"""The correlation id of a request, which contains the time at which it was made."""
 
 import uuid
 

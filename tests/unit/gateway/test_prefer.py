@@ -1,4 +1,4 @@
-"""The header Prefer."""
+"""Parsing of the Prefer header."""
 
 import pytest
 from hypothesis import given

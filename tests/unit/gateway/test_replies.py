@@ -1,4 +1,4 @@
-"""Which requests wait for which reply, and what became of the others."""
+"""Pending requests and their replies; late, remembered and forgotten replies."""
 
 import pytest
 from hypothesis import settings
@@ -123,7 +123,7 @@ def test_nothing_is_claimed_about_requests_from_before_what_was_read(replies):
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Requests and replies in any order, at any time, from this gateway and from others."""
+    """Requests and replies in any order, at any time, of this gateway and of others."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The REST interface, with a Kafka of a few lines."""
+"""The REST interface, with a small fake Kafka."""
 
 import asyncio
 import json
@@ -26,12 +26,12 @@ SECRET_KEY = "a-key-of-at-least-32-bytes-for-tests"
 
 
 def token(subject, secret_key=SECRET_KEY):
-    """Return the header of a caller with a token."""
+    """Return the Authorization header for a caller."""
     return {"Authorization": f"Bearer {Tokens(SecretStr(secret_key)).make(subject, 1, time.time())}"}
 
 
 class FakeKafka:
-    """Takes tasks, and replies to each at once with what `reply` is; None is silence."""
+    """Accepts tasks and replies to each at once with `reply`; if that is None, it sends no reply."""
 
     def __init__(self):
         self.sent = []
@@ -70,7 +70,7 @@ class FakeKafka:
 
 
 class Bench:
-    """An application with its fake, and requests to it, each in an event loop's whole life."""
+    """An application with its fake Kafka, and requests to it. Each request has an event loop of its own."""
 
     def __init__(self):
         self.kafka = FakeKafka()
@@ -81,7 +81,7 @@ class Bench:
         return self.app.state.gateway.replies.waiting
 
     def run(self, conversation):
-        """Run a coroutine function with a client, and see that nothing went wrong unseen in the event loop."""
+        """Run a coroutine function with a client, and check that the event loop reports no unhandled exception."""
         unseen = []
 
         async def main():
@@ -102,7 +102,7 @@ class Bench:
         return answer
 
     async def look_up(self, answer):
-        """Whatever a test asks for, the answer is as the OpenAPI document says."""
+        """Check every answer that a test gets against the OpenAPI document."""
         await answer.aread()
         assert_documented(json.loads(self.app.state.documents.openapi), answer)
 
@@ -565,7 +565,7 @@ def test_metrics_count_requests_by_route_and_never_by_what_a_caller_made_up(benc
 
 @pytest.fixture
 def guarded(bench):
-    """A gateway that asks for tokens."""
+    """A gateway that requires tokens."""
     return bench(GATEWAY_AUTH="required", SECRET_KEY=SECRET_KEY)
 
 

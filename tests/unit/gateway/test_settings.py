@@ -1,4 +1,4 @@
-"""What a gateway is set to, and what is refused."""
+"""The gateway's settings, and the values that are refused."""
 
 from pathlib import Path
 

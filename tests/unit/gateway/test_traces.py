@@ -1,4 +1,4 @@
-"""What the gateway's spans say of requests whose task Kafka does not take, and of bugs."""
+"""The gateway's spans for tasks that Kafka does not accept, and for bugs."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What Prometheus sees of a replica's partitions."""
+"""The lag metrics of a replica's partitions."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ def _no_waiting(monkeypatch):
 
 
 class Topics:
-    """Answers `bounds`, one after the other."""
+    """Returns the given answers from `bounds`, one after the other."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -30,7 +30,7 @@ class Topics:
 
 
 def lag_of(standing, *answers):
-    """Return state -> records, and the committed lag, of partition 3 after so many looks at its bounds."""
+    """Return state -> records, and the committed lag, of partition 3 after its bounds had these values in turn."""
 
     async def watch():
         topics = Topics(*answers)

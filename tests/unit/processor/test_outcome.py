@@ -1,4 +1,4 @@
-"""A dead letter's headers, written and read again."""
+"""Writing and reading a dead letter's headers."""
 
 import pytest
 

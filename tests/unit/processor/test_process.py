@@ -1,4 +1,4 @@
-"""One record from its bytes to its outcome."""
+"""Processing of one record, from its bytes to its outcome."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ HEADERS = [("kafka_correlationId", b"c"), ("empty", b""), ("none", None), ("twic
 
 
 class Finished:
-    """A partition of which the offsets in `ids` are done."""
+    """A partition in which the offsets in `ids` are done."""
 
     topic_id = "topic-id"
 
@@ -42,7 +42,7 @@ class Finished:
 
 
 class Turn:
-    """A turn that the record has, or that is over because it is handed back."""
+    """A record's turn, which is refused if the record has been handed back."""
 
     def __init__(self, handed_back=False, elsewhere=False):
         self.handed_back = handed_back
@@ -247,7 +247,7 @@ def test_every_record_is_counted_by_what_became_of_it():
 
     assert {outcome: counted(outcome) - count for outcome, count in before.items()} == dict.fromkeys(before, 1)
     assert REGISTRY.get_sample_value("integration_dead_letters_total", {"error_code": "task_rejected"}) == dead + 1
-    # What another group handles took no time here.
+    # A record that another group handles is not timed here.
     assert REGISTRY.get_sample_value("integration_task_seconds_count", {"task_type": "phone"}) == timed + 3
 
 

@@ -1,4 +1,4 @@
-"""What a person says to redrive, and what it says to them."""
+"""The arguments of redrive and the report that it prints."""
 
 import io
 
@@ -68,7 +68,7 @@ def test_the_line_at_the_end_counts_by_reason_the_most_first():
 
 
 def printed(report, columns):
-    """Return the lines of the table, without the spaces at their ends."""
+    """Return the lines of the table without trailing spaces."""
     file = io.StringIO()
     Console(file=file, width=columns, color_system=None).print(table(report))
     return [line.rstrip() for line in file.getvalue().splitlines()]

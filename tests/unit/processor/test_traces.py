@@ -30,7 +30,7 @@ class Turn:
 
 
 class Bench:
-    """The steps, and the spans that they left."""
+    """The steps, and the spans that they exported."""
 
     def __init__(self, monkeypatch):
         self.exporter = InMemorySpanExporter()
@@ -41,7 +41,7 @@ class Bench:
         self.steps = TracedSteps(ProcessorSettings())
 
     def run(self, process, offsets=(0,)):
-        """Process records at once, and return what became of each."""
+        """Process records concurrently and return each one's outcome or exception."""
         process = self.steps.process(process)
 
         async def main():
@@ -74,7 +74,7 @@ def test_records_that_run_at_once_are_traces_of_their_own(bench):
 
     async def ask(data):
         await asyncio.sleep(0)
-        if len(failed) < 20:  # each record's first attempt
+        if len(failed) < 20:  # the first attempt of each record
             failed.add(len(failed))
             raise ProviderUnavailable("canary", retry_after_seconds=0)
         return {"answer": 42}

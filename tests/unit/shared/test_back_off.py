@@ -1,4 +1,4 @@
-"""The pauses between attempts."""
+"""Back-off: the pauses between attempts."""
 
 from hypothesis import given
 from hypothesis import strategies as st

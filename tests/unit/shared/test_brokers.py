@@ -1,4 +1,4 @@
-"""A client that knows no broker any more is told from one that has none for an instant."""
+"""A client that has forgotten all brokers is distinguished from one that lacks them only for an instant."""
 
 import json
 

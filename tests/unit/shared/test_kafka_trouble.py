@@ -1,4 +1,4 @@
-"""What keeps a program from Kafka is said once, in an operator's words."""
+"""The reason why a program cannot use Kafka is logged once, in words for an operator."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What both programs log."""
+"""The log lines of both programs."""
 
 import ast
 import asyncio
@@ -20,7 +20,7 @@ CANARY = "canary-7d1f"
 
 @pytest.fixture
 def root(monkeypatch):
-    """The root logger, put back with all else as it was."""
+    """The root logger. It and everything else that logging changes are restored afterwards."""
     for owner, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     monkeypatch.setattr(logging, "raiseExceptions", True)
@@ -38,7 +38,7 @@ def log_format(request):
 
 @pytest.fixture
 def told(root, capsys):
-    """Return a function that returns what was told, which is nothing of the canary."""
+    """Return a function that returns what was logged and checks that the canary is not in it."""
 
     def told():
         text = capsys.readouterr().err
@@ -156,7 +156,7 @@ def test_a_line_that_cannot_be_written_is_not_told_with_its_arguments(root, told
 
 
 def logged_fields():
-    """Return the keys of what the programs give a logger as `extra`, at once or as a dict named `fields`."""
+    """Return the keys that the programs pass to a logger as `extra`, directly or in a dict named `fields`."""
     for path in (path for package in ("shared", "gateway", "processor") for path in (ROOT / package).rglob("*.py")):
         text = path.read_text()
         for node in ast.walk(ast.parse(text)):

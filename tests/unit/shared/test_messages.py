@@ -1,4 +1,4 @@
-"""What travels over Kafka: tasks in, results out."""
+"""The messages on Kafka: tasks in, results out."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A program reads its settings once, whole, or says in one line which one is wrong."""
+"""A program reads all its settings once at start, or names the wrong one in one line."""
 
 import pytest
 from pydantic import SecretStr

@@ -1,4 +1,4 @@
-"""What Kafka says of the topics and of the rights on them."""
+"""Describing and creating Kafka topics: absent topics, missing rights, requests that fail."""
 
 import logging
 from concurrent.futures import Future

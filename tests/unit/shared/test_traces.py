@@ -1,4 +1,4 @@
-"""Whose child a span is, what goes over Kafka, and what a failure tells."""
+"""Trace context: a span's parent, the headers sent over Kafka, and what a failed span records."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What each container of docker-compose.yaml may do, as it is written; tests/compose looks at them while they run."""
+"""The rights of each container as docker-compose.yaml declares them; tests/compose checks running containers."""
 
 import re
 
@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-WRITES_TO_ITS_IMAGE = {"kafka"}  # its configuration, when it starts
-RUNS_WHAT_IT_UNPACKS = {"kafka-ui"}  # compression, as native libraries
+WRITES_TO_ITS_IMAGE = {"kafka"}  # it writes its configuration when it starts
+RUNS_WHAT_IT_UNPACKS = {"kafka-ui"}  # it unpacks native libraries for compression
 PROGRAMS = {"gateway": GatewaySettings, "processor": ProcessorSettings}
 
 
@@ -111,7 +111,7 @@ def test_only_what_is_published_or_asks_providers_has_a_way_out():
     has_a_way_out = {name for name in SERVICES if networks(name) - internal}
 
     published = {name for name in SERVICES if "ports" in SERVICES[name]}
-    assert has_a_way_out == published | {"processor", "gateway"}  # to OpenTelemetry's collector
+    assert has_a_way_out == published | {"processor", "gateway"}  # they send to OpenTelemetry's collector
 
 
 def test_callers_reach_the_edge_only():

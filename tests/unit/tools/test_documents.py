@@ -1,4 +1,4 @@
-"""What the documents say exists, and what exists is in the documents."""
+"""The documents agree with the project: what they name exists, and what exists is documented."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_the_example_environment_has_every_setting_and_no_other():
 
 def test_what_the_example_environment_comments_out_are_the_defaults():
     for name, value in re.findall(r"^# ([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.M):
-        if name in ("KAFKA_DEAD_LETTER_TOPIC", "LOG_FORMAT"):  # what they come to, where nothing is set
+        if name in ("KAFKA_DEAD_LETTER_TOPIC", "LOG_FORMAT"):  # shown: what applies if they are unset
             continue
         assert value == default(FIELDS[name]), name
 
@@ -84,7 +84,7 @@ def test_every_file_that_the_readme_names_exists(package):
 
 
 def exposed():
-    """Return each of our metrics as Prometheus sees it: name -> (type, labels)."""
+    """Return each metric of the service as Prometheus sees it: name -> (type, labels)."""
     lag = Lag(dict)
     collectors = [value for module in (gateway_metrics, processor_metrics) for value in vars(module).values()]
     metrics = {}

@@ -1,4 +1,4 @@
-"""What the benchmark says of its figures."""
+"""The benchmark's figures: their median, their judgement and how they are printed."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What a producer may put on the import topic, whatever it is, meets only the errors that are meant for it."""
+"""Any record that a producer may put on the import topic raises only the errors that are meant for it."""
 
 import json
 
@@ -29,7 +29,7 @@ HEADERS = CHANCE.map(lambda chance: records.headers(chance, CANARY))
 
 
 def what_is_said(function, *arguments):
-    """Return what the function answers and None, or None and what its InvalidTask says."""
+    """Return the function's result and None, or None and the message of its InvalidTask."""
     try:
         return function(*arguments), None
     except InvalidTask as error:
@@ -85,11 +85,11 @@ def test_a_dead_letter_is_its_record_and_tells_where_it_was(sent, code):
 @settings(deadline=None)
 @given(HEADERS)
 def test_foreign_headers_are_a_dead_letters_or_not(headers):
-    assert original(headers) is None  # six of them in order do not come by chance
+    assert original(headers) is None  # six matching headers in order do not arise by chance
 
 
 class FakeMessage:
-    """What librdkafka hands over, as far as the gateway asks."""
+    """The part of a librdkafka message that the gateway uses."""
 
     def __init__(self, topic, sent):
         self.topic, self.value, self.headers = lambda: topic, lambda: sent.value, lambda: sent.headers

@@ -1,4 +1,4 @@
-"""Who may import whom: gateway -> shared <- processor, and each foreign package where it belongs."""
+"""Allowed imports: gateway -> shared <- processor, and each third-party package only where it belongs."""
 
 import ast
 import sys
@@ -24,7 +24,7 @@ BELONGS = {
     "uvicorn": {"gateway/service.py"},
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
     "rich": {"processor/redrive/command.py"},
-    # These are imported only where traces are turned on: test_traces.py.
+    # These are imported only if traces are turned on: see test_traces.py.
     "requests": {"shared/traces.py"},
     "opentelemetry": {"shared/traces.py", "gateway/traces.py", "processor/traces.py"},
 }
@@ -69,7 +69,7 @@ def test_a_file_imports_only_what_it_may(path):
 
 
 def imported_modules(path):
-    """Return the modules of ours that a file imports anywhere, as paths."""
+    """Return the paths of the project's own modules that a file imports anywhere."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -108,7 +108,7 @@ MAY_IMPORT = {
     },
     "gateway/access": {"shared"},
 }
-"""What the parts below the composition roots may import of ours beside their own files: no step knows another."""
+"""What each part below the composition roots may import besides its own files: no step knows another."""
 
 
 @pytest.mark.parametrize("part", MAY_IMPORT)

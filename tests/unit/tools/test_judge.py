@@ -1,4 +1,4 @@
-"""The judge of the fault runs fires on every broken promise, and on none where all is well."""
+"""The judge of the fault runs reports every broken promise, and nothing if all promises hold."""
 
 from collections import Counter
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_where_everything_holds_nothing_is_broken():
 
 def test_what_was_in_flight_or_not_committed_at_a_kill_may_be_repeated_and_no_more():
     history = clean()
-    # 3 in flight, and the results of the tasks 4 and 5 within the last 1.5 seconds.
+    # 3 were in flight, and tasks 4 and 5 had their results within the last 1.5 seconds.
     history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(5)]
     history.paid.update([f"input {n}" for n in range(5)])
     history.ids_looked_up += 5

@@ -1,4 +1,4 @@
-"""What is installed is what the requirements files say, to the byte, and nothing else."""
+"""The locks install exactly what the requirements files ask for, checked by hash, and nothing else."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def pins(text):
 
 
 def requirements(lock):
-    """Return what a lock is made of."""
+    """Return the requirements from which a lock is made."""
     if lock in IMAGES:
         return "\n".join(re.findall(rf"^.*# [a-z, ]*{lock}.*$", requirements("run"), re.M))
     return (ROOT / {"run": "requirements.txt"}.get(lock, f"requirements-{lock}.txt")).read_text()
@@ -77,7 +77,7 @@ def test_an_image_installs_its_lock_and_the_bill_of_material_is_of_its_python_on
 
 @pytest.fixture
 def bill(tmp_path, monkeypatch):
-    """Return a function that writes the gateway's bill of material, of one package, and completes it."""
+    """Return a function that writes the gateway's bill of materials for one package and completes it."""
     monkeypatch.setattr(sbom, "ROOT", tmp_path)
     monkeypatch.setattr(sbom, "SBOM", tmp_path)
     (tmp_path / "gateway").mkdir()

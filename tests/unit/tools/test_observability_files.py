@@ -1,4 +1,4 @@
-"""What of observability/ and its services in docker-compose.yaml can be judged without running anything."""
+"""Checks of observability/ and its services in docker-compose.yaml that need nothing to run."""
 
 import json
 import re

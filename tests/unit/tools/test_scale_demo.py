@@ -1,4 +1,4 @@
-"""What the scale demo says at its end."""
+"""The summary that the scale demo prints at its end."""
 
 import pytest
 

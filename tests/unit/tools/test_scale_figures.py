@@ -1,4 +1,4 @@
-"""What the scale demo makes of the replicas' metrics and of the results that come."""
+"""The scale demo's figures, computed from the replicas' metrics and the results."""
 
 from sandbox.scale_figures import Lag, Quota, Replica, Results, divided
 

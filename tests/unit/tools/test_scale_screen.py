@@ -1,4 +1,4 @@
-"""What the scale demo shows, on a terminal of 80 columns and without one."""
+"""The scale demo's display, on a terminal of 80 columns and without a terminal."""
 
 import io
 

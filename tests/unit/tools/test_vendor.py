@@ -1,4 +1,4 @@
-"""What comes from elsewhere is what its manifest says, and nothing else lies beside it."""
+"""The vendored files match their manifest, and there are no others."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""How many requests a caller may make, and who counts as one."""
+"""Rate limits per caller, and which requests count as one caller's."""
 
 import pytest
 from hypothesis import given

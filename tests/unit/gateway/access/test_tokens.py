@@ -1,4 +1,4 @@
-"""Whose a request is, and that nobody can pretend."""
+"""Bearer tokens: they identify the caller and cannot be forged."""
 
 import base64
 import contextlib
@@ -19,7 +19,7 @@ TOKENS = Tokens(SecretStr(KEY))
 
 
 def signed(key=KEY, algorithm="HS256", **claims):
-    """Return a token with these claims; None takes one away."""
+    """Return a token with these claims; a claim that is None is left out."""
     claims = {"sub": "alice", "aud": AUDIENCE, "exp": time.time() + 3600, **claims}
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, key, algorithm)
 
@@ -53,7 +53,7 @@ def test_a_token_names_its_subject_and_expires_after_its_days():
         signed(sub=""),
         signed(sub=7),
         signed(sub="\ud800"),
-        signed(nbf=time.time() + 3600),  # far enough for a slow run: this is read before the first test
+        signed(nbf=time.time() + 3600),  # long enough for a slow run: this line runs before the first test
         signed(iat=time.time() + 3600),
         encoded(b"{") + ".e30.e30",
         encoded(b'{"alg":"HS256","x":' + b"[" * 10_000) + ".e30.e30",
@@ -85,7 +85,7 @@ def test_a_token_of_which_one_character_is_another_is_refused(place, character):
     header, claims, signature = changed.split(".") if changed.count(".") == 2 else ("", "", "")
     same = [base64.urlsafe_b64decode(part + "==") for part in token.split(".")] == [
         base64.urlsafe_b64decode(part + "==") for part in (header, claims, signature)
-    ]  # the last character of a part has bits that say nothing
+    ]  # the last character of a part has bits that decoding ignores
 
     if not same:
         with pytest.raises(TokenRefused):
@@ -102,7 +102,7 @@ def test_junk_is_refused_and_breaks_nothing(token):
 def test_claims_that_make_no_sense_break_nothing_although_they_are_signed(value):
     for name in ("sub", "exp", "aud", "iat", "nbf"):
         claims = {"sub": "alice", "aud": AUDIENCE, "exp": time.time() + 60, name: value}
-        with contextlib.suppress(TokenRefused):  # as some make sense
+        with contextlib.suppress(TokenRefused):  # some values are valid
             TOKENS.subject(jwt.api_jws.encode(json.dumps(claims).encode(), KEY))
 
 

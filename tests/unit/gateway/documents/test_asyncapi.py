@@ -1,4 +1,4 @@
-"""The AsyncAPI document: valid, true to the settings, and silent about what is nobody's business."""
+"""The AsyncAPI document: it is valid, follows the settings, and reveals no broker's address and no user."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The OpenAPI document beside what the gateway answers: all of the one is in the other."""
+"""The OpenAPI document matches the gateway's answers: nothing in one is missing in the other."""
 
 import json
 from concurrent.futures import Future
@@ -38,7 +38,7 @@ def parameters(document):
 
 
 def bodies(document):
-    """Yield (where, media type's object) of every body of a request or an answer."""
+    """Yield (location, media type object) for the body of every request and answer."""
     for method, path, operation in operations(document):
         if "requestBody" in operation:
             yield f"{method} {path}", operation["requestBody"]["content"]["application/json"]
@@ -126,7 +126,7 @@ def test_every_route_is_an_operation_and_every_operation_a_route(bench, document
 
 
 def answers_to_posts(bench):
-    """Yield an answer for each way in which a POST can end."""
+    """Yield one answer for each way in which a POST can end."""
     run = bench(WAITING_REPLIES_MAX=1)
     yield run.post(headers={"X-Request-ID": "mine"})
     yield run.post(headers={"Prefer": "respond-async", "Idempotency-Key": "mine"})
@@ -157,7 +157,7 @@ def answers_to_posts(bench):
 
 
 def answers_to_gets(bench):
-    """Yield an answer for each way in which a GET of a task can end."""
+    """Yield one answer for each way in which a GET of a task can end."""
 
     async def ask(client):
         run.kafka.reply = None
@@ -174,19 +174,19 @@ def answers_to_gets(bench):
 
 
 def guarded(bench):
-    """Return an application that asks who its callers are, and takes one request of each."""
+    """Return an application that requires tokens and accepts one request per caller."""
     return bench(GATEWAY_AUTH="required", SECRET_KEY=test_gateway_rest.SECRET_KEY, CALLER_REQUESTS_PER_MINUTE=1)
 
 
 async def refused(client, method, path):
-    """Return the answers to a request without a token, and to one too many."""
+    """Return the answers to a request without a token and to a request over the limit."""
     unknown = await client.request(method, path)
     await client.request(method, path, headers=test_gateway_rest.token("alice"))
     return unknown, await client.request(method, path, headers=test_gateway_rest.token("alice"))
 
 
 def answers_of_others(bench, document):
-    """Yield an answer for each way in which the other operations can end."""
+    """Yield one answer for each way in which the other operations can end."""
     run = bench()
     for method, path, _ in operations(document):
         if not path.startswith("/tasks"):
@@ -198,7 +198,7 @@ def answers_of_others(bench, document):
 
 
 async def request_to_a_bug(method, path):
-    """Send the request to an application that has a bug everywhere."""
+    """Send the request to an application that raises on every request."""
 
     async def bug(scope, receive, send):
         raise RuntimeError
@@ -220,7 +220,7 @@ def test_every_answer_is_documented_and_every_documented_answer_is_given(bench):
     for method, path, operation in operations(document):
         for status, response in operation["responses"].items():
             if response in [{"$ref": f"#/components/responses/{code}"} for code in EDGE_ERRORS]:
-                continue  # of nginx: test_edge.py has them
+                continue  # nginx answers these: see test_edge.py
             [(media_type, content)] = resolved(response, document)["content"].items()
             is_problem = media_type == "application/problem+json"
             documented |= {(method, path, status, code) for code in (content["examples"] if is_problem else [None])}
@@ -250,9 +250,9 @@ def test_the_examples_that_the_gateway_makes_by_itself_say_what_it_says(bench, d
             for content in resolved(response, document)["content"].values():
                 for name, example in content["examples"].items():
                     if name in {code.value for code in ErrorCode} or "detail" not in example["value"]:
-                        continue  # of a provider, which says its own
+                        continue  # the provider words its own details
                     if name in EDGE_ERRORS:
-                        continue  # of nginx
+                        continue  # nginx answers these
                     assert example["value"]["detail"] in details
 
 
@@ -268,7 +268,7 @@ def test_the_headers_that_the_gateway_reads_are_parameters_with_its_own_limits(b
             answer = run.post(headers={name: value})
             is_carried = any(value.encode() in headers.values() for _, headers in run.kafka.sent)
             assert is_carried == (len(value) == characters)
-            # What is ignored is not refused, so no schema may forbid it.
+            # The gateway ignores such a value instead of refusing it, so the schema must allow it.
             assert validator(described[name]["schema"], document).is_valid(value) == (answer.status_code != 422)
         assert str(characters) in f"{described[name]['description']} {described[name]['schema']}"
 

@@ -1,4 +1,4 @@
-"""The pages for people: how they are served, and that they know what the service knows."""
+"""The pages for people: how they are served, and that they agree with the service."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ PAGE = (ASSETS / "try.html").read_text()
 
 @pytest.fixture
 def ask(monkeypatch):
-    """Return a function that sends a request to an application without a Kafka, which no page asks."""
+    """Return a function that sends a request to an application without Kafka; no page needs it."""
     for name in GatewaySettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("KAFKA_IMPORT_TOPIC", "the-import.topic")
@@ -165,5 +165,5 @@ def test_the_page_has_words_for_every_error_code():
     words = re.findall(r"^  (\w+): \[$", (ASSETS / "try-words.js").read_text(), re.M)
     failed = re.search(r"TASK_FAILED = new Set\((.*?)\)", (ASSETS / "try-gateway.js").read_text(), re.S)[1]
 
-    assert ERRORS.keys() - {"method_not_allowed"} <= set(words)  # the page uses no other method
+    assert ERRORS.keys() - {"method_not_allowed"} <= set(words)  # the page sends no request with a wrong method
     assert set(re.findall(r"\w+", failed)) == set(ErrorCode)

@@ -1,4 +1,4 @@
-"""What is committed beside an offset is read back as it was, fits into Kafka, and never claims too much."""
+"""Metadata committed with an offset: it is read back unchanged, fits into Kafka, and never claims too much."""
 
 import base64
 import json

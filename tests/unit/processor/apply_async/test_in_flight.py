@@ -1,4 +1,4 @@
-"""Which offsets may be committed while records are finished out of order."""
+"""The committable offset while records are finished out of order."""
 
 import pytest
 from hypothesis import given
@@ -37,7 +37,7 @@ def test_what_is_finished_beyond_a_gap_is_counted():
     assert in_flight.finished_beyond == 0
 
     in_flight.take(3)
-    assert in_flight.finished_beyond == 3  # 4, 5 and 7, by an earlier owner; 6 is still to come
+    assert in_flight.finished_beyond == 3  # an earlier owner finished 4, 5 and 7; 6 has not been taken yet
 
     in_flight.take(9)
     in_flight.finish(9)

@@ -1,4 +1,4 @@
-"""A record's stages: whatever the order of what happens to it, it is settled once, and emitted only where it may be."""
+"""The stages of a record: in any order of events it is settled once, and emitted only where that is allowed."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""When reading stands still at the limit, pauses, and goes on."""
+"""The reading limit: when reading stops, when partitions are paused, and when reading goes on."""
 
 from hypothesis import given
 from hypothesis import strategies as st

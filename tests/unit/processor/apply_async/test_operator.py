@@ -1,6 +1,6 @@
-"""The async operator without a broker: Quix's own stream, registry and sink manager, and a consumer of a few lines.
+"""The async operator without a broker: with Quix's stream, registry and sink manager, and a small fake consumer.
 
-The event loop is turned by the test, so every interleaving is the test's own choice.
+The test runs the event loop step by step, so it chooses every interleaving itself.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class FakeConsumer:
         self.commits = []
         self.stored = {}
         self.refused = None
-        self.paused = set()  # as in librdkafka, beyond an assignment
+        self.paused = set()  # as in librdkafka, these stay paused after a new assignment
         self.failing = False
         self.arrived = []
         self.before_consume = lambda: None
@@ -89,7 +89,7 @@ class FakeConsumer:
 
 
 class FakeTopicIds:
-    """Answers at once, unless Kafka is away."""
+    """Answers at once, unless Kafka is unavailable."""
 
     cluster_id = "cluster"
 
@@ -116,7 +116,7 @@ class FakeTopicIds:
 
 
 class FakeProducer:
-    """Delivers what was produced when it is polled, unless Kafka is away or refuses it."""
+    """Delivers produced messages when it is polled, unless Kafka is unavailable or refuses them."""
 
     def __init__(self):
         self._producer_config = {}
@@ -156,7 +156,7 @@ def kafka_error(name):
 
 
 class Bench:
-    """The operator with everything around it, turned by hand."""
+    """The operator and everything around it, run step by step."""
 
     def __init__(
         self,
@@ -166,14 +166,14 @@ class Bench:
         begins_late=False,
         in_flight_bytes_max=module.IN_FLIGHT_BYTES_MAX,
     ):
-        self.begins_late = begins_late  # and those of odd offsets not at all
+        self.begins_late = begins_late  # then records with odd offsets do not begin their turn at all
         self.loop = asyncio.new_event_loop()
         self.consumer = FakeConsumer()
         self.producer = FakeProducer()
         client = self.producer
         self.quix_producer = SimpleNamespace(_producer=client, produce=client.produce, poll=client.poll)
         self.lone_producer = FakeProducer()
-        self.replacements = {}  # outcome -> what is sent in its place where Kafka refuses it
+        self.replacements = {}  # outcome -> what is sent in its place if Kafka refuses it
         self.emitted = []
         self.called = []
         self.prepared = []
@@ -247,7 +247,7 @@ class Bench:
         try:
             return await outcome
         finally:
-            if self.waiting.get((record.partition, record.offset)) is outcome:  # cancelled, not finished by the test
+            if self.waiting.get((record.partition, record.offset)) is outcome:  # cancelled by the operator
                 del self.waiting[record.partition, record.offset]
 
     def emit(self, value, key, timestamp, headers):
@@ -268,7 +268,7 @@ class Bench:
             self.turn_loop()
 
     def turn_loop(self):
-        for _ in range(60):  # more turns than any chain of tasks here needs that wake one another
+        for _ in range(60):  # more iterations than any chain of tasks here that wake one another
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()
 
@@ -281,7 +281,7 @@ class Bench:
         self.now += seconds
         self.quix_producer.poll()
         made_again = self.operator._commits.assigned_ids is not self.topic_ids.known
-        if self.operator._stop is None and not made_again:  # only then does it wait for the loop
+        if self.operator._stop is None and not made_again:  # in the other cases the operator waits for the loop
             self.turn_periodic_tasks()
         else:
             self.beside_the_loop(self.turn_periodic_tasks)
@@ -293,11 +293,11 @@ class Bench:
         self.poll(seconds=PAUSE_AFTER_SECONDS)
 
     def revoke(self):
-        """Take the partitions away, as Quix's consumer does."""
+        """Revoke the partitions, as Quix's consumer does."""
         self.beside_the_loop(lambda: self.consumer.callbacks["on_revoke"](None, self.consumer.partitions))
 
     def beside_the_loop(self, call):
-        """Call what Quix calls on its own thread, while the loop turns in another from the first thing it is asked."""
+        """Make a call that Quix makes on its own thread. The loop runs in another thread from its first callback on."""
         asked = threading.Event()
         ask = self.loop.call_soon_threadsafe
 
@@ -318,7 +318,7 @@ class Bench:
             self.loop.call_soon_threadsafe(self.loop.stop)
             thread.join()
             self.loop.call_soon_threadsafe = ask
-            self.turn_loop()  # however far it came meanwhile
+            self.turn_loop()  # finish what the other thread has begun
 
     @property
     def emitted_offsets(self):
@@ -431,7 +431,7 @@ def test_a_commit_that_ends_after_its_partition_was_given_up_does_not_bring_it_b
     monkeypatch.setattr(run.consumer, "commit", lambda offsets, asynchronous: answered.wait(60) and offsets)
     run.take(5)
     run.finish(5)
-    run.revoke()  # its commit is under way
+    run.revoke()  # the commit is still running
 
     answered.set()
     run.poll(seconds=10)
@@ -454,7 +454,7 @@ def test_no_offset_is_committed_before_what_came_of_it_is_delivered(bench):
 
 
 def held_in(run):
-    run.poll(seconds=2)  # sent, refused, and sent alone
+    run.poll(seconds=2)  # it is sent, refused, and sent again alone
     run.poll(seconds=2)
     run.poll(seconds=2)
     return run.operator.held
@@ -574,7 +574,7 @@ def test_large_records_that_are_held_take_no_memory_and_wait_for_the_next_owner(
     run = bench()
     run.producer.refused["done"] = run.lone_producer.refused["done"] = "MSG_SIZE_TOO_LARGE"
     for offset in range(3):
-        run.take(offset)  # of 12 bytes
+        run.take(offset)  # a record has 12 bytes
         run.finish(offset)
 
     assert held_in(run) == 3
@@ -762,7 +762,7 @@ def test_what_is_paused_is_resumed_even_between_two_assignments(bench):
     run = bench(in_flight_max=1)
     run.take(0)
     run.fill()
-    run.consumer.partitions = []  # revoked
+    run.consumer.partitions = []  # the partitions are revoked
     run.finish(0)
     run.poll()
     run.poll()
@@ -827,7 +827,7 @@ def test_a_record_that_comes_back_in_the_moment_in_which_it_is_handed_back_is_ru
     run = bench()
     run.take(5)
     item = next(iter(run.operator._items.values()))
-    item.advance(Stage.HANDED_BACK)  # decided on the loop's thread, while Quix's thread gives it to the new assignment
+    item.advance(Stage.HANDED_BACK)  # on the loop's thread, while Quix's thread adds it to the new assignment
     run.waiting[0, 5].cancel()
     run.turn_loop()
     run.poll()
@@ -866,7 +866,7 @@ def test_a_late_outcome_of_a_lost_assignment_does_not_move_the_watermark(bench):
     run.finish(5)
     run.poll(seconds=10)
 
-    assert run.emitted == []  # the partition's owner in between has emitted it
+    assert run.emitted == []  # the owner in between has emitted it
     assert run.consumer.commits == []
 
 
@@ -899,7 +899,7 @@ def test_a_rebalance_hands_back_at_once_what_has_not_begun_and_nothing_begins_fo
 def test_a_rebalance_hands_back_what_the_loop_has_not_even_seen_and_leaves_nothing_in_flight(bench):
     run = bench(drain_seconds=60, begins_late=True)
     run.take(5, turn_loop=False)
-    run.operator._start_tasks([run.operator._inbox.popleft()])  # the task is there, and has not made its first step
+    run.operator._start_tasks([run.operator._inbox.popleft()])  # the task exists but has not run its first step
     run.take(7, turn_loop=False)
     run.revoke()
 
@@ -995,7 +995,7 @@ def test_what_an_earlier_owner_finished_beyond_a_gap_is_not_done_again(bench):
 
 def test_what_an_earlier_owner_still_has_in_hand_is_told_to_the_next_one_and_the_one_after_it(bench):
     earlier, second, third = bench(begins_late=True), bench(begins_late=True), bench()
-    for offset in (4, 5, 6):  # 5 does not begin
+    for offset in (4, 5, 6):  # record 5 does not begin its turn
         earlier.take(offset)
     earlier.finish(6)
     earlier.revoke()
@@ -1092,7 +1092,7 @@ def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
 
 
 class Arrived(str):
-    """A message that is known by its name, and has no headers."""
+    """A message that is identified by its name and has no headers."""
 
     topic, partition = (lambda _: "import"), (lambda _: 0)
 
@@ -1107,7 +1107,7 @@ class Arrived(str):
 
 
 class End:
-    """A partition's end, as the consumer tells it."""
+    """The end of a partition, as the consumer reports it."""
 
     def __init__(self, offset, partition=0):
         self.topic, self.partition, self.offset = (lambda: "import"), (lambda: partition), (lambda: offset)
@@ -1372,8 +1372,8 @@ def test_a_record_that_is_like_one_of_the_topic_before_at_its_position_is_done_a
     ("cluster_id", "topic_id", "first", "not_done"),
     [
         ("cluster", "id 1", OFFSET_INVALID, [5, 8]),
-        ("cluster", "id 0", OFFSET_BEGINNING, [5, 6, 7, 8]),  # it was made again since
-        ("another", "id 0", OFFSET_INVALID, [5, 6, 7, 8]),  # replicated from there: offsets may differ
+        ("cluster", "id 0", OFFSET_BEGINNING, [5, 6, 7, 8]),  # the topic has been recreated since
+        ("another", "id 0", OFFSET_INVALID, [5, 6, 7, 8]),  # replicated from another cluster: offsets may differ
     ],
 )
 def test_what_was_committed_is_believed_as_far_as_it_is_about_the_topic(bench, cluster_id, topic_id, first, not_done):
@@ -1399,7 +1399,7 @@ def test_what_was_committed_is_believed_as_far_as_it_is_about_the_topic(bench, c
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_whenever_a_topic_is_made_again_its_records_are_done_under_its_own_id(data):
-    """Kafka tells nothing: reading goes on at the offset of before, or begins again where there are fewer records."""
+    """Kafka does not report it: reading goes on at the old offset, or restarts if the new topic has fewer records."""
     bench = Bench(begins_late=data.draw(st.booleans()))
     topic, next_offset, done = 1, 0, set()
     try:
@@ -1460,7 +1460,7 @@ def test_whenever_a_topic_is_made_again_its_records_are_done_under_its_own_id(da
 
 
 def first_offset(bench):
-    """Return where librdkafka begins to read after an assignment."""
+    """Return the offset at which librdkafka begins to read after an assignment."""
     [assigned] = bench.consumer.partitions
     return 0 if assigned.offset == OFFSET_BEGINNING else max(0, bench.consumer.stored.get(0, (0,))[0])
 
@@ -1468,7 +1468,7 @@ def first_offset(bench):
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfinished_one(data):
-    """Any order of taking, finishing, polling, losing and revoking; what is not committed is delivered again."""
+    """Take, finish, poll, lose and revoke in any order; records that are not committed are delivered again."""
     bench = Bench(begins_late=data.draw(st.booleans()))
     try:
         log_end, next_offset, committed, lost = 12, 0, 0, False

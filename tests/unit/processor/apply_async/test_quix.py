@@ -1,4 +1,4 @@
-"""The Quix Streams that is installed still has what the operator replaces and calls, with these parameters."""
+"""The installed Quix Streams still has the functions that the operator replaces and calls, with these parameters."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Who asks for the topics' ids, how often, and which answers count."""
+"""Topic ids: who requests them from Kafka, how often, and which answers count."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ AWAY = KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
 class Kafka:
-    """Answers what it is told to, in turns; the last one again and again."""
+    """Returns the given answers in turn, and then repeats the last one."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -31,7 +31,7 @@ class Kafka:
 
 @pytest.fixture
 def watching(monkeypatch):
-    """Return a function that makes ids of one topic that are watched, a hundred times as fast."""
+    """Return a function that makes the ids of one topic and watches them, a hundred times as fast as usual."""
     for name in [name for name in vars(module) if "SECONDS" in name]:
         monkeypatch.setattr(module, name, getattr(module, name) / 100)
 
@@ -91,7 +91,7 @@ def test_the_ids_are_another_object_only_where_they_have_changed(watching):
         async with watching(kafka) as ids:
             await ids.first_answer()
             known = ids.known
-            while kafka.asked < 5:  # nobody waits, and it is asked all the same
+            while kafka.asked < 5:  # Kafka is polled although no one waits for an id
                 await asyncio.sleep(0.01)
             assert ids.known is known
 
@@ -149,7 +149,7 @@ def test_a_topic_that_one_broker_has_not_heard_of_yet_is_not_told(watching, capl
 
 @pytest.mark.parametrize("first", ["before", "now"], ids=["while it runs", "at the start"])
 def test_brokers_that_tell_of_the_topic_before_are_not_believed_and_do_no_lasting_harm(watching, first):
-    """A broker that hung may do so when it is back, before it has caught up."""
+    """A broker that hung may report the old topic's id after it is back, until it has caught up."""
 
     async def scenario():
         answers = [{"import": topic} for topic in (first, "now", "before", "now", "before", "now")]

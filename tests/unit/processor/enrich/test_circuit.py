@@ -1,4 +1,4 @@
-"""When a provider is asked and when it is not."""
+"""The circuit breaker: when requests go to a provider, and when they are held back."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How often a provider is asked, how long each time, how many at once."""
+"""Calls to a provider: attempts, timeouts and concurrency."""
 
 import asyncio
 import functools
@@ -43,7 +43,7 @@ class Turn:
 
 
 def failing(*failures):
-    """Return a provider that fails so, once each, and then answers; and the list of what it was asked."""
+    """Return a provider that raises these failures in turn and then answers, and the list of its requests."""
     asked = []
 
     async def ask(data):

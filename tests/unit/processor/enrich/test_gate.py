@@ -1,4 +1,4 @@
-"""Who may ask a provider next."""
+"""The gate to a provider: its order, its circuit breaker and its share of the quota."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ def run(scenario):
 
 
 async def waiting(gate, count=1, *, again=False):
-    """Return so many that wait at the gate."""
+    """Return `count` tasks that wait at the gate."""
     tasks = [asyncio.ensure_future(gate.enter(again=again)) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
@@ -97,7 +97,7 @@ def test_while_the_circuit_is_open_the_others_wait_for_a_probe_which_lets_them_i
         done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         [probe] = done
         assert probe.result().probe
-        gate.leave(probe.result(), TaskRejected("400"))  # an answer all the same
+        gate.leave(probe.result(), TaskRejected("400"))  # a rejection is an answer, too
         assert gate.state == "closed"
         await asyncio.gather(*others)
 

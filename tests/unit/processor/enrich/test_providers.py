@@ -1,4 +1,4 @@
-"""One suite over all providers: what they ask, and what becomes of every kind of answer."""
+"""One suite over all providers: the requests they send, and how they handle every kind of answer."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ GOOD = {"phone": [PHONE], "email": [PHONE], "gpt": {"result": FINAL}}
 
 
 def ask(kind, answer, data="8 916"):
-    """Ask the provider once; `answer` is a response, or a function of the request."""
+    """Call the provider once; `answer` is a response or a function of the request."""
 
     def prepare(prepared):
         async def send(body):
@@ -261,7 +261,7 @@ COMPLETION = st.fixed_dictionaries(
 def test_whatever_comes_is_an_answer_that_can_be_stored_or_may_be_asked_for_again(kind, body):
     with contextlib.suppress(ProviderUnavailable, UnusableAnswer):
         answer = ask(kind, httpx.Response(200, content=body))
-        json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()  # no infinity, no half of a surrogate pair
+        json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()  # no infinity and no lone surrogate
         assert "\\u0000" not in json.dumps(answer).replace("\\\\", "")
 
 

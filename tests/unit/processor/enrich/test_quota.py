@@ -1,4 +1,4 @@
-"""How a fleet divides its quota: never more than all of it, and nearly all of it is used."""
+"""The division of a quota over the fleet: it is never exceeded, and nearly all of it is used."""
 
 import heapq
 import itertools
@@ -15,7 +15,7 @@ HELD_SECONDS = 1 + RATE_MARGIN_SECONDS
 
 
 def ranges(partitions, replicas):
-    """Divide partitions as Kafka's range assignor does."""
+    """Divide partitions in the way of Kafka's range assignor."""
     each, more = divmod(partitions, replicas)
     starts = [number * each + min(number, more) for number in range(replicas + 1)]
     return [range(start, end) for start, end in itertools.pairwise(starts)]
@@ -79,7 +79,7 @@ def test_a_request_at_once_holds_its_slot_until_it_ends():
 
 
 def run(quota, seconds, *, latency=0.1, now=0.0, step=0.001):
-    """Begin whenever it may begin; returns when each request began."""
+    """Begin a request whenever the quota allows one, and return each request's start time."""
     begun, under_way, end = [], [], now + seconds
     while now < end:
         while under_way and under_way[0].begun + latency <= now:

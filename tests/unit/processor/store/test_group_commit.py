@@ -1,4 +1,4 @@
-"""Group commit: what gathers while a statement runs makes the next one."""
+"""Group commit: rows that gather while a statement runs are written by the next one."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from processor.store.rows import Ledger, Row
 
 
 class FakeLedger(Ledger):
-    """Keeps rows in a dict; refuses batches that hold the data `bad`."""
+    """Keeps rows in a dict; refuses batches that contain the data `bad`."""
 
     def __init__(self):
         super().__init__(None)
@@ -110,7 +110,7 @@ def test_the_sizes_of_batches_are_counted():
 
 
 def submit_all(questions, fail_at=None, cancel=()):
-    """Return the groups that were asked for, and what each question came to."""
+    """Return the groups that were submitted, and the answer or exception for each question."""
     groups = []
 
     async def ask(group, *, suspect):

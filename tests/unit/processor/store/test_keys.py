@@ -1,4 +1,4 @@
-"""Idempotency keys: what is one, who works for it, and who waits."""
+"""Idempotency keys: which values are valid, which record does the work, and which records wait."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ def _no_pauses(monkeypatch):
 
 
 def settle(*owners, rows=()):
-    """Return what a record with the claim MINE gets, where it finds these owners and rows one after the other."""
+    """Return what a record with the claim MINE gets if it finds these owners and rows one after the other."""
     looks, found = iter(owners), iter(rows)
 
     async def claim(self, claims, *, suspect):

@@ -1,4 +1,4 @@
-"""By which position a record is known."""
+"""The first position of a record that was put back, read from its header."""
 
 import pytest
 from hypothesis import given
