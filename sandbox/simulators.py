@@ -357,7 +357,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (default: %(default)s)")
     latency_ms = os.environ.get("SIMULATOR_LATENCY_MS", "100")
-    parser.add_argument("--latency-ms", type=float, default=latency_ms, help="of an answer (default: %(default)s)")
+    parser.add_argument(
+        "--latency-ms", type=float, default=latency_ms, help="latency of each answer (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     arguments = parser.parse_args()
     try:
