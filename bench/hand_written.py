@@ -7,7 +7,8 @@ are sent after their rows are committed, and no offset is committed past an unfi
 once and loses only the tasks that it logs. Compared with the service, it lacks
 
 - identity: there is no ledger, so after a crash the tasks that were in flight or not yet committed are paid for,
-  written and answered again with new ids; the same happens if calls outlast a rebalance; and there are no idempotency keys;
+  written and answered again with new ids; the same happens if calls outlast a rebalance; and there are no idempotency
+  keys;
 - dead letters: a record that is not a task, or that DaData refuses, or that keeps failing, is only a line in the log;
 - outages: an outage of DaData uses up the attempts of every task; an outage of PostgreSQL, or one answer that
   PostgreSQL refuses, ends the program, so that a supervisor has to restart it;
