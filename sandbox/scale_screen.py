@@ -89,7 +89,7 @@ def line(view: View) -> str:
     quota = f"  quota {view.quota.used}/{view.quota.slots}" if view.quota.slots else ""
     return (
         f"{view.rate:6.0f}/s  waiting {total.waiting:5,}  in flight {total.in_flight:4,}  "
-        f"finished {total.finished:3,}{quota}"
+        f"uncommitted {total.finished:3,}{quota}"
     )
 
 

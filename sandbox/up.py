@@ -16,7 +16,7 @@ NAME_CHARACTERS = 22
 
 
 def up(console: Console, step: Step, processors: int) -> None:
-    """Start the stack and leave it running; if it runs already, only show its links.
+    """Start the stack and leave it running. If it is running already, only show how to use it.
 
     Raises:
         sandbox.child.NotReady: it does not start, or the first task fails. Then nothing is left running.
