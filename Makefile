@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-# The locks hold for both architectures and for every Python from 3.11 on. Wheels only: a source distribution would be
-# built with packages that have no hash.
+# The locks are valid for both architectures and for every Python from 3.11 on. They allow only wheels, because a source
+# distribution would be built with packages that have no hash.
 TOOLS := $(VENV)/tools
 IMAGES := gateway processor sandbox
 IMAGES_PYTHON := 3.13
@@ -15,61 +15,61 @@ LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --
 .DEFAULT_GOAL := help
 .PHONY: help demo scale-demo test test-compose chaos fuzz bench up down dump check fix lock sbom audit system
 
-help: ## say what can be made
+help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/run.txt system ## start everything locally, send tasks, show what comes, stop it all
+demo: $(VENV)/run.txt system ## start everything locally, send tasks, show their results, stop everything
 	@$(VENV)/bin/python -m sandbox demo
 
 scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live
 	@$(VENV)/bin/python -m sandbox scale-demo
 
-test: $(VENV)/dev.txt ## run the whole test-suite on real Kafka and PostgreSQL
+test: $(VENV)/dev.txt ## run the whole test suite on real Kafka and PostgreSQL
 	@tools/install.sh tests
 	@$(VENV)/bin/python -m pytest
 
-test-compose: $(VENV)/dev.txt ## run the tests of the containers; they need Docker
+test-compose: $(VENV)/dev.txt ## run the container tests; needs Docker
 	@$(VENV)/bin/python -m pytest tests/compose
 
-chaos: $(VENV)/dev.txt system ## play faults, drawn from SEED= for TASKS=, and judge every promise
+chaos: $(VENV)/dev.txt system ## inject random faults (SEED=) while TASKS= tasks run, and check every promise
 	@$(VENV)/bin/python -m tests.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 
-fuzz: $(VENV)/dev.txt system ## make CALLS= and send RECORDS= of every kind, drawn from SEED=, and judge every answer
+fuzz: $(VENV)/dev.txt system ## send CALLS= random requests and RECORDS= random records (SEED=), and check every answer
 	@$(VENV)/bin/python -m tests.fuzz \
 		$(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) $(if $(RECORDS),--records $(RECORDS))
 
-bench: $(VENV)/dev.txt system ## measure it beside what a user would pick instead (half an hour)
+bench: $(VENV)/dev.txt system ## compare its speed with what a user would write instead (half an hour)
 	@$(VENV)/bin/python -m bench
 
-up: $(VENV)/run.txt system ## start the same stack, leave it running, send a first task, print the links
+up: $(VENV)/run.txt system ## start the same stack, send a first task, print links, leave the stack running
 	@$(VENV)/bin/python -m sandbox up
 
 down: $(VENV)/run.txt ## stop what `make up` left running
 	@$(VENV)/bin/python -m sandbox down
 
-dump: $(VENV)/run.txt system ## write dump.sql out of a real run
+dump: $(VENV)/run.txt system ## write dump.sql from the database of a real run
 	@$(VENV)/bin/python -m sandbox dump
 
-check: $(VENV)/dev.txt ## check formatting, lint, types and the forge's workflows
-	@$(VENV)/bin/ruff format --check --quiet . || { echo "make fix mends the formatting"; exit 1; }
+check: $(VENV)/dev.txt ## check formatting, lint, types and the GitHub workflows
+	@$(VENV)/bin/ruff format --check --quiet . || { echo "make fix corrects the formatting"; exit 1; }
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy --no-error-summary
 	@found=$$($(VENV)/bin/zizmor --offline --no-progress --quiet --persona pedantic .github) || { echo "$$found"; exit 1; }
 
-fix: $(VENV)/dev.txt ## mend what can be mended
+fix: $(VENV)/dev.txt ## correct the formatting, and what the linter can correct
 	@$(VENV)/bin/ruff check --fix --quiet .
 	@$(VENV)/bin/ruff format --quiet .
 
-lock: $(VENV)/tools.txt ## pin all that is installed, by hash, after a change of a requirements file; newer ones: UPGRADE=1
+lock: $(VENV)/tools.txt ## pin all packages by hash after a requirements file has changed; UPGRADE=1 takes newer versions
 	@$(LOCK) requirements-dev.txt -o locks/dev.txt
 	@$(LOCK) -c locks/dev.txt requirements.txt -o locks/run.txt
 	@for image in $(IMAGES); do \
 		grep -E "# [a-z, ]*$$image" requirements.txt | $(LOCK) -c locks/dev.txt - -o locks/$$image.txt || exit 1; done
 	@$(LOCK) requirements-tools.txt -o locks/tools.txt
 
-sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse a licence that is not on the list
+sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse licences that are not on the list
 	@rm -rf sbom && mkdir sbom
 	@for image in $(IMAGES); do \
 		$(TOOLS)/bin/uv venv --quiet --clear --no-project --python $(TOOLS)/bin/python $(TOOLS)/$$image && \
@@ -79,13 +79,13 @@ sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse 
 			--output-file sbom/$$image.cdx.json $(TOOLS)/$$image || exit 1; done
 	@$(TOOLS)/bin/python -m tools.sbom
 
-audit: $(VENV)/tools.txt ## ask whether a package that is installed is known to be vulnerable
+audit: $(VENV)/tools.txt ## check the installed packages for known vulnerabilities
 	@$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r locks/dev.txt -r locks/tools.txt
 
 system:
 	@tools/install.sh
 
-# A stamp is written last: an installation that was interrupted is not taken for a whole one.
+# A stamp is written last, so that an interrupted installation does not count as complete.
 $(VENV)/run.txt: locks/run.txt | $(VENV)/bin/pip
 	@echo "Installing Python packages (the first time only)"
 	@$(PIP) -r locks/run.txt
@@ -97,13 +97,13 @@ $(VENV)/dev.txt: locks/dev.txt | $(VENV)/bin/pip
 	@cp locks/dev.txt $@
 
 $(VENV)/tools.txt: locks/tools.txt | $(VENV)/bin/pip
-	@echo "Installing what looks at packages, beside the tests' own (the first time only)"
+	@echo "Installing the tools that lock and check packages (the first time only)"
 	@$(VENV)/bin/python -m venv $(TOOLS)
 	@$(PIP:$(VENV)%=$(TOOLS)%) -r locks/tools.txt
 	@cp locks/tools.txt $@
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or later is needed; name one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+		echo "Python 3.11 or later is needed; choose one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install.sh python3-venv
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

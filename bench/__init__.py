@@ -1,1 +1,1 @@
-"""What a task costs beside its provider, measured side by side with what a user would pick instead."""
+"""The benchmark: what a task costs on top of its provider, compared with what a user would write instead."""

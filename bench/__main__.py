@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, and prints one table, or JSON for machines."""
+"""`python -m bench`: runs the benchmark and prints its results as a table or as JSON."""
 
 import argparse
 import contextlib
@@ -19,23 +19,33 @@ from bench.services import Services
 from sandbox.child import NotReady
 
 TABLE_WIDTH = 200
-"""Characters, wherever it is printed: a table that is wrapped cannot be kept."""
+"""Width in characters, regardless of the terminal: a wrapped table is no longer valid Markdown."""
 
 
 def main() -> None:
-    """Run the benchmark; exits with 1 where a program failed, not where a figure is not what was wanted."""
+    """Run the benchmark. Exit with 1 if a program failed, but not if a figure misses its target."""
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures the service beside what a user would pick instead, on Kafka and PostgreSQL of its own. "
-        "Progress goes to stderr, the table to stdout. Nothing else should run on the machine meanwhile.",
+        description="Compares the service with what a user would write instead, on its own Kafka and PostgreSQL. "
+        "Progress goes to stderr, the table to stdout. Nothing else should run on the machine at the same time.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--rounds", type=int, default=3, help="of each case that has rounds (default: %(default)s)")
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="share of the tasks and seconds, for a quick look (default: 1)"
+        "--rounds", type=int, default=3, help="rounds of each case that has rounds (default: %(default)s)"
     )
     parser.add_argument(
-        "--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help=f"some of {', '.join(CASES)}"
+        "--scale",
+        type=float,
+        default=1.0,
+        help="share of the full number of tasks and seconds, for a quick run (default: 1)",
+    )
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        choices=CASES,
+        default=list(CASES),
+        metavar="CASE",
+        help=f"cases to run (default: all): {', '.join(CASES)}",
     )
     arguments = parser.parse_args()
     errors = Console(stderr=True)
@@ -60,7 +70,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def progress(errors: Console) -> Iterator[Say]:
-    """Show what is going on: a line that changes on a terminal, else a line for each step."""
+    """Show progress: one changing line on a terminal, otherwise a line for each step."""
     started_at = time.monotonic()
 
     def minutes() -> str:
@@ -75,7 +85,7 @@ def progress(errors: Console) -> Iterator[Say]:
 
 
 def machine() -> str:
-    """Return what was measured on, and when."""
+    """Return the date and a description of the machine."""
     today = datetime.datetime.now(datetime.UTC).date()
     return (
         f"{today}: {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; "

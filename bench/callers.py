@@ -1,4 +1,4 @@
-"""`python -m bench.callers`: callers of the REST interface, each with one request at a time, that cost little CPU."""
+"""`python -m bench.callers`: REST callers that use little CPU and send one request at a time each."""
 
 import argparse
 import asyncio
@@ -17,43 +17,43 @@ import orjson
 import uvloop
 
 PATIENCE_SECONDS = 70.0
-"""How long nobody may get an answer until the rest is given up: longer than the gateway lets a request wait."""
+"""If no caller gets an answer for this long, the rest are given up. Longer than the gateway lets a request wait."""
 
 NOT_CONNECTED, NO_ANSWER, WRONG_ANSWER = "not connected", "no answer", "200 with another task"
-"""What counts as an answer's status where there is none, or a wrong one."""
+"""Counted in place of a status if there is no answer, or an answer for another task."""
 
 
 @dataclass
 class Tally:
-    """What came of the requests of all callers."""
+    """The answers that all callers got."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
-    """Of right answers: from before the request is written until the whole answer is read."""
+    """Latencies of correct answers, from before the request is written until the whole answer is read."""
 
     @property
     def errors(self) -> int:
-        """How many requests did not get their own result."""
+        """Number of requests that did not get their own result."""
         return self.statuses.total() - len(self.latencies_ms)
 
     def percentile_ms(self, percent: int) -> float | None:
-        """Return the latency that so many per cent of the right answers took at most; None where there are none."""
+        """Return a percentile of the latencies of correct answers; None if there are none."""
         rank = math.ceil(len(self.latencies_ms) * percent / 100)
         return round(sorted(self.latencies_ms)[rank - 1], 3) if self.latencies_ms else None
 
 
 def main() -> None:
-    """Call, and print one line of JSON. Exits with 1 where any request did not get its own result."""
+    """Send the requests and print one line of JSON. Exit with 1 if a request did not get its own result."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.callers",
-        description="Sends phone tasks by REST over connections that stay open, and prints one line of JSON.",
+        description="Sends phone tasks by REST over persistent connections, and prints one line of JSON.",
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8000/tasks", help="where to (default: %(default)s)")
-    parser.add_argument("--callers", type=int, default=64, help="each has one request at a time (default: %(default)s)")
+    parser.add_argument("--url", default="http://127.0.0.1:8000/tasks", help="URL to send to (default: %(default)s)")
+    parser.add_argument("--callers", type=int, default=64, help="one request at a time each (default: %(default)s)")
     end = parser.add_mutually_exclusive_group()
-    end.add_argument("--seconds", type=float, default=10.0, help="how long they send (default: %(default)s)")
-    end.add_argument("--requests", type=int, help="how many they send together, however long it takes")
-    parser.add_argument("--first-task-id", type=int, default=1, help="they count up from it (default: %(default)s)")
+    end.add_argument("--seconds", type=float, default=10.0, help="time during which they send (default: %(default)s)")
+    end.add_argument("--requests", type=int, help="total number to send, regardless of the time")
+    parser.add_argument("--first-task-id", type=int, default=1, help="task_id of the first task (default: %(default)s)")
     arguments = parser.parse_args()
     numbers = itertools.count(arguments.first_task_id)
     if arguments.requests is None:
@@ -81,9 +81,9 @@ def main() -> None:
 async def call(
     url: SplitResult, callers: int, numbers: Iterator[int], seconds: float = math.inf
 ) -> tuple[Tally, float, float]:
-    """Let the callers send a task for each number, for so many seconds at most.
+    """Let the callers send a task for each number, for at most `seconds`.
 
-    Returns what came of it, how many seconds it took until the last answer, and how much CPU time.
+    Returns the tally, the seconds until the last answer, and the seconds of CPU time.
     """
     loop, tally = asyncio.get_running_loop(), Tally()
     connected = []
@@ -101,7 +101,7 @@ async def call(
         caller.start(started_at + seconds)
     waiting = {caller.ended for caller in connected}
     answered = -1
-    while waiting and answered < tally.statuses.total():  # any answer at all since the last look
+    while waiting and answered < tally.statuses.total():  # there were answers in the last period
         answered = tally.statuses.total()
         _, waiting = await asyncio.wait(waiting, timeout=PATIENCE_SECONDS)
     if waiting:
@@ -110,15 +110,15 @@ async def call(
 
 
 class Caller(asyncio.Protocol):
-    """One caller: sends a task, reads its answer, sends the next. Its connection is its parser's protocol as well."""
+    """One caller: sends a task, reads its answer, sends the next. Also receives its HTTP parser's callbacks."""
 
     def __init__(self, url: SplitResult, numbers: Iterator[int], tally: Tally) -> None:
-        """Note what to send.
+        """Prepare the requests.
 
         Args:
-            url: where to.
-            numbers: the next task's id, of all callers; the last one has been sent when they end.
-            tally: of all callers.
+            url: URL to send to.
+            numbers: task ids, shared by all callers. A caller ends when there are no more.
+            tally: the tally of all callers.
         """
         self.ended = asyncio.get_running_loop().create_future()
         self._head = (
@@ -131,7 +131,7 @@ class Caller(asyncio.Protocol):
         self._body = b""
 
     def start(self, stop_at: float) -> None:
-        """Send the first task, and none after that moment, which is one of time.perf_counter()."""
+        """Send the first task. Send no task after `stop_at`, a time of `time.perf_counter()`."""
         self._stop_at = stop_at
         self._send()
 
@@ -144,30 +144,30 @@ class Caller(asyncio.Protocol):
         body = b'{"task_id":%d,"task_type":"phone","data":"8 916 823 34 54"}' % self._number
         self._transport.write(self._head % len(body) + body)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # wider than what comes
-        """Part of asyncio's protocol."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
+        """Part of asyncio.Protocol."""
         self._transport = transport
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
-        """Part of asyncio's protocol."""
+        """Part of asyncio.Protocol."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Part of asyncio's protocol."""
+        """Part of asyncio.Protocol."""
         if self._number is not None:
             self._tally.statuses[NO_ANSWER] += 1
         self.ended.set_result(None)
 
     def on_body(self, body: bytes) -> None:
-        """Part of the parser's protocol."""
+        """Callback of the parser."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Part of the parser's protocol."""
+        """Callback of the parser."""
         latency_ms = (time.perf_counter() - self._sent_at) * 1000
         status = str(self._parser.get_status_code())
         if status == "200":

@@ -1,4 +1,4 @@
-"""What is measured: each case with its programs, which take turns in every round."""
+"""The benchmark's cases. The programs of a case take turns in every round."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from bench.services import Services
 LIMIT_IN_FLIGHT = 256
 LATENCY_MS = 100
 LIMIT = LIMIT_IN_FLIGHT / (LATENCY_MS / 1000)
-"""Tasks a second that a provider of that latency allows with so many requests at once."""
+"""Tasks a second that this latency allows with this many requests in flight."""
 
 RIVALS = {
     "plain Quix": "bench.plain_quix",
@@ -22,31 +22,31 @@ RIVALS = {
     "hand-written": "bench.hand_written",
 }
 SLOW_RIVALS = ("plain Quix", "FastStream")
-"""Those that would take too long for the whole backlog: they are watched for a while."""
+"""Programs that are too slow for the whole backlog: they are measured for a limited time."""
 
 Say = Callable[[str], None]
-"""Tells a person what is going on."""
+"""Shows a line of progress."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured."""
+    """The size of a measurement."""
 
     rounds: int
     share: float
-    """Of the tasks and the seconds of a whole measurement."""
+    """Share of the tasks and seconds of a full measurement."""
 
     def tasks(self, whole: int) -> int:
-        """Return how many tasks of so many."""
+        """Return the number of tasks, out of `whole` in a full measurement."""
         return max(100, int(whole * self.share))
 
     def seconds(self, whole: float) -> float:
-        """Return how many seconds of so many."""
+        """Return the number of seconds, out of `whole` in a full measurement."""
         return max(2.0, whole * self.share)
 
 
 def side_by_side(services: Services, scale: Scale, say: Say) -> list[Figure]:
-    """One replica, 256 in flight at 100 ms, against what a user would pick instead."""
+    """One replica with 256 requests in flight at 100 ms, against what a user would write instead."""
     case = "256 in flight, 100 ms"
     results: dict[str, list[Run]] = {}
     for round_ in range(1, scale.rounds + 1):
@@ -78,7 +78,7 @@ def side_by_side(services: Services, scale: Scale, say: Say) -> list[Figure]:
 
 
 def pipeline_alone(services: Services, scale: Scale, say: Say) -> list[Figure]:
-    """One replica, a provider in its own process that answers at once."""
+    """One replica with an in-process provider that answers immediately."""
     case = "provider in process, 0 ms"
     measured = []
     for round_ in range(1, scale.rounds + 1):
@@ -91,7 +91,7 @@ def pipeline_alone(services: Services, scale: Scale, say: Say) -> list[Figure]:
 
 
 def quota(services: Services, scale: Scale, say: Say) -> list[Figure]:
-    """A quota of 20 requests a second, which a strict provider checks over every second."""
+    """A quota of 20 requests a second, enforced by a strict provider in any period of one second."""
     figures = []
     case = "quota of 20/s"
     for count in (1, 2, 4):
@@ -110,7 +110,7 @@ def quota(services: Services, scale: Scale, say: Say) -> list[Figure]:
             replicas=count,
             provider=provider,
             together=True,
-            burst=20,  # as many as may be asked for at once at the start
+            burst=20,  # the quota allows as many requests at once at the start
             DADATA_REQUESTS_PER_SECOND="20",
         )
         asked = httpx.get(f"{url}/_requests", trust_env=False).json()
@@ -135,7 +135,7 @@ def replicas(services: Services, scale: Scale, say: Say) -> list[Figure]:
 
 
 def rest(services: Services, scale: Scale, say: Say) -> list[Figure]:
-    """What a REST call takes beside its provider of 100 ms."""
+    """Latency of a REST call on top of its provider's 100 ms."""
     figures = []
     for callers, p50, p99 in ((1, 8, 20), (16, 10, 40)):
         case = f"REST over 100 ms, {callers} caller{'s' * (callers > 1)}"
@@ -171,7 +171,7 @@ def rest_sustained(services: Services, scale: Scale, say: Say) -> list[Figure]:
 
 
 def growth(services: Services, scale: Scale, say: Say) -> list[Figure]:
-    """Whether a task costs the same however many there are, in the backlog, on partitions, in flight."""
+    """Cost of a task as the backlog, the partitions or the requests in flight grow."""
     figures = []
     for what, values in {
         "backlog": [scale.tasks(number) for number in (1_000, 10_000, 100_000, 1_000_000)],
@@ -188,14 +188,14 @@ def growth(services: Services, scale: Scale, say: Say) -> list[Figure]:
             else:
                 tasks = scale.tasks(min(1000 * value // 10, 100_000))
                 measured = drain(services, OURS, tasks=tasks, in_flight=value, IN_FLIGHT_MAX="5000")
-            if measured.cpu_us_a_task:  # else all was done at the first look
+            if measured.cpu_us_a_task:  # otherwise everything was done at the first check
                 figures.append(Figure(case, f"{value:,}", "us of CPU a task", [measured.cpu_us_a_task]))
             figures.append(Figure(case, f"{value:,}", "tasks/s", [measured.tasks_a_second]))
     return figures
 
 
 def idle(services: Services, scale: Scale, say: Say) -> list[Figure]:
-    """What a processor takes while there is nothing to do, and how long it takes to the first result."""
+    """CPU of an idle processor, and the time from its start to its first result."""
     starts, cores = [], []
     for round_ in range(1, scale.rounds + 1):
         say(f"idle, round {round_} of {scale.rounds}")
@@ -204,7 +204,7 @@ def idle(services: Services, scale: Scale, say: Say) -> list[Figure]:
             services, services.new_topic(), services.new_topic(), services.provider(LATENCY_MS)[1], 64
         )
         with runs.running(services, OURS, environment) as programs:
-            time.sleep(3)  # starting is not idling
+            time.sleep(3)  # the start does not count as idle
             before, seconds = runs.cpu_seconds({"program": programs}), scale.seconds(20)
             time.sleep(seconds)
             cores.append((runs.cpu_seconds({"program": programs})["program"] - before["program"]) / seconds)

@@ -1,17 +1,19 @@
-"""The same with FastStream: a handler with as many workers as calls shall be in flight.
+"""The comparison program with FastStream: one handler with a worker for each call in flight.
 
-    python -m bench.faststream_workers      # the environment is the processor's own; it knows phones only
+    python -m bench.faststream_workers      # takes the processor's environment variables; phone tasks only
 
-aiokafka is under it: FastStream's confluent broker goes through a thread for every record that it reads. FastStream has
-workers in one process only where records are acknowledged before they are handled. Beside the service that gives up
+It uses FastStream's aiokafka broker, because the confluent one passes every record through a thread. FastStream can
+run several workers in one process only if records are acknowledged before they are handled. Compared with the service,
+it lacks
 
-- tasks: a crash loses those in flight, of which the offsets may be committed already; a clean stop the one or two that
-  wait for a worker; an outage of PostgreSQL all that come meanwhile, one of DaData those that outlast their tries;
-- dead letters: what fails is a line in the log;
-- identity: there is no ledger and there are no idempotency keys; a record that comes again is paid and written again;
-- the record's headers byte for byte: FastStream reads them as UTF-8 text, one of each name, and adds some of its own.
+- durability: a crash loses the tasks in flight, because their offsets may be committed already; a clean stop loses the
+  one or two that wait for a worker; an outage of PostgreSQL loses all tasks that arrive meanwhile; an outage of DaData
+  loses the tasks that use up their attempts;
+- dead letters: a failed task is only a line in the log;
+- identity: there is no ledger and there are no idempotency keys; a redelivered record is paid for and written again;
+- the record's headers byte for byte: FastStream decodes them as UTF-8, keeps one of each name, and adds its own.
 
-With AckPolicy.NACK_ON_ERROR it would lose nothing, and have one call in flight for each partition.
+With AckPolicy.NACK_ON_ERROR it would lose nothing, but have only one call in flight for each partition.
 """
 
 import asyncio
@@ -83,11 +85,11 @@ async def main() -> None:
         )
         @broker.publisher(settings.kafka_result_topic)
         async def handle(task: Task) -> KafkaResponse:
-            # Not as an argument, as FastStream's manual has it: that goes through a thread, and halves the speed.
+            # Not an argument, as FastStream's manual shows: that goes through a thread, which halves the speed.
             record: KafkaMessage = broker.context.get_local("message")
             answer = await call(task.data)
             row_id = await postgres.fetchval(INSERT, json.dumps(answer))
-            assert not isinstance(record.raw_message, tuple)  # that is for subscribers with batch=True
+            assert not isinstance(record.raw_message, tuple)  # only subscribers with batch=True get tuples
             return KafkaResponse(
                 {"task_id": task.task_id, "id": row_id}, key=record.raw_message.key, headers=record.headers
             )
@@ -102,7 +104,7 @@ def _worth_another_try(error: Exception) -> bool:
 
 
 async def _nothing_to_reset(connection: Any) -> None:
-    """Save a round trip a task: a statement that commits by itself leaves nothing behind."""
+    """Save a round trip for each task: an autocommitted statement leaves nothing to reset."""
 
 
 if __name__ == "__main__":

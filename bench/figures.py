@@ -1,4 +1,4 @@
-"""What was measured: one figure for each thing of each program, with all its rounds, as a table or as JSON."""
+"""The benchmark's figures, with the values of all rounds, as a table or as JSON."""
 
 import statistics
 from dataclasses import asdict, dataclass, replace
@@ -10,34 +10,34 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing that was measured, in every round."""
+    """One measured quantity of one program, with a value for each round."""
 
     case: str
     program: str
     unit: str
     values: list[float]
     share: float | None = None
-    """The median beside what it is compared with, which is `of`."""
+    """The median divided by the value that `of` names."""
     of: str = ""
     wanted: str = ""
     reached: bool | None = None
-    """Whether the median is what was wanted; None where nothing is."""
+    """Whether the target is reached; None if there is no target."""
 
     @property
     def median(self) -> float:
-        """The middle one, which a single disturbed round does not move."""
+        """The median of the rounds, which a single disturbed round does not change."""
         return statistics.median(self.values)
 
 
 def compared(figure: Figure, with_: float, of: str, *, at_least: float | None = None) -> Figure:
-    """Return the figure with its share of something, of which it is to be at least so much."""
+    """Return the figure with its share of `with_`, and `at_least` as the target of this share."""
     share = figure.median / with_
     figure = replace(figure, share=share, of=of)
     return figure if at_least is None else replace(figure, wanted=f"at least {at_least:g}", reached=share >= at_least)
 
 
 def wanted(figure: Figure, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
-    """Return the figure with what is wanted of it."""
+    """Return the figure with a target for its median."""
     if at_least is not None:
         text, reached = f"at least {at_least:,g}", figure.median >= at_least
     else:
@@ -47,7 +47,7 @@ def wanted(figure: Figure, *, at_least: float | None = None, at_most: float | No
 
 
 def table(figures: list[Figure]) -> Table:
-    """Return what a person reads: Markdown, so that it can be kept as it is."""
+    """Return the figures as a Markdown table, which can be copied into a document as it is."""
     drawn = Table(box=box.MARKDOWN)
     for column in ("case", "program", "unit"):
         drawn.add_column(column, no_wrap=True)
@@ -69,7 +69,7 @@ def table(figures: list[Figure]) -> Table:
 
 
 def as_json(figures: list[Figure]) -> list[dict[str, Any]]:
-    """Return what a machine reads."""
+    """Return the figures in a form for JSON."""
     return [{**asdict(figure), "median": figure.median} for figure in figures]
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench.gateway_alone`: the gateway as it is, but for Kafka: how fast its route is by itself."""
+"""`python -m bench.gateway_alone`: the gateway with Kafka replaced, to measure the speed of its route alone."""
 
 import asyncio
 import signal
@@ -17,29 +17,29 @@ from shared.settings import read_settings
 
 
 class WithoutKafka(Kafka):
-    """Has every task at once, and every reply in the event loop's next turn."""
+    """Accepts every task immediately, and replies in the next iteration of the event loop."""
 
     def __init__(self) -> None:
-        """There is nothing to note."""
+        """Skip the real client's constructor."""
 
     def start(self, replied: Replied, forget_until: Callable[[float], None]) -> None:
-        """Note who gets the replies."""
+        """Store the callback for replies."""
         self._loop = asyncio.get_running_loop()
         self._replied = replied
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: no client or thread was started."""
 
     def dead(self) -> list[str]:
-        """Nothing ends."""
+        """Return nothing: there are no threads."""
         return []
 
     def missing(self) -> list[str]:
-        """Nothing is missing."""
+        """Return nothing: no topics are needed."""
         return []
 
     def send(self, value: bytes, headers: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
-        """Reply to the task."""
+        """Reply to the task with its own task_id."""
         sent: asyncio.Future[None] = self._loop.create_future()
         sent.set_result(None)
         correlation_id = dict(headers)[CORRELATION_ID_HEADER].decode()
@@ -51,5 +51,5 @@ class WithoutKafka(Kafka):
 if __name__ == "__main__":
     settings = read_settings(GatewaySettings)
     configure_logs(settings.log_level, settings.log_format)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn, which takes it over, raises it again after a stop
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again after its own handler has stopped it
     serve(settings, WithoutKafka(), Untraced())

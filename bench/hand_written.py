@@ -1,17 +1,18 @@
-"""The same by hand, for speed: asyncio, aiokafka, aiohttp and asyncpg, with nothing in between.
+"""The comparison program written by hand for speed: asyncio, aiokafka, aiohttp and asyncpg, without a framework.
 
-    python -m bench.hand_written      # the environment is the processor's own; it knows phones only
+    python -m bench.hand_written      # takes the processor's environment variables; phone tasks only
 
-DADATA_CONCURRENT_REQUESTS workers keep as many calls in flight all the time; rows are written by group commit; results
-go out after their rows are committed, and no offset is committed past an unfinished record. So it is at least once and
-loses nothing but what it logs. Beside the service it gives up
+DADATA_CONCURRENT_REQUESTS workers keep as many calls in flight all the time. Rows are written by group commit, results
+are sent after their rows are committed, and no offset is committed past an unfinished record. So it delivers at least
+once and loses only the tasks that it logs. Compared with the service, it lacks
 
-- identity: there is no ledger, so a crash pays, writes and answers again what was in flight or not yet committed, with
-  new ids; so does a rebalance that calls outlast; and there are no idempotency keys;
-- dead letters: a task that is none, that DaData refuses, or that keeps failing, is a line in the log;
-- patience: an outage of DaData uses up the tries of every task; one of PostgreSQL, or one answer that it refuses, ends
-  the program, for a supervisor to start it again;
-- quotas: a rate over the fleet, Retry-After, a circuit breaker.
+- identity: there is no ledger, so after a crash the tasks that were in flight or not yet committed are paid for,
+  written and answered again with new ids; the same happens if calls outlast a rebalance; and there are no idempotency
+  keys;
+- dead letters: a record that is not a task, or that DaData refuses, or that keeps failing, is only a line in the log;
+- outages: an outage of DaData uses up the attempts of every task; an outage of PostgreSQL, or one answer that
+  PostgreSQL refuses, ends the program, so that a supervisor has to restart it;
+- quotas: a rate limit of the whole fleet, Retry-After, a circuit breaker.
 """
 
 import asyncio
@@ -34,10 +35,10 @@ logger = logging.getLogger(__name__)
 
 BATCH_ROWS_MAX = 1000
 COMMIT_SECONDS = 1.0
-DRAIN_SECONDS = 5.0  # for which a rebalance waits for what is in flight
-LINGER_MS = 5  # librdkafka's default; meanwhile the next batch of rows gathers
+DRAIN_SECONDS = 5.0  # how long a rebalance waits for records in flight
+LINGER_MS = 5  # librdkafka's default; meanwhile the next batch of rows collects
 
-# The ids are drawn first: RETURNING alone does not promise to answer in the order of the rows.
+# The ids are drawn first: RETURNING alone does not guarantee the order of the rows.
 INSERT = f"""
 WITH rows AS (
     SELECT {NEW_ID} AS id, data, number FROM unnest($1::jsonb[]) WITH ORDINALITY AS t (data, number)
@@ -49,11 +50,11 @@ SELECT id FROM rows ORDER BY number
 
 
 class PassedOver(Exception):
-    """There will be no result for this record. The message says why."""
+    """The record gets no result. The message is the reason."""
 
 
 class Progress:
-    """How far one partition may be committed. Invariant: every offset below `committable` is finished."""
+    """Committable offset of one partition. Invariant: every offset below `committable` is finished."""
 
     def __init__(self) -> None:
         self.in_flight: deque[int] = deque()
@@ -68,7 +69,7 @@ class Progress:
 
 
 class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Reader -> workers -> writer, and a committer beside them. Their queues are ended by None."""
+    """Reader -> workers -> writer, and a committer beside them. None ends a queue."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         self._committed: dict[TopicPartition, int] = {}
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Work until stopped, and then until nothing is in flight. Any error that is not one record's ends it."""
+        """Run until stopped, then finish what is in flight. An error that does not concern one record ends the run."""
         self._consumer.subscribe([self._settings.kafka_import_topic], listener=self)
         async with asyncio.TaskGroup() as group:
             committer = group.create_task(self._commit_now_and_then())
@@ -119,7 +120,7 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 task_id, data = _decode(record.value)
                 answer = await self._call(data)
             except PassedOver as reason:
-                logger.warning("Passed over, partition %d, offset %d: %s", record.partition, record.offset, reason)
+                logger.warning("Skipped, partition %d, offset %d: %s", record.partition, record.offset, reason)
                 progress.finish(record.offset)
             else:
                 await self._answered.put((record, progress, task_id, answer))
@@ -135,13 +136,13 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                         return orjson.dumps(answer).decode()
                     if response.status not in WORTH_ANOTHER_TRY:
                         raise PassedOver(f"DaData answered {response.status}")
-            except (aiohttp.ClientError, TimeoutError, ValueError):  # no answer, or none that is JSON of one record
+            except (aiohttp.ClientError, TimeoutError, ValueError):  # no answer, or not a JSON array of one record
                 pass
             await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
         raise PassedOver(f"no answer from DaData in {ATTEMPTS} attempts")
 
     async def _write(self) -> None:
-        """Write what has gathered while the last batch was written, and answer it."""
+        """Write the answers that have collected while the last batch was written, and send their results."""
         while (first := await self._answered.get()) is not None:
             batch = [first]
             while len(batch) < BATCH_ROWS_MAX and not self._answered.empty():
@@ -175,10 +176,12 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 await self._consumer.commit(offsets)
                 self._committed |= offsets
             except KafkaError as error:
-                logger.warning("Not committed: %s", type(error).__name__)  # next time, or the next owner repeats them
+                logger.warning(
+                    "Not committed: %s", type(error).__name__
+                )  # retried at the next commit; otherwise the next owner repeats them
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Finish what is in flight, where that does not take too long. Part of aiokafka's listener."""
+        """Wait a limited time for records in flight. Part of aiokafka's listener."""
         give_up_at = asyncio.get_running_loop().time() + DRAIN_SECONDS
         while any(progress.in_flight for progress in self._progress.values()):
             if asyncio.get_running_loop().time() > give_up_at:
@@ -198,7 +201,7 @@ def _decode(value: bytes | None) -> tuple[int, str]:
                 return task_id, data
     except orjson.JSONDecodeError:
         pass
-    raise PassedOver("no phone task")
+    raise PassedOver("not a phone task")
 
 
 async def main() -> None:

@@ -1,6 +1,6 @@
-"""The processor with a provider in its own process that answers at once: what is left is the pipeline and PostgreSQL.
+"""The processor with an in-process provider that answers immediately, to measure only the pipeline and PostgreSQL.
 
-python -m bench.in_process      # the environment is the processor's own
+python -m bench.in_process      # takes the processor's environment variables
 """
 
 from typing import Any

@@ -1,16 +1,17 @@
-"""The pipeline as Quix Streams has it out of the box: one record after the other, each waiting for its provider.
+"""The comparison program with Quix Streams out of the box: one record after another, each waiting for its provider.
 
-    python -m bench.plain_quix      # the environment is the processor's own; it knows phones only
+    python -m bench.plain_quix      # takes the processor's environment variables; phone tasks only
 
-It is at least once: nothing is committed before its row and its result are there. Beside the service it gives up
+It delivers at least once: an offset is committed only after its row and its result. Compared with the service, it
+lacks
 
-- speed: a process has one call in flight, so 100 ms of DaData are at most 10 tasks a second; more means a process for
-  each further call, and no more of them than the topic has partitions;
-- identity: there is no ledger, so a crash or an unclean rebalance pays, writes and answers again what was done since
-  the last commit, up to 5 seconds of it, with new ids; and no idempotency keys;
-- dead letters: a task that DaData refuses, or that keeps failing, is a line in the log;
-- patience: while one task is tried again nothing else goes on; an outage of DaData uses up the tries of all that come
-  meanwhile, and one of PostgreSQL ends the program, for a supervisor to start it again.
+- speed: a process has one call in flight, so with 100 ms of DaData it does at most 10 tasks a second; each further call
+  in flight needs another process, up to the number of partitions;
+- identity: there is no ledger, so after a crash or an unclean rebalance the tasks since the last commit, up to 5
+  seconds of work, are paid for, written and answered again with new ids; and there are no idempotency keys;
+- dead letters: a task that DaData refuses, or that keeps failing, is only a line in the log;
+- outages: retries of one task block all others; an outage of DaData uses up the attempts of all tasks that arrive
+  meanwhile, and an outage of PostgreSQL ends the program, so that a supervisor has to restart it.
 """
 
 import logging
@@ -25,7 +26,7 @@ from psycopg.types.json import Jsonb
 
 from bench.rival import ATTEMPTS, NEW_ID, PHONE_PATH, TIMEOUT_SECONDS, WORTH_ANOTHER_TRY, Settings
 
-# authlib, which Quix loads for its schema registry client, has news about httpx for its own users on every start.
+# authlib, which Quix imports for its schema registry client, warns on every start about a change for httpx users.
 with warnings.catch_warnings(record=True):
     from quixstreams import Application
 
@@ -34,13 +35,13 @@ INSERT = f"INSERT INTO integration_service (id, data, task_type) VALUES ({NEW_ID
 
 def main() -> None:
     """Run until SIGTERM."""
-    stamina.instrumentation.set_on_retry_hooks([])  # they would log the tasks' data
-    with tempfile.TemporaryDirectory() as state_folder:  # Quix makes one, though nothing here has state
+    stamina.instrumentation.set_on_retry_hooks([])  # the default hooks would log the tasks' data
+    with tempfile.TemporaryDirectory() as state_folder:  # Quix creates one even for a stateless pipeline
         run(Settings(), state_folder)
 
 
 def run(settings: Settings, state_folder: str) -> None:
-    """Put the pipeline together and run it."""
+    """Build the pipeline and run it."""
     dadata = httpx.Client(
         base_url=settings.dadata_url, headers=settings.dadata_headers(), timeout=TIMEOUT_SECONDS, trust_env=False
     )
@@ -90,10 +91,10 @@ def _worth_another_try(error: Exception) -> bool:
 
 
 def _pass_over(error: Exception, record: Any, logger: logging.Logger) -> bool:
-    """Tell Quix whether to go on: over what is wrong with one record, but not without PostgreSQL or Kafka."""
+    """Return whether Quix may skip the error: yes if it concerns one record, no if PostgreSQL or Kafka is away."""
     if record is None or isinstance(error, psycopg.OperationalError):
         return False
-    logger.exception("A record is passed over")
+    logger.exception("A record is skipped")
     return True
 
 

@@ -1,10 +1,10 @@
-"""DaData's clean phone for measuring: as cheap as Python allows, so that what is measured is its callers.
+"""A simulator of DaData's phone endpoint for benchmarks. It is as cheap as Python allows, so that callers are measured.
 
     python -m bench.provider --port 8090 --latency-ms 100
 
-It parses HTTP with httptools and answers every POST with a phone after the latency; nothing is checked, as
-sandbox/simulators.py does. GET /figures tells how many it answered and by how much the slowest per cent was late:
-where that is next to nothing, the provider was not the bottleneck.
+It parses HTTP with httptools and answers every POST with a phone after the latency. Unlike sandbox/simulators.py it
+does not check requests. GET /figures returns the number of answers and the 99th percentile of their lateness: if that
+is close to zero, the provider was not the bottleneck.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import httptools
 import uvloop
 
 LATENESS_MAX = 100_000
-"""Of so many answers, the last ones, it is remembered by how much they were late."""
+"""The lateness of this many of the latest answers is kept."""
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
@@ -29,7 +29,7 @@ _ANSWER = (
 
 
 class Provider:
-    """What all connections share."""
+    """State that all connections share."""
 
     def __init__(self, latency_seconds: float) -> None:
         self.latency_seconds = latency_seconds
@@ -37,7 +37,7 @@ class Provider:
         self.late_seconds: deque[float] = deque(maxlen=LATENESS_MAX)
 
     def figures(self) -> bytes:
-        """Return what `GET /figures` answers."""
+        """Return the body of `GET /figures`."""
         late = sorted(self.late_seconds) or [0.0]
         return json.dumps(
             {"answered": self.answered, "late_ms_p99": round(late[int(len(late) * 0.99)] * 1000, 1)}
@@ -45,33 +45,33 @@ class Provider:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection. Callers send their next request after the answer; none of them pipelines."""
+    """One keep-alive connection. Callers do not pipeline: they send the next request after the answer."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of asyncio's Protocol."""
+        """Part of asyncio.Protocol."""
         self._transport = cast(asyncio.WriteTransport, transport)
         self._parser = httptools.HttpRequestParser(self)
         self._body = b""
         self._url = b""
 
     def data_received(self, data: bytes) -> None:
-        """Part of asyncio's Protocol."""
+        """Part of asyncio.Protocol."""
         self._parser.feed_data(data)
 
     def on_url(self, url: bytes) -> None:
-        """Part of httptools' callbacks."""
+        """Callback of httptools."""
         self._url += url
 
     def on_body(self, body: bytes) -> None:
-        """Part of httptools' callbacks."""
+        """Callback of httptools."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Part of httptools' callbacks."""
+        """Callback of httptools."""
         body, url = self._body, self._url
         self._body = self._url = b""
         if url == b"/figures":
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, body: bytes, due: float) -> None:
         self._provider.answered += 1
         self._provider.late_seconds.append(self._loop.time() - due)
-        self._write(_ANSWER % body[1:-1])  # the one element of the array that was sent
+        self._write(_ANSWER % body[1:-1])  # the one element of the array in the request
 
     def _write(self, body: bytes) -> None:
         if not self._transport.is_closing():
@@ -104,10 +104,10 @@ async def serve(port: int, latency_ms: float) -> None:
 
 
 def main() -> None:
-    """Run it from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.provider", description="A provider that costs little.")
-    parser.add_argument("--port", type=int, default=8090, help="port to listen at (default: %(default)s)")
-    parser.add_argument("--latency-ms", type=float, default=100, help="how long an answer takes (default: %(default)s)")
+    """Run the provider from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.provider", description="A provider that uses little CPU.")
+    parser.add_argument("--port", type=int, default=8090, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--latency-ms", type=float, default=100, help="latency of answers (default: %(default)s)")
     arguments = parser.parse_args()
     uvloop.run(serve(arguments.port, arguments.latency_ms))
 

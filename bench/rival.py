@@ -1,4 +1,4 @@
-"""What the comparison programs share and nobody need read thrice: settings, DaData's contract, the insert."""
+"""Shared by the three comparison programs: settings, DaData's contract, the insert."""
 
 from typing import Any
 
@@ -8,26 +8,26 @@ from pydantic_settings import BaseSettings
 PHONE_PATH = "/api/v1/clean/phone"
 
 TIMEOUT_SECONDS = 5.0
-"""Of one request to DaData."""
+"""Timeout of one request to DaData."""
 
 ATTEMPTS = 5
-"""Tries of one task, before it is logged and passed over."""
+"""Attempts at one task before it is logged and skipped."""
 
 STATEMENT_SECONDS = 10.0
-"""Of one statement."""
+"""Timeout of one statement."""
 
 WORTH_ANOTHER_TRY = (408, 429, 500, 502, 503, 504)
-"""HTTP statuses."""
+"""HTTP statuses that are retried."""
 
 NEW_ID = "nextval('ledger_id_seq')"
-"""SQL. The ids of the schema are drawn by its ledger, and these programs have none: they take from its sequence."""
+"""SQL expression. The schema's ids come from its ledger. These programs have no ledger, so they use its sequence."""
 
 GRANT = "GRANT USAGE ON SEQUENCE ledger_id_seq TO {}"
-"""What their user needs for that, beside the processor's role."""
+"""The right that their user needs for this, in addition to the processor's role."""
 
 
 class Settings(BaseSettings):
-    """The processor's names in the environment, as far as they mean something here."""
+    """The processor's environment variables that apply here."""
 
     kafka_bootstrap_servers: str
     kafka_import_topic: str
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     dadata_concurrent_requests: int = 64
 
     def postgres_connection(self) -> dict[str, Any]:
-        """Return what asyncpg calls them; psycopg says dbname instead of database."""
+        """Return the arguments for asyncpg. psycopg calls the last one `dbname`."""
         return {
             "host": self.postgres_host,
             "port": self.postgres_port,
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         }
 
     def dadata_headers(self) -> dict[str, str]:
-        """Return what every request to DaData carries."""
+        """Return the headers of every request to DaData."""
         return {
             "Authorization": f"Token {self.dadata_api_key.get_secret_value()}",
             "X-Secret": self.dadata_secret_key.get_secret_value(),

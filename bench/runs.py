@@ -1,4 +1,4 @@
-"""One run of one program: what it did in what time, and at what cost."""
+"""Runs one program on a backlog and measures its speed and its CPU time."""
 
 import contextlib
 import json
@@ -26,23 +26,23 @@ IN_PROCESS = "bench.in_process"
 
 
 class Failed(Exception):
-    """A program did not do what it is measured by. The message says what and where its log is."""
+    """A program exited, or lost or repeated a task. The message says what happened."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came out of a backlog."""
+    """The measurements of one run."""
 
     tasks_a_second: float
-    """From the end of the burst that the run began with to the last result."""
+    """Measured from the end of the initial burst to the last result."""
     cpu_us_a_task: float
-    """Of the program's replicas, user and system time."""
+    """User and system time of all replicas of the program."""
     cores: Mapping[str, float]
-    """How many cores each part of the machine's load took meanwhile."""
+    """Cores that each part of the system used during the measurement."""
     provider_late_ms: float
-    """By how much one answer in a hundred was later than its latency, through the provider's own fault."""
+    """99th percentile of the delay that the provider itself added to its latency."""
     start_seconds: float
-    """From the program's start to its first result."""
+    """Time from the program's start to its first result."""
 
 
 def drain(
@@ -60,24 +60,24 @@ def drain(
     burst: int = 1,
     **settings: str,
 ) -> Run:
-    """Start the program's replicas on a backlog, and measure until it is done or for so many seconds.
+    """Start the program's replicas on a backlog, and measure until it is done or `seconds_max` have passed.
 
     Args:
         services: Kafka, PostgreSQL and providers.
         module: the program.
-        tasks: the backlog.
-        in_flight: requests that it may have at its provider at once.
-        latency_ms: the provider's, where `provider` is not given.
-        partitions: of the topics.
-        replicas: how many of the program.
-        seconds_max: after which it is stopped.
-        provider: another one than that of this latency.
-        together: whether the replicas are to have found together before the tasks are sent.
-        burst: how many results come at once at the start, and say nothing of the rate.
-        settings: more of the program's environment.
+        tasks: tasks in the backlog.
+        in_flight: most requests that each replica has in flight.
+        latency_ms: latency of the provider, if `provider` is not given.
+        partitions: partitions of each topic.
+        replicas: replicas of the program.
+        seconds_max: time after which the program is stopped.
+        provider: the provider to use instead of the default one.
+        together: whether to send the tasks only after all replicas have joined the group.
+        burst: results that arrive at once at the start; they do not count for the rate.
+        settings: further environment variables of the program.
 
     Raises:
-        Failed: the program ended, or did a task twice or not at all.
+        Failed: the program exited, or lost or repeated a task.
     """
     provider = provider or services.provider(latency_ms)
     import_topic = services.new_topic(partitions) if together else services.backlog(tasks, partitions)
@@ -97,7 +97,7 @@ def drain(
             while (there := services.records(result_topic, partitions)) < records and time.monotonic() < give_up_at:
                 for program in programs:
                     if not program.running:
-                        raise Failed(f"{program.name} has ended. {program.tail()}")
+                        raise Failed(f"{program.name} has exited. {program.tail()}")
                 time.sleep(WATCH_SECONDS)
             return there
 
@@ -112,7 +112,7 @@ def drain(
         late_ms = httpx.get(f"{provider[1]}/figures", trust_env=False).json().get("late_ms_p99", 0.0)
     task_ids, times_ms = services.results(result_topic, partitions)
     if len(set(task_ids)) != len(task_ids) or (last == tasks and len(task_ids) != tasks):
-        raise Failed(f"{module}: {len(task_ids)} results of {tasks} tasks, {len(set(task_ids))} of them different")
+        raise Failed(f"{module}: {len(task_ids)} results for {tasks} tasks, {len(set(task_ids))} of them distinct")
     services.forget(result_topic, environment["POSTGRES_DB"])
     times_ms.sort()
     spent = {part: cpu_then[part] - cpu[part] for part in parts}
@@ -128,7 +128,7 @@ def drain(
 def program_environment(
     services: Services, import_topic: str, result_topic: str, provider_url: str, in_flight: int, **settings: str
 ) -> dict[str, str]:
-    """Return what a program finds in its environment, with a database of its own."""
+    """Return a program's environment variables, with a new database."""
     return {
         "PATH": os.environ["PATH"],
         "KAFKA_BOOTSTRAP_SERVERS": services.kafka.bootstrap_servers,
@@ -150,7 +150,7 @@ def program_environment(
 def running(
     services: Services, module: str, environment: Mapping[str, str], replicas: int = 1
 ) -> Iterator[list[Child]]:
-    """Run replicas of a program for as long as the context lasts. Nothing of them is awaited."""
+    """Run replicas of a program while the context lasts. Does not wait until they are ready."""
     name = services.new_name()
     programs = []
     for number in range(1, replicas + 1):
@@ -175,7 +175,7 @@ def running(
 
 @contextlib.contextmanager
 def gateway(services: Services, module: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run a gateway for as long as the context lasts, and return its URL once it is ready."""
+    """Run a gateway while the context lasts, and return its URL once it is ready."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with running(services, module, {**environment, "GATEWAY_PORT": str(port)}) as [program]:
@@ -185,7 +185,7 @@ def gateway(services: Services, module: str, environment: Mapping[str, str]) -> 
 
 @contextlib.contextmanager
 def service(services: Services, module: str, *, latency_ms: float = 100, in_flight: int = 256) -> Iterator[str]:
-    """Run a gateway and a processor, and return the gateway's URL once a task went through both."""
+    """Run a gateway and a processor, and return the gateway's URL once a task has passed through both."""
     _, provider_url = services.provider(latency_ms)
     environment = program_environment(services, services.new_topic(), services.new_topic(), provider_url, in_flight)
     with running(services, module, environment), gateway(services, "gateway", environment) as url:
@@ -194,7 +194,7 @@ def service(services: Services, module: str, *, latency_ms: float = 100, in_flig
 
 
 def call(url: str, *, callers: int, **end: float) -> dict[str, Any]:
-    """Let callers send tasks by REST, for `seconds` or so many `requests`, and return what they report.
+    """Let callers send tasks by REST, for `seconds` or up to `requests`, and return their report.
 
     Raises:
         Failed: a request did not get its own result.
@@ -208,18 +208,18 @@ def call(url: str, *, callers: int, **end: float) -> dict[str, Any]:
         stdout=subprocess.PIPE,
     )
     if called.returncode != 0:
-        raise Failed(f"the callers of {url} say: {called.stdout}")
+        raise Failed(f"the callers of {url} report: {called.stdout}")
     report: dict[str, Any] = json.loads(called.stdout)
     return report
 
 
 def cpu_seconds(parts: Mapping[str, Sequence[Child]]) -> dict[str, float]:
-    """Return the seconds of CPU that each part and all that it started has used, by the operating system's account."""
+    """Return the CPU seconds of each part, including its subprocesses, from /proc."""
     stats: dict[int, list[str]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             stats[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        except (FileNotFoundError, ProcessLookupError):  # it has exited meanwhile
             continue
     of_child = {child.pid: part for part, children in parts.items() for child in children}
     spent = dict.fromkeys(parts, 0.0)
@@ -228,6 +228,6 @@ def cpu_seconds(parts: Mapping[str, Sequence[Child]]) -> dict[str, float]:
         while above not in of_child and above in stats:
             above = int(stats[above][1])  # proc(5): the parent
         if above in of_child:
-            # The time of its own, and of its children that have ended.
+            # Its own time, and that of its children that have exited.
             spent[of_child[above]] += sum(map(int, fields[11:15])) / TICKS_A_SECOND
     return spent

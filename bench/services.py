@@ -1,4 +1,4 @@
-"""What the measured programs work with: Kafka, PostgreSQL and providers of this machine, and backlogs of tasks."""
+"""The services that measured programs use: Kafka, PostgreSQL, providers, and backlogs of tasks."""
 
 import json
 import shutil
@@ -21,19 +21,19 @@ ROOT = Path(__file__).parents[1]
 LOGS = ROOT / ".sandbox" / "bench"
 
 PARTITIONS = 12
-"""Of a topic, unless a case says otherwise: what the service itself makes."""
+"""Default partitions of a topic, the same number that the service itself creates."""
 
 PATIENCE_SECONDS = 120.0
-"""After which what should happen counts as not happening."""
+"""Longest time to wait for anything before it counts as failed."""
 
 DATABASE_PASSWORD = "bench"
 
 
 class Services:
-    """Started with the context, ended with it. Everything listens on 127.0.0.1 only."""
+    """Services that run while the context lasts. Everything listens on 127.0.0.1 only."""
 
     def __init__(self) -> None:
-        # PostgreSQL, which is not root, must reach its data: a checkout below /root is out of its reach.
+        # PostgreSQL does not run as root, so its data cannot be in a checkout below /root.
         self._folder = Path(tempfile.mkdtemp(prefix="integration-service-bench-", dir="/var/tmp"))
         self._folder.chmod(0o755)
         self.kafka = Kafka(self._folder, LOGS)
@@ -66,21 +66,21 @@ class Services:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def new_name(self) -> str:
-        """Return a name that nothing has yet."""
+        """Return an unused name."""
         self._names += 1
         return f"bench-{self._names}"
 
     def new_topic(self, partitions: int = PARTITIONS) -> str:
-        """Make a topic and return its name."""
+        """Create a topic and return its name."""
         name = self.new_name()
-        # The broker's time: a program may keep a record's own.
+        # Use the broker's time, because a program may keep the timestamp of the input record.
         new = NewTopic(name, partitions, config={"message.timestamp.type": "LogAppendTime"})
         made = self._admin.create_topics([new])
         made[name].result(PATIENCE_SECONDS)
         return name
 
     def new_database(self) -> dict[str, str]:
-        """Make a database with the schema and return how a program reaches it."""
+        """Create a database with the schema, and return the environment variables to connect to it."""
         name = self.new_name()
         self.postgres.create_database(name, template="template_tasks")
         return {
@@ -92,18 +92,18 @@ class Services:
         }
 
     def forget(self, topic: str, database: str) -> None:
-        """Delete what a run has made, so that the next one finds the machine as it did."""
+        """Delete a run's topic and database, so that the next run starts from the same state."""
         self._admin.delete_topics([topic])[topic].result(PATIENCE_SECONDS)
         with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
             connection.execute("CHECKPOINT")
 
     def provider(self, latency_ms: float) -> tuple[Child, str]:
-        """Return a provider that costs little, with that latency, and where it listens."""
+        """Return a provider that uses little CPU, with this latency, and its URL."""
         return self._provider("bench.provider", "/figures", "--latency-ms", str(latency_ms))
 
     def strict_provider(self) -> tuple[Child, str]:
-        """Return the simulators of the tests, which have quotas, and where they listen."""
+        """Return the simulators of the tests, which enforce quotas, and their URL."""
         return self._provider("sandbox.simulators", "/health")
 
     def _provider(self, module: str, path: str, *options: str) -> tuple[Child, str]:
@@ -123,28 +123,28 @@ class Services:
         return self._providers[name]
 
     def backlog(self, tasks: int, partitions: int = PARTITIONS) -> str:
-        """Return a topic that holds so many phone tasks. Programs with groups of their own may share it."""
+        """Return a topic with this many phone tasks. Programs with different consumer groups share it."""
         if (tasks, partitions) not in self._backlogs:
             self._backlogs[tasks, partitions] = topic = self.new_topic(partitions)
             self.send(topic, tasks, partitions)
         return self._backlogs[tasks, partitions]
 
     def send(self, topic: str, tasks: int, partitions: int = PARTITIONS) -> None:
-        """Send so many phone tasks."""
+        """Send this many phone tasks."""
         options = {"linger.ms": 20, "queue.buffering.max.messages": 2_000_000, "log_level": 0}
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, **options})
         for number in range(tasks):
             value = b'{"task_id":%d,"task_type":"phone","data":"8 916 8%06d"}' % (number, number % 1_000_000)
-            # Spread evenly, so that no partition is left alone at the end.
+            # Spread evenly, so that all partitions finish at about the same time.
             producer.produce(topic, value, key=b"%d" % number, partition=number % partitions)
         unsent = producer.flush(PATIENCE_SECONDS)
-        assert not unsent, f"{unsent} tasks are not in Kafka"
+        assert not unsent, f"{unsent} tasks were not delivered to Kafka"
 
     def has_joined(self, group: str, members: int) -> bool:
-        """Tell whether so many members share the group's partitions."""
+        """Return whether the group is stable with this many members."""
         try:
             described = self._admin.describe_consumer_groups([group])[group].result(PATIENCE_SECONDS)
-        except KafkaException:  # there may be no coordinator yet; who waits has a limit
+        except KafkaException:  # there may be no coordinator yet; the caller's wait is bounded
             return False
         return described.state == ConsumerGroupState.STABLE and len(described.members) == members
 
@@ -155,7 +155,7 @@ class Services:
         while True:
             try:
                 return sum(found.result(PATIENCE_SECONDS).offset for found in self._admin.list_offsets(asked).values())
-            except KafkaException:  # a topic that was made this moment may have no leader yet
+            except KafkaException:  # a new topic may have no leader yet
                 if time.monotonic() > give_up_at:
                     raise
                 time.sleep(0.05)
@@ -178,5 +178,5 @@ class Services:
                     times_ms.append(message.timestamp()[1])
         finally:
             consumer.close()
-        assert len(task_ids) == expected, f"{expected} results are there, {len(task_ids)} could be read"
+        assert len(task_ids) == expected, f"there are {expected} results, but only {len(task_ids)} could be read"
         return task_ids, times_ms

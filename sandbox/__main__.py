@@ -24,13 +24,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="The local stack, without Docker.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser(
-        "demo", help="start everything, send tasks of all three types, show what comes, stop everything"
+        "demo", help="start everything, send tasks of all three types, show their results, stop everything"
     )
     scale_parser = commands.add_parser(
         "scale-demo", help="start everything, drain a backlog with 1, 2 and 4 replicas, stop everything"
     )
     scale_parser.add_argument(
-        "--tasks", type=backlog, default=TASKS, help="backlog for each replica that drains it (default: %(default)s)"
+        "--tasks", type=backlog, default=TASKS, help="tasks in the backlog for each replica (default: %(default)s)"
     )
     scale_parser.add_argument(
         "--partitions",
@@ -38,12 +38,12 @@ def main() -> int:
         choices=range(1, 13),
         metavar="1..12",
         default=PARTITIONS,
-        help="of the topics (default: %(default)s)",
+        help="partitions of each topic (default: %(default)s)",
     )
     up_parser = commands.add_parser("up", help="start everything and leave it running")
-    up_parser.add_argument("--processors", type=int, default=2, help="replicas (default: %(default)s)")
+    up_parser.add_argument("--processors", type=int, default=2, help="replicas of the processor (default: %(default)s)")
     commands.add_parser("down", help="stop what `up` left running")
-    commands.add_parser("dump", help="write dump.sql out of a real run")
+    commands.add_parser("dump", help="write dump.sql from the database of a real run")
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
@@ -66,13 +66,15 @@ def main() -> int:
         console.print(f"[bold red]Failed:[/bold red] {error}", highlight=False)
         return 1
     except subprocess.CalledProcessError as error:
-        console.print(f"[bold red]Failed:[/bold red] {error.cmd[0]} ended with {error.returncode}", highlight=False)
+        console.print(
+            f"[bold red]Failed:[/bold red] {error.cmd[0]} exited with code {error.returncode}", highlight=False
+        )
         return 1
     return 0
 
 
 def backlog(text: str) -> int:
-    """Return a number of tasks from which a rate can be told, within the demo's patience."""
+    """Parse `--tasks`: enough tasks to measure a rate, few enough to finish before the demo times out."""
     if not text.isdecimal() or not 100 <= int(text) <= 10_000:
         raise argparse.ArgumentTypeError("must be 100 to 10000")
     return int(text)
@@ -80,7 +82,7 @@ def backlog(text: str) -> int:
 
 @contextlib.contextmanager
 def step(title: str) -> Iterator[None]:
-    """Show what is going on and, when it is done, how long it took."""
+    """Show the step's title while it runs, and its duration when it is done."""
     started_at = time.monotonic()
     with console.status(title):
         yield

@@ -1,4 +1,4 @@
-"""A program that runs beside this one until it is stopped, with its output in a log file."""
+"""Child processes: programs that run until they are stopped and write their output to a log file."""
 
 import contextlib
 import ctypes
@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 STOP_SECONDS = 30.0
-"""After which a program that was asked to stop is killed."""
+"""Time between SIGTERM and SIGKILL."""
 
 READY_SECONDS = 60.0
-"""How long a program may take until it can be used."""
+"""Longest time that a program may take to become ready."""
 
 
 class NotReady(Exception):
-    """A program ended or took too long before it could be used. The message says where its log is and how it ends."""
+    """A program exited or timed out before it was ready. The message has its log's path and last lines."""
 
 
 class Child:
-    """One program. It and all that it starts form a process group, so that nothing of it is left over."""
+    """One program. It and its subprocesses form a process group, so that none of them is left behind."""
 
     def __init__(
         self,
@@ -36,16 +36,16 @@ class Child:
         user: str | None = None,
         outlive: bool = False,
     ) -> None:
-        """Note what to run; nothing is started.
+        """Configure the program without starting it.
 
         Args:
-            name: what a person calls it.
+            name: the name shown in messages.
             command: program and arguments.
             log: file that its output is appended to.
-            environment: the whole environment; None leaves it as it is here.
-            folder: working folder.
-            user: system user to run as, where we are root.
-            outlive: whether it goes on when this process ends, however that ends.
+            environment: the whole environment; None inherits this process's.
+            folder: working directory.
+            user: system user to run as; None keeps this process's. Needs root.
+            outlive: whether it keeps running after this process ends, however that ends.
         """
         self.name = name
         self.log = log
@@ -58,13 +58,13 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process's id; it must have been started."""
+        """The process id. The program must have been started."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether it was started and has not exited."""
         if self._process is None or self._process.returncode is not None:
             return False
         # Not Popen.poll: a Ctrl-C inside it can leave its lock taken, and the next call would wait for ever.
@@ -78,11 +78,11 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, negative for the signal that ended it; None while it runs."""
+        """Its exit code; minus the signal's number if a signal ended it; None while it runs."""
         return None if self.running or self._process is None else self._process.returncode
 
     def start(self) -> None:
-        """Start it. Call it from a thread that lives on: the program ends with the thread, unless it may outlive it."""
+        """Start it. Unless `outlive` is set, the kernel kills the program when the calling thread ends."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log, _signals_held():
             self._process = subprocess.Popen(
@@ -98,48 +98,48 @@ class Child:
             )
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
-        """Wait until `ready` answers true.
+        """Wait until `ready` returns true.
 
         Raises:
-            NotReady: the program ended, or the time is over.
+            NotReady: the program exited, or the time is up.
         """
         give_up_at = time.monotonic() + seconds
         while not ready():
             if not self.running:
-                raise NotReady(f"{self.name} has ended. {self.tail()}")
+                raise NotReady(f"{self.name} has exited. {self.tail()}")
             if time.monotonic() > give_up_at:
                 raise NotReady(f"{self.name} is not ready after {seconds:g} seconds. {self.tail()}")
             time.sleep(0.02)
 
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
-        """Ask it to end, kill it where it does not in time, and return its exit code; None where it was not started."""
+        """Send SIGTERM, then SIGKILL if it does not exit in time. Return its exit code; None if it never started."""
         self.send_signal(signal.SIGTERM)
         if not self._ends_within(seconds):
             self.kill()
         return self.returncode
 
     def kill(self) -> None:
-        """Kill it and all that it started, at once."""
+        """Kill it and all its subprocesses at once."""
         self._signal_group(signal.SIGKILL)
         self._ends_within(STOP_SECONDS)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal, where it runs."""
+        """Send it a signal if it is running."""
         if self.running:
             os.kill(self.pid, number)
 
     def pause(self) -> None:
-        """Stop it in its tracks: its sockets stay open and silent."""
+        """Suspend it: its sockets stay open and silent."""
         self._signal_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume it after `pause`."""
         self._signal_group(signal.SIGCONT)
 
     def tail(self, lines: int = 15) -> str:
-        """Return where its log is and how it ends, for a person."""
+        """Return its log's path and last lines, to be shown to a person."""
         text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return "\n".join([f"Its log, {self.log}, ends so:", *text[-lines:]])
+        return "\n".join([f"The last lines of its log, {self.log}:", *text[-lines:]])
 
     def _ends_within(self, seconds: float) -> bool:
         give_up_at = time.monotonic() + seconds
@@ -156,9 +156,9 @@ _given_ports: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a free port below 32768: above, a client's own socket may take it while its server restarts.
+    """Return a free port below 32768. An outgoing connection may take a higher one while its server restarts.
 
-    None is given twice: who asked first may not listen yet.
+    No port is returned twice: the first caller may not listen on it yet.
     """
     while True:
         port = random.randint(20_000, 32_000)
@@ -174,7 +174,7 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something on this machine accepts connections at the port."""
+    """Return whether something on this machine accepts connections at the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -194,7 +194,7 @@ _HELD = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    # Between a program's start and the note of its id a Ctrl-C would leave it running, unknown.
+    # A Ctrl-C after a program's start and before its pid is stored would leave it running.
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     try:
         yield

@@ -1,4 +1,4 @@
-"""`make demo`: tasks of all three types, by REST and straight onto Kafka, and what became of them."""
+"""`make demo`: sends tasks of all three types by REST and straight onto Kafka, and shows their results."""
 
 import json
 import time
@@ -33,7 +33,7 @@ BROKEN = b'{"task_id": 9, "task_type": "fax"'
 
 @dataclass
 class Reply:
-    """What came back for one task."""
+    """The reply to one task."""
 
     way: str
     task_id: int
@@ -43,7 +43,7 @@ class Reply:
 
 
 class Mismatch(Exception):
-    """Something did not come out as promised; the message says what."""
+    """The service broke a promise; the message says which."""
 
 
 def demo(console: Console, step: Step) -> None:
@@ -58,14 +58,14 @@ def demo(console: Console, step: Step) -> None:
         console.print()
         if stack.simulated:
             console.print(
-                "Providers are simulated, 100 ms an answer: nothing is paid, nothing leaves this machine.",
+                "Providers are simulated and answer in 100 ms: no call is paid for, and no data leaves this machine.",
                 soft_wrap=True,
             )
         else:
-            console.print(f"[bold]Providers are real[/bold]: {len(BY_REST) + len(BY_KAFKA)} tasks are paid for.")
+            console.print(f"[bold]Providers are real[/bold]: {len(BY_REST) + len(BY_KAFKA)} calls are paid for.")
         with Topics(stack) as topics:
             sent_at = time.monotonic()
-            with step(f"{len(BY_REST)} tasks by REST, {len(BY_KAFKA)} straight onto Kafka, one of each broken"):
+            with step(f"Sending {len(BY_REST)} tasks by REST, {len(BY_KAFKA)} on Kafka, and a broken one each way"):
                 broken_sent = topics.send(BROKEN)
                 replies = by_rest(stack) + topics.by_kafka()
                 refused = httpx.post(
@@ -80,22 +80,22 @@ def demo(console: Console, step: Step) -> None:
         show_broken(console, refused, dead_letter)
     console.print(
         f"\n[bold green]{len(replies)} tasks, {len(replies)} replies, {len(rows)} rows, 1 dead letter[/bold green] "
-        f"in {seconds:.1f} s; {time.monotonic() - started_at:.0f} s with starting and stopping everything.\n"
-        "Next: [bold]make up[/bold] leaves the same stack running and prints links to a page to try it,\n"
-        "the documents of REST and Kafka, and the metrics. [bold]make scale-demo[/bold] shows it scale.",
+        f"in {seconds:.1f} s; {time.monotonic() - started_at:.0f} s including starting and stopping everything.\n"
+        "Next: [bold]make up[/bold] leaves the same stack running and prints links to its try-it page,\n"
+        "its REST and Kafka documentation, and its metrics. [bold]make scale-demo[/bold] shows how it scales.",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def by_rest(stack: Stack) -> list[Reply]:
-    """Post all tasks at once, each from a caller of its own."""
+    """Post all tasks at once, each from its own thread."""
 
     def post(task_id: int, task_type: str, data: str) -> Reply:
         sent_at = time.monotonic()
         answer = client.post("/tasks", json={"task_id": task_id, "task_type": task_type, "data": data})
         if answer.status_code != 200:
-            raise Mismatch(f"task {task_id} was answered {answer.status_code}: {answer.text}")
+            raise Mismatch(f"the reply to task {task_id} has status {answer.status_code}: {answer.text}")
         row_id = answer.json()["id"]
         return Reply("REST", task_id, task_type, row_id, (time.monotonic() - sent_at) * 1000)
 
@@ -107,7 +107,7 @@ def by_rest(stack: Stack) -> list[Reply]:
 
 
 class Topics:
-    """The three topics, as a producer of tasks sees them."""
+    """The three topics, used as any producer of tasks uses them."""
 
     def __init__(self, stack: Stack) -> None:
         connection = {"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0}
@@ -128,7 +128,7 @@ class Topics:
         self._consumer.close()
 
     def send(self, value: bytes) -> float:
-        """Put a record on the import topic, and return when."""
+        """Produce a record to the import topic, and return the time."""
         self._producer.produce("tasks", value)
         self._producer.flush(REPLY_SECONDS)
         return time.monotonic()
@@ -147,7 +147,7 @@ class Topics:
             message = self._next("results", sent_at)
             result = json.loads(message.value())
             task_type = expected.pop(result["task_id"], "")
-            if task_type:  # the others are the replies to the REST calls, which are for every consumer to see
+            if task_type:  # the topic also has the results of the REST calls
                 milliseconds = (time.monotonic() - sent_at) * 1000
                 replies.append(Reply("Kafka", result["task_id"], task_type, result["id"], milliseconds))
         return replies
@@ -166,7 +166,7 @@ class Topics:
             message = self._consumer.poll(0.1)
             if message is not None and message.error() is None and message.topic() == topic:
                 return message
-        raise Mismatch(f"nothing came on the topic {topic} within {REPLY_SECONDS:g} seconds")
+        raise Mismatch(f"no record arrived on the topic {topic} within {REPLY_SECONDS:g} seconds")
 
 
 def stored_rows(stack: Stack) -> list[tuple[int, str, str]]:
@@ -178,7 +178,7 @@ def stored_rows(stack: Stack) -> list[tuple[int, str, str]]:
 
 
 def check(replies: list[Reply], rows: list[tuple[int, str, str]], refused: httpx.Response) -> None:
-    """Compare what was promised with what came.
+    """Compare the replies with the rows, and check that the broken task was refused.
 
     Raises:
         Mismatch: they differ.
@@ -186,15 +186,15 @@ def check(replies: list[Reply], rows: list[tuple[int, str, str]], refused: httpx
     answered = {reply.row_id: reply.task_type for reply in replies}
     stored = {row_id: task_type for row_id, task_type, _ in rows}
     if answered != stored:
-        raise Mismatch(f"the replies say {answered}, the rows say {stored}")
+        raise Mismatch(f"the replies are {answered}, but the rows are {stored}")
     if refused.status_code != 422:
-        raise Mismatch(f"the broken task was answered {refused.status_code}, not 422")
+        raise Mismatch(f"the reply to the broken task has status {refused.status_code}, not 422")
 
 
 def reply_table(replies: list[Reply]) -> Table:
     """Return the replies as a table."""
     table = Table(title="Replies", title_justify="left")
-    for column in ("came by", "task_id", "task_type", "id", "ms"):
+    for column in ("sent by", "task_id", "task_type", "id", "ms"):
         table.add_column(column, justify="right" if column in ("task_id", "id", "ms") else "left")
     for reply in replies:
         numbers = (str(reply.row_id), f"{reply.milliseconds:.0f}")
@@ -204,11 +204,11 @@ def reply_table(replies: list[Reply]) -> Table:
 
 def row_table(rows: list[tuple[int, str, str]], width: int) -> Table:
     """Return the rows as a table."""
-    table = Table(title="integration_service, as it is in PostgreSQL", title_justify="left")
+    table = Table(title="Table integration_service in PostgreSQL", title_justify="left")
     table.add_column("id", justify="right")
     table.add_column("task_type")
     table.add_column("data")
-    data_characters = max(20, width - 25)  # what the other columns and the frame leave of a line
+    data_characters = max(20, width - 25)  # the rest of the line, after the other columns and the frame
     for row_id, task_type, data in rows:
         shown = data if len(data) <= data_characters else f"{data[: data_characters - 1]}…"
         table.add_row(str(row_id), task_type, shown)
@@ -216,11 +216,11 @@ def row_table(rows: list[tuple[int, str, str]], width: int) -> Table:
 
 
 def show_broken(console: Console, refused: httpx.Response, dead_letter: Any) -> None:
-    """Show what became of the broken task, by REST and on the topic."""
+    """Show how the broken task was handled by REST and on Kafka."""
     console.print(f"\n[bold]The broken task[/bold] {BROKEN.decode()}", highlight=False)
     console.print(
-        f"  by REST was refused: {refused.status_code} {refused.json()['detail']}", highlight=False, soft_wrap=True
+        f"  by REST: refused, {refused.status_code} {refused.json()['detail']}", highlight=False, soft_wrap=True
     )
-    console.print(f"  on Kafka went to {dead_letter.topic()}, byte for byte, with the headers", highlight=False)
+    console.print(f"  on Kafka: sent to {dead_letter.topic()} byte for byte, with these headers:", highlight=False)
     for name, value in dead_letter.headers():
         console.print(f"    {name}: {value.decode()}", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`make dump`: dump.sql out of a real run of the whole stack, with simulated providers only."""
+"""`make dump`: writes dump.sql from a real run of the whole stack, always with simulated providers."""
 
 import json
 import re
@@ -18,15 +18,15 @@ ROWS_SECONDS = 60.0
 
 
 def dump(step: Step) -> Path:
-    """Run the demo's tasks, write what is in the database then, and return the file.
+    """Run the demo's tasks, dump the database, and return the file.
 
     Raises:
         sandbox.child.NotReady: the stack does not start, or rows are missing.
     """
-    # Neither real answers, which are personal data, nor real money.
+    # Real answers would be personal data, and would cost money.
     stack = Stack(processors=1, simulated_only=True)
     with running(stack, step):
-        with step("Tasks of all three types"):
+        with step("Sending tasks of all three types"):
             by_rest(stack)
             producer = Producer({"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0})
             for task_id, task_type, data in BY_KAFKA:
@@ -38,7 +38,7 @@ def dump(step: Step) -> Path:
             count = "SELECT count(*) FROM integration_service"
             while int(stack.postgres.psql("tasks", "-At", "-c", count)) < len(BY_REST) + len(BY_KAFKA):
                 if time.monotonic() > give_up_at:
-                    raise NotReady("the rows are not there")
+                    raise NotReady(f"not all rows were written within {ROWS_SECONDS:g} seconds")
                 time.sleep(0.1)
         with step("Writing dump.sql"):
             options = ["--no-owner", "--no-privileges", "-d", stack.postgres.conninfo("tasks")]
@@ -50,6 +50,6 @@ def dump(step: Step) -> Path:
 
 
 def _for_any_psql(text: str) -> str:
-    # pg_dump's newer minor versions fence a dump with \restrict, which an older psql does not know, and newer major
+    # pg_dump's newer minor versions wrap a dump in \restrict, which an older psql does not know. Its newer major
     # versions set transaction_timeout, which an older server does not know.
     return re.sub(r"^(\\(un)?restrict .*|SET transaction_timeout = 0;)\n", "", text, flags=re.MULTILINE)

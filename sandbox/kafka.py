@@ -1,4 +1,4 @@
-"""Kafka on this machine: KRaft nodes of Apache Kafka, from Maven artifacts."""
+"""Kafka on this machine: KRaft nodes of Apache Kafka, fetched as Maven artifacts."""
 
 import contextlib
 import hashlib
@@ -21,27 +21,27 @@ POM = Path(__file__).with_name("kafka-pom.xml")
 FETCH_SECONDS = 600
 ASK_SECONDS = 10.0
 OFFSETS_PARTITIONS = 4
-"""Partitions of the topic of committed offsets. A group's coordinator is the leader of one of them."""
+"""Partitions of `__consumer_offsets`. A group's coordinator is the leader of one of them."""
 
-# A broker of a test-suite starts often and lives for minutes: start-up counts more than its last per cent of speed.
+# A test suite starts brokers often and keeps them for minutes: a fast start matters more than peak throughput.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 _QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
 
 @dataclass(frozen=True)
 class Security:
-    """What makes a broker that takes nobody without TLS and a password, and refuses what no ACL allows."""
+    """A broker's security: it accepts only clients with TLS and a password, and refuses whatever no ACL allows."""
 
     ca: Path
     """PEM file with the CA's certificate."""
     certificate: Path
-    """PEM file with the broker's key and its certificate, which is for `localhost`."""
+    """PEM file with the broker's key and certificate. The certificate is for `localhost`."""
     password: str
-    """Of the user `admin`, who may do everything."""
+    """Password of the user `admin`, who has all rights."""
 
     @property
     def connection(self) -> dict[str, str]:
-        """librdkafka's connection properties of `admin`, but for where the broker is."""
+        """librdkafka's connection properties for `admin`, without the broker's address."""
         return {
             "security.protocol": "sasl_ssl",
             "sasl.mechanism": "SCRAM-SHA-512",
@@ -52,7 +52,7 @@ class Security:
 
     @property
     def properties(self) -> dict[str, str]:
-        """The broker's properties. ANONYMOUS is the broker itself, at the listener of its controller."""
+        """The broker's properties. ANONYMOUS is the broker itself, connected to its controller's listener."""
         login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
         return {
             "ssl.keystore.type": "PEM",
@@ -70,7 +70,7 @@ class Security:
 
 
 class Kafka(Child):
-    """One broker with its data in `folder`. Stopped or killed, it starts again with the same data at the same port."""
+    """One broker with its data in `folder`. After a stop or a kill it restarts with the same data and port."""
 
     def __init__(
         self,
@@ -83,17 +83,17 @@ class Kafka(Child):
         number: int = 1,
         controller_ports: Sequence[int] = (),
     ) -> None:
-        """Choose its ports; nothing is started or fetched.
+        """Choose its ports without starting or fetching anything.
 
         Args:
-            folder: where its data lies.
-            log_folder: where its log lies.
-            outlive: whether it goes on when this process ends.
-            proxied_port: port of a proxy in front of `upstream_port`. Clients that come through it are told to come
-                back through it; at `port` they reach the broker itself.
-            security: what to require of clients; None lets everybody in.
+            folder: folder for its data.
+            log_folder: folder for its log.
+            outlive: whether it keeps running after this process ends.
+            proxied_port: port of a proxy in front of `upstream_port`. The broker advertises this port to clients that
+                connect through the proxy; `port` bypasses the proxy.
+            security: what clients need to connect; None admits all clients.
             number: its node id, from 1 to the number of brokers in its cluster.
-            controller_ports: the controller port of each broker in its cluster; by default it is alone.
+            controller_ports: the controller port of each broker in its cluster; empty for a single broker.
         """
         name = "kafka" if not controller_ports else f"kafka-{number}"
         self._data = folder / name
@@ -109,7 +109,7 @@ class Kafka(Child):
             "bootstrap.servers": self.bootstrap_servers,
             **({} if security is None else security.connection),
         }
-        """librdkafka's connection properties of a client that may do everything."""
+        """librdkafka's connection properties for a client with all rights."""
         self._properties = self._data / "server.properties"
         super().__init__(name.capitalize(), [], log_folder / f"{name}.log", outlive=outlive)
 
@@ -117,7 +117,7 @@ class Kafka(Child):
         """Start it and wait until it answers.
 
         Raises:
-            sandbox.child.NotReady: it does not.
+            sandbox.child.NotReady: it does not answer.
         """
         self.start_soon()
         self.wait()
@@ -135,14 +135,14 @@ class Kafka(Child):
         """Wait until it answers.
 
         Raises:
-            sandbox.child.NotReady: it does not.
+            sandbox.child.NotReady: it does not answer.
         """
         self.wait_until(self._answers)
 
     @property
     def quorum_state(self) -> tuple[int, int]:
-        """The latest epoch of the controllers that it knows, and that epoch's leader; -1 while it knows none."""
-        with contextlib.suppress(OSError, ValueError):  # it is not started yet, or is writing the file
+        """The latest controller epoch that it knows, and that epoch's leader; both -1 if it knows none."""
+        with contextlib.suppress(OSError, ValueError):  # it has not started yet, or is writing the file
             state = json.loads((self._data / "log" / "__cluster_metadata-0" / "quorum-state").read_text())
             return state["leaderEpoch"], state["leaderId"]
         return -1, -1
@@ -179,7 +179,8 @@ class Kafka(Child):
             "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.min.isr": in_sync,
             "group.initial.rebalance.delay.ms": "0",
-            # A broker that was killed is let in again when the controller, which is itself, has given its old life up.
+            # After a kill the broker can register again only once the controller, which is itself, has expired its old
+            # session.
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "500",
             **({} if self._security is None else self._security.properties),
@@ -201,15 +202,15 @@ class Kafka(Child):
 
 
 class KafkaCluster:
-    """Brokers, each also a controller, whose topics have a replica on each. Any one may be away."""
+    """A cluster of brokers that are also controllers, with a replica of each partition on each. One may be down."""
 
     def __init__(self, folder: Path, log_folder: Path, *, brokers: int = 3) -> None:
-        """Choose their ports; nothing is started or fetched.
+        """Choose their ports without starting or fetching anything.
 
         Args:
-            folder: where their data lies.
-            log_folder: where their logs lie.
-            brokers: how many, an odd number from 3 on.
+            folder: folder for their data.
+            log_folder: folder for their logs.
+            brokers: number of brokers, odd and at least 3.
         """
         controller_ports = [free_port() for _ in range(brokers)]
         self.brokers = [
@@ -219,13 +220,13 @@ class KafkaCluster:
         """Node 1 first."""
         self.bootstrap_servers = ",".join(broker.bootstrap_servers for broker in self.brokers)
         self.connection = {"bootstrap.servers": self.bootstrap_servers, "socket.timeout.ms": "10000"}
-        """librdkafka's connection properties of a client that gives a paused broker up after 10 seconds, not 60."""
+        """librdkafka's connection properties for a client that gives up on a paused broker after 10 seconds, not 60."""
 
     def start(self) -> None:
-        """Start or resume those that are not running, and wait until each knows all others.
+        """Start or resume the brokers that are not running, and wait until each knows all others.
 
         Raises:
-            sandbox.child.NotReady: one does not.
+            sandbox.child.NotReady: one of them does not.
         """
         for broker in self.brokers:
             broker.resume()
@@ -235,15 +236,15 @@ class KafkaCluster:
             broker.wait()
 
     def stop(self) -> None:
-        """Stop all of them, those that are paused too. Nothing is lost."""
+        """Stop all of them, including paused ones. No data is lost."""
         for broker in self.brokers:
-            broker.kill()  # a controller without a quorum would wait for one
+            broker.kill()  # a clean stop would wait for a quorum of controllers
 
     def leader(self, topic: str, partition: int) -> Kafka:
         """Return the broker that leads a partition.
 
         Raises:
-            LookupError: none does, or no broker answers.
+            LookupError: the partition has no leader, or no broker answers.
         """
         metadata = _metadata(self.connection)
         try:
@@ -252,18 +253,18 @@ class KafkaCluster:
             raise LookupError(f"there is no partition {topic}[{partition}]") from None
 
     def coordinator(self, group: str) -> Kafka:
-        """Return the broker that coordinates a consumer group. Kafka knows none before the first group is asked for.
+        """Return the broker that coordinates a consumer group. There is none before the first request for a group.
 
         Raises:
-            LookupError: none does, or no broker answers.
+            LookupError: the group has no coordinator, or no broker answers.
         """
         return self.leader("__consumer_offsets", _java_hash(group) % OFFSETS_PARTITIONS)
 
     def controller(self) -> Kafka:
-        """Return the broker that is the active controller, by what the brokers have on disk.
+        """Return the broker that is the active controller, according to the brokers' files.
 
         Raises:
-            LookupError: none is.
+            LookupError: there is none.
         """
         return self._broker(max(broker.quorum_state for broker in self.brokers)[1])
 
@@ -274,7 +275,7 @@ class KafkaCluster:
 
 
 def _metadata(connection: dict[str, str], seconds: float = ASK_SECONDS) -> Any:
-    """Return what Kafka says about its brokers and topics; nothing is in it where it does not answer."""
+    """Return Kafka's metadata of its brokers and topics; empty if Kafka does not answer."""
     try:
         return AdminClient({**connection, "log_level": 0}).list_topics(timeout=seconds)
     except KafkaException:
@@ -282,7 +283,10 @@ def _metadata(connection: dict[str, str], seconds: float = ASK_SECONDS) -> Any:
 
 
 def _java_hash(text: str) -> int:
-    """Return the non-negative `String.hashCode` by which Kafka finds a group's coordinator. The text must be ASCII."""
+    """Return Java's `String.hashCode` without its sign bit, as Kafka uses it to find a group's coordinator.
+
+    The text must be ASCII.
+    """
     number = 0
     for character in text:
         number = (31 * number + ord(character)) & 0xFFFFFFFF
@@ -290,17 +294,17 @@ def _java_hash(text: str) -> int:
 
 
 def cache_folder() -> Path:
-    """Return where what is fetched once is kept, for all checkouts."""
+    """Return the folder for downloads that all checkouts share."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "integration-service"
 
 
 def jar_folder(pom: Path = POM) -> Path:
-    """Return where the artifacts are or will be: one folder for all checkouts with the same versions."""
+    """Return the folder for the artifacts, shared by all checkouts with the same versions. It may not exist yet."""
     return cache_folder() / f"kafka-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
 
 
 def install(pom: Path = POM) -> Path:
-    """Fetch the artifacts where they are not there yet, and return their folder. Safe to interrupt and to run twice.
+    """Fetch the artifacts unless they are cached, and return their folder. Safe to interrupt and to run twice.
 
     Raises:
         NotReady: Maven cannot fetch them.
@@ -320,7 +324,7 @@ def install(pom: Path = POM) -> Path:
             timeout=FETCH_SECONDS,
         )
         if fetching.returncode != 0:
-            raise NotReady(f"Kafka cannot be fetched. Maven says:\n{fetching.stdout[-2000:]}")
+            raise NotReady(f"Kafka cannot be fetched. Maven said:\n{fetching.stdout[-2000:]}")
         if not folder.exists():  # another run may have been faster
             fetched.rename(folder)
     finally:

@@ -1,4 +1,4 @@
-"""PostgreSQL on this machine: one cluster of the system's packages, in a folder of its own."""
+"""PostgreSQL on this machine: one cluster in its own folder, run with the system's packages."""
 
 import contextlib
 import os
@@ -19,9 +19,10 @@ _ADMIN = "postgres"
 
 
 class Postgres(Child):
-    """One cluster with its data in `folder`, which the user that it runs as must be able to reach.
+    """One cluster with its data in `folder`. The user that it runs as must have access to this folder.
 
-    PostgreSQL refuses to run as root; there it runs as the user `postgres`. Only TCP on 127.0.0.1, by password.
+    PostgreSQL refuses to run as root; if this process is root, the cluster runs as the user `postgres`. It accepts
+    only TCP connections on 127.0.0.1 with a password.
     """
 
     host = "127.0.0.1"
@@ -30,13 +31,13 @@ class Postgres(Child):
     def __init__(
         self, folder: Path, log_folder: Path, *, outlive: bool = False, certificate: Path | None = None
     ) -> None:
-        """Choose its port and password; nothing is started.
+        """Choose its port and password without starting it.
 
         Args:
-            folder: where its data lies.
-            log_folder: where its log lies.
-            outlive: whether it goes on when this process ends.
-            certificate: PEM file with its key and certificate; with it nobody is taken without TLS.
+            folder: folder for its data.
+            log_folder: folder for its log.
+            outlive: whether it keeps running after this process ends.
+            certificate: PEM file with its key and certificate; if given, connections need TLS.
         """
         self._certificate = certificate
         self._primary: Postgres | None = None
@@ -56,7 +57,7 @@ class Postgres(Child):
         """Start it and wait until it answers.
 
         Raises:
-            sandbox.child.NotReady: it does not.
+            sandbox.child.NotReady: it does not answer.
         """
         self.start_soon()
         self.wait()
@@ -65,19 +66,19 @@ class Postgres(Child):
         """Start it without waiting."""
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        (self._data / "postmaster.pid").unlink(missing_ok=True)  # left over where it was killed
+        (self._data / "postmaster.pid").unlink(missing_ok=True)  # left over from a kill
         super().start()
 
     def wait(self) -> None:
         """Wait until it answers.
 
         Raises:
-            sandbox.child.NotReady: it does not.
+            sandbox.child.NotReady: it does not answer.
         """
         self.wait_until(self._answers)
 
     def kill(self) -> None:
-        """Kill it as a machine that fails does: with its backends, which would keep it from starting until they end."""
+        """Kill it together with its backends, as a machine failure does. It cannot restart while a backend lives."""
         backends = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split() if self.running else []
         super().kill()
         for backend in map(int, backends):
@@ -87,17 +88,17 @@ class Postgres(Child):
             time.sleep(0.01)
 
     def follow(self, primary: "Postgres") -> None:
-        """Delete its data; from its next start it is the standby of `primary`, with the same password."""
+        """Delete its data. From its next start it is the standby of `primary`, with the same password."""
         shutil.rmtree(self._data, ignore_errors=True)
         self._primary = primary
         self.password = primary.password
 
     def conninfo(self, database: str = "postgres") -> str:
-        """Return libpq's connection string of the cluster's administrator."""
+        """Return libpq's connection string for the cluster's administrator."""
         return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
 
     def create_database(self, name: str, template: str = "template1") -> None:
-        """Make a database, as a copy of another."""
+        """Create a database as a copy of another."""
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
             connection.execute(
                 psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
@@ -106,7 +107,7 @@ class Postgres(Child):
             )
 
     def create_processor(self, user: str, password: str) -> None:
-        """Make a user that may do what the processor needs, and no more. The schema must have been applied."""
+        """Create a user with only the rights that the processor needs. The schema must have been applied."""
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
             connection.execute(
                 psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE integration_service").format(
@@ -115,7 +116,7 @@ class Postgres(Child):
             )
 
     def apply_schema(self, database: str = "postgres") -> None:
-        """Run the scripts of sql/ in their order, with psql as a user would."""
+        """Run the scripts of sql/ in order with psql, as a user would."""
         for script in sorted(SCHEMA.glob("*.sql")):
             self.psql(database, "-q", "-f", script)
 
@@ -123,7 +124,7 @@ class Postgres(Child):
         """Run psql as the administrator and return what it prints.
 
         Raises:
-            subprocess.CalledProcessError: it fails.
+            subprocess.CalledProcessError: psql fails.
         """
         command: list[str | Path] = [
             program("psql"),
@@ -183,7 +184,7 @@ class Postgres(Child):
             self._require_tls(self._certificate, user)
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 100\n")
-            settings.write("log_error_verbosity = terse\n")  # else it logs parts of the rows that it refuses
+            settings.write("log_error_verbosity = terse\n")  # otherwise it logs parts of the rows that it refuses
 
     def _copy(self, primary: "Postgres") -> None:
         user = _user()
@@ -193,7 +194,7 @@ class Postgres(Child):
         subprocess.run([*command, "-c", "fast"], check=True, user=user, cwd="/")
 
     def _require_tls(self, certificate: Path, user: str | None) -> None:
-        own = self._data / "server.pem"  # PostgreSQL takes no key that others may read
+        own = self._data / "server.pem"  # PostgreSQL refuses a key file that other users can read
         own.touch(mode=0o600)
         own.write_text(certificate.read_text())
         if user is not None:
@@ -204,7 +205,7 @@ class Postgres(Child):
 
 
 def program(name: str) -> Path:
-    """Return where PostgreSQL's program is: the newest of Debian's packages, or on the path.
+    """Return the path of a PostgreSQL program: from the newest Debian package, or from PATH.
 
     Raises:
         FileNotFoundError: it is not installed.
@@ -221,7 +222,7 @@ def _alive(pid: str) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return state not in "ZX"  # ended, and only not taken note of
+    return state not in "ZX"  # zombies and dead processes have ended
 
 
 def _user() -> str | None:

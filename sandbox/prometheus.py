@@ -1,4 +1,4 @@
-"""Prometheus on this machine: the one that is installed, else Debian's package, unpacked into the cache."""
+"""Prometheus on this machine: the installed one, or else Debian's package, unpacked into the cache."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ ANSWER_SECONDS = 10.0
 
 
 class PrometheusMissing(NotReady):
-    """Prometheus is not installed and cannot be fetched; the message says what to install."""
+    """Prometheus is not installed and cannot be fetched; the message names the package to install."""
 
 
 class Prometheus(Child):
     """One Prometheus on 127.0.0.1, with a configuration and its data in `folder`."""
 
     def __init__(self, configuration: Path, folder: Path, log_folder: Path) -> None:
-        """Choose its port; nothing is started or fetched."""
+        """Choose its port without starting or fetching anything."""
         self.port = free_port()
         self._arguments = [
             f"--config.file={configuration}",
@@ -38,7 +38,7 @@ class Prometheus(Child):
         """Start it and wait until it answers.
 
         Raises:
-            PrometheusMissing: it cannot be had here.
+            PrometheusMissing: it is not installed and cannot be fetched.
             sandbox.child.NotReady: it does not answer.
         """
         self._command = [str(install() / "prometheus"), *self._arguments]
@@ -46,17 +46,17 @@ class Prometheus(Child):
         self.wait_until(self._answers)
 
     def close(self) -> None:
-        """Stop it and forget the connections to it."""
+        """Stop it and close the connections to it."""
         self.stop()
         self._client.close()
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """Return labels and value of each series that the expression has now."""
+        """Return the labels and the value of each series that the expression yields now."""
         result = self._ask("query", query=expression)["result"]
         return [(series["metric"], float(series["value"][1])) for series in result]
 
     def rules(self) -> list[dict[str, Any]]:
-        """Return the rules with what became of their last evaluation."""
+        """Return the rules, each with the result of its last evaluation."""
         return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
 
     def _ask(self, path: str, **parameters: str) -> dict[str, Any]:
@@ -73,9 +73,9 @@ class Prometheus(Child):
 
 
 def install() -> Path:
-    """Fetch it where it is not there yet, and return the folder of `prometheus` and `promtool`.
+    """Fetch Prometheus unless it is available, and return the folder of `prometheus` and `promtool`.
 
-    The package is not installed: that would start a service. Safe to interrupt and to run twice.
+    The package is unpacked, not installed: installing it would start a service. Safe to interrupt and to run twice.
 
     Raises:
         PrometheusMissing: it is not installed, and apt cannot fetch it.
@@ -100,12 +100,12 @@ def _fetch(folder: Path) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         raise PrometheusMissing("Prometheus is not installed (on Debian: apt-get install prometheus)")
     downloading = _run(folder, "apt-get", "download", "prometheus")
-    if downloading.returncode != 0 and os.geteuid() == 0:  # a new machine has no list of packages yet
+    if downloading.returncode != 0 and os.geteuid() == 0:  # a new machine has no package lists yet
         _run(folder, "apt-get", "update")
         downloading = _run(folder, "apt-get", "download", "prometheus")
     if downloading.returncode != 0:
         raise PrometheusMissing(
-            f"Prometheus is not installed and cannot be fetched (on Debian: apt-get install prometheus). apt says:\n"
+            f"Prometheus is not installed and cannot be fetched (on Debian: apt-get install prometheus). apt said:\n"
             f"{downloading.stdout[-2000:]}"
         )
     [package] = folder.glob("prometheus_*.deb")

@@ -1,4 +1,4 @@
-"""`make scale-demo`: a backlog drained by 1, then 2, then 4 replicas, and a quota that 4, 2 and 1 of them share."""
+"""`make scale-demo`: 1, then 2, then 4 replicas drain a backlog; then 4, 2 and 1 of them share a quota."""
 
 import json
 import time
@@ -17,34 +17,35 @@ from sandbox.scale_screen import Screen, View, phase_table
 from sandbox.stack import Stack, Step, running
 
 TASKS = 600
-"""Tasks of a backlog, for each replica that drains it."""
+"""Tasks in a backlog for each replica that drains it."""
 
 LATENCY_MS = [300, 500]
-"""How long the provider takes, more or less: at 400 sharp all of a replica's requests would go in one wave."""
+"""The provider's latency. With exactly 400 ms, all of a replica's requests would be sent in one wave."""
 
 CONCURRENT_REQUESTS = 32
-"""Of each replica: 32 that take 0.4 seconds are 80 tasks a second, and four times that is nothing to two cores."""
+"""Requests in flight of each replica: 32 of 0.4 s each are 80 tasks a second. Two cores easily do four times that."""
 
 MEASURED_FROM, MEASURED_TO = 0.7, 0.2
-"""How much of a backlog is left. Before, the new replicas warm up; after, one of them may have nothing left to do."""
+"""The rate is measured between these shares of the backlog left: after the new replicas have warmed up, and before one
+of them may run out of work."""
 
 QUOTA = 20
 QUOTA_LATENCY_MS = 400
-"""Sharp: after a request that took longer than usual its slot stays taken as much longer."""
+"""Constant: if a request takes longer than usual, its slot stays taken that much longer."""
 
 QUOTA_SECONDS = 4.0
 BUSY_WITH_QUOTA = 60
-"""Tasks outstanding at least: three seconds' worth."""
+"""Fewest tasks outstanding while the quota is measured: three seconds' worth."""
 
 PARTITIONS = 12
 SETTINGS = {
     "DADATA_CONCURRENT_REQUESTS": str(CONCURRENT_REQUESTS),
-    "PROVIDER_TIMEOUT_SECONDS": "30",  # a machine that stands still for a while is no reason to ask again
-    "IN_FLIGHT_MAX": "100",  # little enough for what waits to be seen beside it
+    "PROVIDER_TIMEOUT_SECONDS": "30",  # a stalled machine must not cause retries
+    "IN_FLIGHT_MAX": "100",  # low enough to show waiting records too
 }
 
 BURST = 24
-"""Tasks that are sent at once where the fleet is to be kept busy."""
+"""Tasks in one batch when the fleet is kept busy."""
 
 PATIENCE_SECONDS = 120.0
 ANSWER_SECONDS = 10.0
@@ -56,14 +57,14 @@ def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> Non
     """Run the demo.
 
     Args:
-        console: where it is shown.
+        console: console for the output.
         step: shows what starts and stops.
-        tasks: of a backlog, for each replica that drains it.
-        partitions: of the topics. With fewer than replicas, some replicas have nothing to do.
+        tasks: tasks in a backlog for each replica that drains it.
+        partitions: partitions of each topic. With fewer partitions than replicas, some replicas are idle.
 
     Raises:
         Mismatch: a promise is broken.
-        sandbox.child.NotReady: the stack does not start, or a replica ends.
+        sandbox.child.NotReady: the stack does not start, or a replica exits.
     """
     started_at = time.monotonic()
     settings = {**SETTINGS, "KAFKA_TOPIC_PARTITIONS": str(partitions)}
@@ -78,22 +79,22 @@ def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> Non
             fleet.until(lambda: fleet.results.outstanding == 0, "the last results within the quota")
             refused, calls_repeated = fleet.calls()
         rows = int(stack.postgres.psql("tasks", "-At", "-c", "SELECT count(*) FROM integration_service"))
-    console.print(phase_table(f"Limited by {CONCURRENT_REQUESTS} requests in flight of each replica", scaled))
-    console.print(phase_table(f"Limited by {QUOTA} requests a second of the fleet", limited))
+    console.print(phase_table(f"Limit: {CONCURRENT_REQUESTS} requests in flight for each replica", scaled))
+    console.print(phase_table(f"Limit: {QUOTA} requests a second for the whole fleet", limited))
     check(fleet.results, rows, calls_repeated)
     console.print(
         f"\n[bold green]{sentence(scaled, limited)}[/bold green]\n"
-        f"{rows:,} tasks, as many results and rows. The provider, which allows {QUOTA} requests in any second of the "
-        f"second part, refused {refused}. {time.monotonic() - started_at:.0f} s with starting and stopping everything.",
+        f"{rows:,} tasks, {rows:,} results, {rows:,} rows. In the second part the provider allowed {QUOTA} requests "
+        f"in any second and refused {refused}. {time.monotonic() - started_at:.0f} s including starting and stopping.",
         highlight=False,
     )
 
 
 class Fleet:
-    """The replicas at work: sends tasks, reads results and metrics, and shows them, a turn at a time."""
+    """Drives the replicas: repeatedly sends tasks, reads results and metrics, and shows them."""
 
     def __init__(self, stack: Stack, partitions: int, closing: ExitStack, screen: Screen) -> None:
-        """Open what it needs; `closing` closes it."""
+        """Open the connections and the screen; `closing` closes them."""
         self.results = Results()
         self._stack = stack
         self._partitions = partitions
@@ -112,12 +113,12 @@ class Fleet:
         self._control(latency_ms=LATENCY_MS)
 
     def drain(self, replicas: int, tasks: int) -> Phase:
-        """Let so many replicas work at a backlog of so many tasks each, until little is left of it."""
+        """Scale up to `replicas`, and measure their rate on a backlog of `tasks` for each of them."""
         working = len(self._stack.processors)
         for _ in range(replicas - working):
             self._stack.add_processor()
-        self._begin(f"Of 1, 2, 4 replicas now {replicas}: {CONCURRENT_REQUESTS} requests in flight for each")
-        # Those that work are kept busy meanwhile: the new ones come while there is work in flight.
+        self._begin(f"Replicas: {replicas} (of 1, 2, 4), {CONCURRENT_REQUESTS} requests in flight for each")
+        # The running replicas are kept busy, so that the new ones join while there is work in flight.
         self.until(self._is_divided, f"{replicas} replicas to own partitions", busy=4 * CONCURRENT_REQUESTS * working)
         backlog = tasks * replicas
         self._send(backlog)
@@ -126,18 +127,18 @@ class Fleet:
         return self._phase(replicas, self.results.rate_from_to(first, last))
 
     def begin_quota(self) -> None:
-        """Let as many replicas take the place of those that work, with a quota that is the fleet's."""
+        """Replace the replicas by as many new ones that share a quota of the fleet."""
         count = len(self._stack.processors)
         self._done = []
-        self._begin(f"{count} replicas anew: {QUOTA} requests a second for all together")
+        self._begin(f"Replicas: {count} new ones, {QUOTA} requests a second for all together")
         self._stack.stop_processors(count)
         self._control(latency_ms=QUOTA_LATENCY_MS, dadata_requests_per_second=QUOTA)
         for _ in range(count):
             self._stack.add_processor(DADATA_REQUESTS_PER_SECOND=str(QUOTA))
 
     def spend_quota(self, replicas: int) -> Phase:
-        """Let so many replicas spend the fleet's quota for some seconds."""
-        self._begin(f"Of 4, 2, 1 replicas now {replicas}: {QUOTA} requests a second for all together")
+        """Scale down to `replicas`, and measure how much of the fleet's quota they use."""
+        self._begin(f"Replicas: {replicas} (of 4, 2, 1), {QUOTA} requests a second for all together")
         self._stack.stop_processors(len(self._stack.processors) - replicas)
         self.until(self._is_divided, f"{replicas} replicas to own partitions", busy=BUSY_WITH_QUOTA)
         begin = time.time() + WARM_UP_SECONDS
@@ -146,22 +147,22 @@ class Fleet:
         return self._phase(replicas, self.results.rate(begin, end))
 
     def until(self, condition: Callable[[], bool], what: str, *, busy: int = 0) -> None:
-        """Take turns until the condition holds; send tasks where less than `busy` are outstanding.
+        """Poll until the condition holds, and send tasks whenever fewer than `busy` are outstanding.
 
         Raises:
-            Mismatch: it does not come to hold.
-            sandbox.child.NotReady: a replica has ended.
+            Mismatch: the condition does not hold in time.
+            sandbox.child.NotReady: a replica has exited.
         """
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             if time.monotonic() > give_up_at:
-                raise Mismatch(f"not within {PATIENCE_SECONDS:g} seconds: {what}")
+                raise Mismatch(f"waited {PATIENCE_SECONDS:g} seconds in vain for {what}")
             if self.results.outstanding < busy:
                 self._send(BURST)
             self._turn()
 
     def calls(self) -> tuple[int, int]:
-        """Return how many calls the provider refused as beyond its limit, and how many more than one a task it got."""
+        """Return how many calls the provider refused over its limit, and how many others exceeded one for each task."""
         counts = self._asked()["providers"]["phone"]
         refused = int(counts.get("429", 0))
         return refused, int(counts["requests"]) - refused - self.results.sent
@@ -180,7 +181,7 @@ class Fleet:
 
     def _scrape(self, url: str, child: Child) -> Replica:
         if not child.running:
-            raise NotReady(f"{child.name} has ended. {child.tail()}")
+            raise NotReady(f"{child.name} has exited. {child.tail()}")
         try:
             return Replica.read(self._client.get(f"{url}/metrics").text)
         except httpx.TransportError:
@@ -188,7 +189,7 @@ class Fleet:
 
     def _begin(self, title: str) -> None:
         self._title = title
-        self._replicas = []  # of those that are there now nothing is known yet
+        self._replicas = []  # nothing is known of the new set of replicas yet
         self._scraped_at = 0.0
 
     def _is_divided(self) -> bool:
@@ -217,23 +218,23 @@ class Fleet:
 
 
 def sentence(scaled: Sequence[Phase], limited: Sequence[Phase]) -> str:
-    """Return what came out, in a sentence."""
+    """Return the measured result as a sentence."""
     alone, *_, all_of_them = scaled
     rates = ", ".join(f"{phase.rate:.1f} with {phase.replicas}" for phase in limited)
     return (
-        f"{all_of_them.replicas} replicas did {all_of_them.rate / alone.rate:.1f} times what one did; of a quota of "
-        f"{QUOTA} a second for all they used {rates}; scaling repeated nothing."
+        f"{all_of_them.replicas} replicas did {all_of_them.rate / alone.rate:.1f} times as many tasks a second as one. "
+        f"Of a shared quota of {QUOTA} a second they used {rates}. Scaling repeated no result and no call."
     )
 
 
 def check(results: Results, rows: int, calls_repeated: int) -> None:
-    """Compare what was promised with what came.
+    """Check that each task has exactly one result, one row and one call.
 
     Raises:
-        Mismatch: they differ.
+        Mismatch: one of them is missing, repeated or unknown.
     """
     if results.repeated or results.unknown or calls_repeated or rows != results.sent:
         raise Mismatch(
             f"{results.sent:,} tasks became {rows:,} rows; {results.repeated} results and {calls_repeated} calls "
-            f"were repeated, {results.unknown} results belong to no task"
+            f"were repeated; {results.unknown} results belong to no task"
         )

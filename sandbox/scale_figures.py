@@ -1,4 +1,4 @@
-"""The figures of the scale demo: what the replicas' metrics say, and which results came when. Pure."""
+"""The scale demo's figures, from the replicas' metrics and the results' timestamps. Pure: no input or output."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -10,22 +10,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 @dataclass(frozen=True)
 class Lag:
-    """One partition's records, or several partitions': all that lie above what is committed."""
+    """Consumer lag of one or several partitions: the records after the committed offset, by state."""
 
     waiting: int = 0
-    """In Kafka, and taken by nobody."""
+    """In Kafka, not taken by any replica yet."""
     in_flight: int = 0
     """Taken and not finished."""
     finished: int = 0
-    """Finished, but beyond one that is not: they cannot be committed, and are no work any more."""
+    """Finished, but after an unfinished record, so their offsets cannot be committed. They need no more work."""
     held: int = 0
     """Kafka refuses their outcome."""
     committed: int = 0
-    """All of them, as the difference to the committed offset has it."""
+    """All records after the committed offset."""
 
     @property
     def true(self) -> int:
-        """What is still to be done."""
+        """The records that still need work."""
         return self.waiting + self.in_flight
 
     @staticmethod
@@ -45,7 +45,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Replica:
-    """What one replica says of itself."""
+    """What one replica's metrics report."""
 
     partitions: Mapping[int, Lag] = field(default_factory=dict)
     in_flight: int = 0
@@ -53,7 +53,7 @@ class Replica:
 
     @staticmethod
     def read(metrics: str) -> "Replica":
-        """Return what a replica's `/metrics` says; one that owns nothing yet says nothing of partitions."""
+        """Parse a replica's `/metrics`. A replica that owns no partition reports none."""
         lags: dict[int, dict[str, int]] = {}
         quotas: dict[str, dict[str, int]] = {}
         in_flight = 0
@@ -79,7 +79,7 @@ class Replica:
 
 
 def divided(replicas: Collection[Replica], partitions: int) -> bool:
-    """Tell whether each partition is one replica's, and no replica goes without that could have one."""
+    """Return whether each partition has exactly one owner, and as many replicas as possible own one."""
     owned = Counter(partition for replica in replicas for partition in replica.partitions)
     owners = sum(bool(replica.partitions) for replica in replicas)
     return owners == min(len(replicas), partitions) and owned == Counter(range(partitions))
@@ -87,9 +87,9 @@ def divided(replicas: Collection[Replica], partitions: int) -> bool:
 
 @dataclass
 class Results:
-    """Which tasks were sent, and which results came and when they were written.
+    """The tasks that were sent, and their results with the time at which each was written.
 
-    Invariant: a task counts once, however often its result comes.
+    Invariant: a task counts once, however often its result arrives.
     """
 
     sent: int = 0
@@ -100,12 +100,12 @@ class Results:
     _task_ids: set[int] = field(default_factory=set)
 
     def send(self, count: int) -> range:
-        """Note that so many tasks are sent, and return their numbers."""
+        """Count this many tasks as sent, and return their ids."""
         self.sent += count
         return range(self.sent - count, self.sent)
 
     def came(self, task_id: int, seconds: float) -> None:
-        """Note a result that was written at `seconds`."""
+        """Count a result that was written at `seconds`."""
         if not 0 <= task_id < self.sent:
             self.unknown += 1
         elif task_id in self._task_ids:
@@ -116,23 +116,23 @@ class Results:
 
     @property
     def outstanding(self) -> int:
-        """Tasks that were sent and have no result yet."""
+        """Number of tasks that were sent and have no result yet."""
         return self.sent - len(self._task_ids)
 
     def rate(self, begin: float, end: float) -> float:
-        """Return how many results a second were written between two moments."""
+        """Return how many results a second were written between two times."""
         seconds = sorted(self._seconds)
         return (bisect_left(seconds, end) - bisect_left(seconds, begin)) / (end - begin)
 
     def rate_from_to(self, first: int, last: int) -> float:
-        """Return how many results a second were written from the one to the other, as numbered in time from 0."""
+        """Return the rate in results a second between two results, numbered from 0 in the order of their times."""
         seconds = sorted(self._seconds)
         return (last - first) / max(seconds[last] - seconds[first], 0.001)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What one number of replicas did."""
+    """The measurements with one number of replicas."""
 
     replicas: int
     rate: float

@@ -1,4 +1,4 @@
-"""What the scale demo shows: a picture that moves on a terminal, a line now and then elsewhere, tables at the end."""
+"""The scale demo's output: a live picture on a terminal, otherwise a line every two seconds; tables at the end."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from rich.text import Text
 from sandbox.scale_figures import Lag, Phase, Quota, Replica
 
 LINE_SECONDS = 2.0
-"""Between two lines where there is no terminal."""
+"""Time between two lines if the output is not a terminal."""
 
 BAR_CHARACTERS = 15
 COLOURS = ("cyan", "magenta", "yellow", "blue")
-"""Of the replicas and of what they own."""
+"""Colours of the replicas and of their partitions."""
 
 WAITING, IN_FLIGHT, FINISHED = "█", "▒", "·"
 
 
 @dataclass(frozen=True)
 class View:
-    """What is to be shown now."""
+    """The state to show now."""
 
     title: str
     partitions: int
@@ -34,18 +34,18 @@ class View:
 
     @property
     def lags(self) -> dict[int, Lag]:
-        """Each partition's lag; of one that changes hands nothing is known."""
+        """The lag of each partition, without those that are being reassigned."""
         return {partition: lag for replica in self.replicas for partition, lag in replica.partitions.items()}
 
     @property
     def quota(self) -> Quota:
-        """The fleet's quota at DaData, as its replicas have divided it."""
+        """The fleet's quota at DaData: the sum of its replicas' shares."""
         quotas = [replica.quotas.get("dadata", Quota()) for replica in self.replicas]
         return Quota(sum(quota.slots for quota in quotas), sum(quota.used for quota in quotas))
 
 
 class Screen:
-    """Shows one view after the other, for as long as the context lasts."""
+    """Shows successive views while the context lasts."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,10 +66,10 @@ class Screen:
             self._live.stop()
 
     def show(self, view: View, now: float) -> None:
-        """Show it, now or not at all."""
+        """Show the view. Without a terminal it is skipped if the last line is too recent."""
         if view.title != self._title:
             self._title, self._most, self._line_at = view.title, 0, 0.0
-        # A bar is as long as its part of the longest one since the title changed: one can see it get shorter.
+        # Bars are scaled to the longest one since the title changed, so that they visibly get shorter.
         self._most = max(self._most, *(lag.committed for lag in view.lags.values()), 1)
         if self._live is not None:
             self._live.update(picture(view, self._most), refresh=True)
@@ -89,7 +89,7 @@ def line(view: View) -> str:
     quota = f"  quota {view.quota.used}/{view.quota.slots}" if view.quota.slots else ""
     return (
         f"{view.rate:6.0f}/s  waiting {total.waiting:5,}  in flight {total.in_flight:4,}  "
-        f"beyond a gap {total.finished:3,}{quota}"
+        f"uncommitted {total.finished:3,}{quota}"
     )
 
 
@@ -99,17 +99,17 @@ def owners(view: View) -> str:
 
 
 def numbers(partitions: Iterable[int]) -> str:
-    """Return partitions' numbers, which rise, as 0-5,7."""
+    """Return ascending partition numbers as text such as `0-5,7`."""
     runs = [[number for _, number in run] for _, run in groupby(enumerate(partitions), lambda pair: pair[1] - pair[0])]
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none yet"
 
 
 def picture(view: View, most: int) -> RenderableType:
-    """Return a view as a picture of 80 columns and 24 lines at most.
+    """Return a view as a picture of at most 80 columns and 24 lines.
 
     Args:
         view: what to show.
-        most: records of the longest bar.
+        most: records in the longest bar.
     """
     colours = {
         partition: colour
@@ -134,7 +134,7 @@ def picture(view: View, most: int) -> RenderableType:
         shown = [number for number in (row, row + rows) if number < view.partitions]
         partitions.add_row(*(_partition(n, view.lags.get(n), most, colours.get(n, "dim")) for n in shown))
     total = Lag.total(view.lags.values())
-    done = "".join(f"   {phase.replicas} did {phase.rate:.0f}" for phase in view.done)
+    done = "".join(f"   with {phase.replicas}: {phase.rate:.0f}" for phase in view.done)
     return Group(
         Text(),
         Text(view.title, style="bold"),
@@ -145,7 +145,7 @@ def picture(view: View, most: int) -> RenderableType:
         partitions,
         Text(
             f"{WAITING} waiting {total.waiting:,}   {IN_FLIGHT} in flight {total.in_flight:,}   "
-            f"{FINISHED} finished beyond a gap {total.finished:,}\n"
+            f"{FINISHED} finished, not committed {total.finished:,}\n"
             f"true lag {total.true:,}   committed lag {total.committed:,}"
             + (f"   quota used {view.quota.used} of {view.quota.slots}" if view.quota.slots else "")
         ),
@@ -154,7 +154,7 @@ def picture(view: View, most: int) -> RenderableType:
 
 def _partition(number: int, lag: Lag | None, most: int, colour: str) -> Text:
     if lag is None:
-        return Text(f"{number:>2} {'changes hands':<{BAR_CHARACTERS + 17}}", style="dim")
+        return Text(f"{number:>2} {'being reassigned':<{BAR_CHARACTERS + 17}}", style="dim")
     parts = ((lag.waiting, WAITING), (lag.in_flight, IN_FLIGHT), (lag.finished, FINISHED))
     bar = "".join(sign * -(-count * BAR_CHARACTERS // most) for count, sign in parts)[:BAR_CHARACTERS]
     text = f"{number:>2} {bar:<{BAR_CHARACTERS}} {lag.waiting:>5,} {lag.in_flight:>5,} {lag.finished:>4,}"
@@ -162,7 +162,7 @@ def _partition(number: int, lag: Lag | None, most: int, colour: str) -> Text:
 
 
 def phase_table(title: str, phases: Sequence[Phase]) -> Table:
-    """Return what each number of replicas did."""
+    """Return a table of the measurements with each number of replicas."""
     alone = next(phase.rate for phase in phases if phase.replicas == 1)
     table = Table(title=title, title_justify="left")
     for column in ("replicas", "tasks a second", "ratio", "results repeated", "calls repeated"):

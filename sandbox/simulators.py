@@ -1,22 +1,22 @@
-"""The providers, simulated over real HTTP by their contracts: DaData clean phone and email, YandexGPT completion.
+"""Provider simulators over real HTTP that follow the contracts of DaData (phone, email) and YandexGPT (completion).
 
     python -m sandbox.simulators --port 8090 --latency-ms 100
 
-Strict where the providers are: keys, methods, media type, one record a request, lengths. What else they shall do is
-told through the same port, while they run:
+They are as strict as the providers about keys, methods, media type, one record a request and lengths. Other behaviour
+is set at run time, on the same port:
 
-    PUT /_control       {"latency_ms": 100 | [50, 200],           every answer takes that long, or
+    PUT /_control       {"latency_ms": 100 | [50, 200],           latency of every answer, or
                          "latency_ms": {"phone": 100, "email": 100, "gpt": [5000, 20000]},
                          "dadata_requests_per_second": 20,        the 21st in any second gets 429; 0 is no quota
                          "yandexgpt_concurrent_requests": 10,     the 11th in flight gets 429; 0 is no quota
-                         "remember_inputs": true,                 count the answers to each input
+                         "remember_inputs": true,                 count the answers for each input
                          "faults": [{"kind": "status", "status": 503, "retry_after": 1,
-                                     "provider": "phone" | "email" | "gpt",  only there
-                                     "when": "...",               only for inputs that hold this
-                                     "probability": 0.03,         only so often
-                                     "times": 5}]}                only the first times
-    GET /_requests      what was asked and answered so far
-    DELETE /_requests   forget it
+                                     "provider": "phone" | "email" | "gpt",  for this one only
+                                     "when": "...",               only for inputs that contain this
+                                     "probability": 0.03,         for this share of requests
+                                     "times": 5}]}                for the first 5 requests only
+    GET /_requests      counts of requests and answers so far
+    DELETE /_requests   reset the counts
 
 Kinds of faults: status, hang, close, cut, junk, wrong_shape, huge, drip, nul, content_filter, truncated.
 """
@@ -39,10 +39,10 @@ from aiohttp import web
 HUGE_BYTES = 64 * 1024 * 1024
 HANG_SECONDS = 3600
 CLIENT_GONE = 499
-"""A status that nobody gets: the connection is what fails."""
+"""Status for the counters only: the connection fails, so no client receives it."""
 
 INPUTS_MAX = 1_000_000
-"""Inputs remembered; then no more are."""
+"""Most inputs that are counted; further inputs are not."""
 
 SETTINGS: dict[str, Any] = {
     "latency_ms": 100,
@@ -55,7 +55,7 @@ PHRASES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not 
 
 
 class Simulators:
-    """Both providers' behaviour and what they remember of it. Lives on the event loop."""
+    """The behaviour and the counters of both providers. Runs on the event loop."""
 
     def __init__(self, latency_ms: float, seed: int) -> None:
         self.settings = {**SETTINGS, "latency_ms": latency_ms}
@@ -63,7 +63,7 @@ class Simulators:
         self.forget()
 
     def forget(self) -> None:
-        """Start counting anew."""
+        """Reset all counters."""
         self._counters = {provider: Counter[str]() for provider in PATHS.values()}
         self._answered: Counter[str] = Counter()
         self._arrivals: deque[float] = deque()
@@ -72,7 +72,7 @@ class Simulators:
         self._most_in_flight: Counter[str] = Counter()
 
     def counted(self) -> dict[str, Any]:
-        """Return what was asked and answered so far."""
+        """Return the counts of requests and answers so far."""
         return {
             "providers": self._counters,
             "in_flight": self._in_flight,
@@ -185,7 +185,7 @@ class Simulators:
                 status = {"content_filter": "CONTENT_FILTER", "truncated": "TRUNCATED_FINAL"}[kind]
                 return _json({"result": _completion(text, f"ALTERNATIVE_STATUS_{status}")})
             case kind:
-                raise ValueError(f"no such fault: {kind}")
+                raise ValueError(f"unknown kind of fault: {kind}")
 
 
 def _check_dadata(request: web.BaseRequest) -> web.Response | None:
@@ -215,7 +215,7 @@ def _check_yandexgpt(request: web.BaseRequest) -> web.Response | None:
 
 
 def _input(provider: str, body: bytes) -> str | tuple[str]:
-    """Return the request's text, or what is wrong with it in a tuple."""
+    """Return the request's text, or a tuple with the error message."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -353,12 +353,14 @@ async def serve(host: str, port: int, latency_ms: float, seed: int) -> None:
 
 def main() -> None:
     """Run the simulators from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.simulators", description="The providers, simulated.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8090, help="port to listen at (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="python -m sandbox.simulators", description="Provider simulators.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8090, help="port to listen on (default: %(default)s)")
     latency_ms = os.environ.get("SIMULATOR_LATENCY_MS", "100")
-    parser.add_argument("--latency-ms", type=float, default=latency_ms, help="how long an answer takes (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is left to chance (default: %(default)s)")
+    parser.add_argument(
+        "--latency-ms", type=float, default=latency_ms, help="latency of each answer (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         uvloop.run(serve(arguments.host, arguments.port, arguments.latency_ms, arguments.seed))

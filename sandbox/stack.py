@@ -26,11 +26,11 @@ STATE = ROOT / ".sandbox" / "state.json"
 SIMULATOR_LATENCY_MS = 100
 
 Step = Callable[[str], contextlib.AbstractContextManager[object]]
-"""Shows a person what is going on for as long as the context lasts."""
+"""Shows the title of a step while its context lasts."""
 
 
 class Stack:
-    """The local stack. Everything listens on 127.0.0.1 only, at ports that are free."""
+    """The local stack. Everything listens on 127.0.0.1 only, on free ports."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class Stack:
         simulated_only: bool = False,
         settings: Mapping[str, str] = {},
     ) -> None:
-        """Choose ports and passwords; nothing is started.
+        """Choose ports and passwords without starting anything.
 
         Args:
-            processors: replicas to start with.
-            outlive: whether the stack goes on when this process ends.
-            simulated_only: whether keys of real providers in the environment count for nothing.
-            settings: what the two programs find in their environment besides.
+            processors: replicas of the processor at the start.
+            outlive: whether the stack keeps running after this process ends.
+            simulated_only: whether to ignore keys of real providers in the environment.
+            settings: further environment variables of both programs.
         """
-        # PostgreSQL, which is not root, must reach its data: a checkout below /root is out of its reach.
+        # PostgreSQL does not run as root, so its data cannot be in a checkout below /root.
         self.folder = Path(tempfile.mkdtemp(prefix="integration-service-", dir="/var/tmp"))
         self.folder.chmod(0o755)
         self.kafka = Kafka(self.folder, LOGS, outlive=outlive)
@@ -56,7 +56,7 @@ class Stack:
         self.gateway_url = f"http://127.0.0.1:{free_port()}"
         self.simulators_url = f"http://127.0.0.1:{free_port()}"
         self.processors: dict[str, Child] = {}
-        """The replicas that run, oldest first, by the URL of their health and metrics."""
+        """The running replicas, oldest first, by the URL of their health and metrics."""
         self._processors_at_start = processors
         self._processors_started = 0
         self._settings = settings
@@ -68,7 +68,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the two programs find in their environment."""
+        """The environment variables of both programs."""
         simulated = {
             name: value
             for provider in self.simulated
@@ -78,7 +78,7 @@ class Stack:
             }.items()
         }
         if "DADATA" in self.simulated:
-            simulated["DADATA_REQUESTS_PER_SECOND"] = "0"  # the simulators have no quota, unless they are told one
+            simulated["DADATA_REQUESTS_PER_SECOND"] = "0"  # the simulators have no quota unless one is set
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_IMPORT_TOPIC": "tasks",
@@ -97,7 +97,7 @@ class Stack:
         """Start everything, and wait until it is ready.
 
         Raises:
-            sandbox.child.NotReady: something is not.
+            sandbox.child.NotReady: a service does not become ready.
         """
         shutil.rmtree(LOGS, ignore_errors=True)
         if not jar_folder().exists():
@@ -123,10 +123,10 @@ class Stack:
                 program.wait_until(partial(answers, f"{url}/health/ready"))
 
     def add_processor(self, **settings: str) -> None:
-        """Start one more replica; it is not ready yet.
+        """Start one more replica without waiting until it is ready.
 
         Args:
-            settings: what it finds in its environment besides.
+            settings: its further environment variables.
         """
         self._processors_started += 1
         url = f"http://127.0.0.1:{free_port()}"
@@ -134,17 +134,17 @@ class Stack:
         self.processors[url] = self._start_program(name, url, "PROCESSOR_HTTP_PORT", **settings)
 
     def stop_processors(self, count: int) -> None:
-        """Stop the newest replicas cleanly, all at once.
+        """Stop the newest replicas cleanly and in parallel.
 
         Raises:
-            sandbox.child.NotReady: one did not end as it should.
+            sandbox.child.NotReady: one of them did not exit with code 0.
         """
         stopped = [self.processors.popitem()[1] for _ in range(count)]
         for child in stopped:
             child.send_signal(signal.SIGTERM)
         for child in stopped:
             if child.stop() != 0:
-                raise NotReady(f"{child.name} ended with {child.returncode}. {child.tail()}")
+                raise NotReady(f"{child.name} exited with code {child.returncode}. {child.tail()}")
 
     def _make_database(self) -> None:
         self.postgres.create_database("tasks")
@@ -173,13 +173,13 @@ class Stack:
         return child
 
     def stop(self) -> None:
-        """End everything in the order that lets each finish its work, and delete its data. Safe at any moment."""
+        """Stop everything in an order that lets each program finish its work, and delete the data. Safe at any time."""
         for child in reversed(self._children):
             child.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self) -> None:
-        """Remember what runs, for `stop_saved` in another process."""
+        """Save what runs to a file, so that another process can call `stop_saved`."""
         STATE.parent.mkdir(exist_ok=True)
         state = {
             "folder": str(self.folder),
@@ -192,17 +192,17 @@ class Stack:
         new.rename(STATE)
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return what a person wants to know about the running stack: (name, value), or (heading, "")."""
+        """Return how to reach and watch the running stack: (name, value), or (heading, "")."""
         gateway = self.gateway_url
         simulated = ", ".join(sorted(self.simulated))
         return [
-            ("To try and to read", ""),
-            ("try a task", f"{gateway}/"),
-            ("REST, to read", f"{gateway}/docs"),
-            ("REST, OpenAPI", f"{gateway}/openapi.json"),
-            ("Kafka, to read", f"{gateway}/asyncapi"),
-            ("Kafka, AsyncAPI", f"{gateway}/asyncapi.json"),
-            ("To watch", ""),
+            ("Try it and read about it", ""),
+            ("try-it page", f"{gateway}/"),
+            ("REST documentation", f"{gateway}/docs"),
+            ("OpenAPI document", f"{gateway}/openapi.json"),
+            ("Kafka documentation", f"{gateway}/asyncapi"),
+            ("AsyncAPI document", f"{gateway}/asyncapi.json"),
+            ("Watch it", ""),
             ("gateway health", f"{gateway}/health/ready"),
             ("gateway metrics", f"{gateway}/metrics"),
             *(
@@ -214,7 +214,7 @@ class Stack:
                 )
             ),
             ("logs", str(LOGS)),
-            ("To connect to", ""),
+            ("Connect to it", ""),
             (GATEWAY, gateway),
             ("Kafka", f"{self.kafka.bootstrap_servers}, topics tasks, results, tasks-dlt"),
             ("PostgreSQL", f"psql '{self.postgres.conninfo('tasks')}'"),
@@ -231,13 +231,13 @@ PROVIDER_KEYS = {
 
 
 def real_keys() -> dict[str, str]:
-    """Return the provider keys that the environment holds. With them, tasks cost money."""
+    """Return the provider keys in the environment. With them, tasks cost money."""
     names = [name for keys in PROVIDER_KEYS.values() for name in keys]
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def saved_lines() -> list[tuple[str, str]] | None:
-    """Return the lines of the stack that was left running, or None where none is."""
+    """Return the lines of the stack that `make up` left running, or None if there is none."""
     if not STATE.exists():
         return None
     state = json.loads(STATE.read_text())
@@ -247,14 +247,14 @@ def saved_lines() -> list[tuple[str, str]] | None:
 
 
 def stop_saved(step: Step) -> bool:
-    """End the stack that was left running, and nothing else. Returns whether there was one."""
+    """Stop the stack that `make up` left running, and nothing else. Return whether there was one."""
     if not STATE.exists():
         return False
     state = json.loads(STATE.read_text())
     found = False
     with step("Stopping the stack"):
         for pid, started_at in state["processes"]:
-            # A number that another process got meanwhile is not ours to end.
+            # The system may have given the pid to another process meanwhile.
             if _started_at(pid) == started_at:
                 found = True
                 os.kill(pid, signal.SIGTERM)
@@ -270,18 +270,18 @@ def stop_saved(step: Step) -> bool:
 
 @contextlib.contextmanager
 def running(stack: Stack, step: Step) -> Iterator[Stack]:
-    """Run the stack for as long as the context lasts; nothing of it is left, however that ends."""
+    """Run the stack while the context lasts, and stop all of it however the context ends."""
     try:
         stack.start(step)
         yield stack
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the stopping
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
         with step("Stopping the stack"):
             stack.stop()
 
 
 def answers(url: str) -> bool:
-    """Tell whether a GET is answered with 200."""
+    """Return whether a GET of the URL is answered with 200."""
     try:
         return httpx.get(url, timeout=2, trust_env=False).status_code == 200
     except httpx.TransportError:

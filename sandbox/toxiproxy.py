@@ -1,4 +1,4 @@
-"""Toxiproxy on this machine: TCP proxies whose connections can be delayed, cut, silenced or sliced while they run."""
+"""Toxiproxy on this machine: TCP proxies that can delay, cut, silence or slice their connections at run time."""
 
 import os
 import shutil
@@ -22,14 +22,14 @@ Stream = Literal["upstream", "downstream"]
 
 
 class GoMissing(NotReady):
-    """Toxiproxy is not there yet and there is no Go to build it with."""
+    """Toxiproxy is not built yet, and Go, which builds it, is not installed."""
 
 
 class Toxiproxy(Child):
-    """One process with any number of proxies, all on 127.0.0.1. What it was told ends with it."""
+    """One process with any number of proxies, all on 127.0.0.1. Its proxies end with it."""
 
     def __init__(self, log_folder: Path) -> None:
-        """Choose its port; nothing is started or fetched."""
+        """Choose its port without starting or fetching anything."""
         self.port = free_port()
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=ANSWER_SECONDS, trust_env=False)
         super().__init__("Toxiproxy", [], log_folder / "toxiproxy.log")
@@ -46,12 +46,12 @@ class Toxiproxy(Child):
         self.wait_until(self._answers)
 
     def close(self) -> None:
-        """Stop it and forget the connections to it."""
+        """Stop it and close the connections to it."""
         self.stop()
         self._client.close()
 
     def proxy(self, name: str, port: int, upstream_port: int) -> "Proxy":
-        """Listen at `port` of 127.0.0.1 and pass everything on to `upstream_port`."""
+        """Listen on `port` of 127.0.0.1 and forward everything to `upstream_port`."""
         wanted = {"name": name, "listen": f"127.0.0.1:{port}", "upstream": f"127.0.0.1:{upstream_port}"}
         self._client.post("/proxies", json={**wanted, "enabled": True}).raise_for_status()
         return Proxy(self._client, name, port)
@@ -64,7 +64,7 @@ class Toxiproxy(Child):
 
 
 class Proxy:
-    """One proxy. A toxic is in force for the connections that are there and for new ones, until it is cured."""
+    """One proxy. A fault applies to existing and new connections until `cure`."""
 
     def __init__(self, client: httpx.Client, name: str, port: int) -> None:
         self.name = name
@@ -73,26 +73,26 @@ class Proxy:
         self._path = f"/proxies/{name}"
 
     def delay(self, milliseconds: int, jitter_milliseconds: int = 0) -> None:
-        """Let everything that the server says arrive later."""
+        """Delay everything that the server sends."""
         self._poison("latency", "downstream", latency=milliseconds, jitter=jitter_milliseconds)
 
     def reset(self) -> None:
-        """Answer new connections with an RST; close those that are there as soon as something goes through them."""
+        """Reset new connections; close existing ones as soon as data passes through them."""
         for stream in ("upstream", "downstream"):
             self._poison("reset_peer", stream, timeout=0)
 
     def silence(self) -> None:
-        """Swallow everything in both directions; connections stay open, new ones are accepted. Cured, they are cut."""
+        """Drop all data in both directions. Connections stay open and new ones are accepted; `cure` closes them."""
         for stream in ("upstream", "downstream"):
             self._poison("timeout", stream, timeout=0)
 
     def slice(self, size: int, delay_microseconds: int = 0) -> None:
-        """Let everything arrive in pieces of `size` bytes, in both directions."""
+        """Split all data into pieces of `size` bytes, in both directions."""
         for stream in ("upstream", "downstream"):
             self._poison("slicer", stream, average_size=size, size_variation=0, delay=delay_microseconds)
 
     def cut_after(self, size: int, stream: Stream) -> None:
-        """Close each connection when `size` bytes went through it in that direction."""
+        """Close each connection after `size` bytes in that direction."""
         self._poison("limit_data", stream, bytes=size)
 
     def refuse(self) -> None:
@@ -100,7 +100,7 @@ class Proxy:
         self._client.post(self._path, json={"enabled": False}).raise_for_status()
 
     def cure(self) -> None:
-        """Take everything back: what goes through arrives again."""
+        """Remove all faults: data passes again."""
         for toxic in self._client.get(f"{self._path}/toxics").raise_for_status().json():
             self._client.delete(f"{self._path}/toxics/{toxic['name']}").raise_for_status()
         self._client.post(self._path, json={"enabled": True}).raise_for_status()
@@ -111,7 +111,7 @@ class Proxy:
 
 
 def install() -> Path:
-    """Build it where it is not there yet, and return the program. Safe to interrupt and to run twice.
+    """Build Toxiproxy unless it is cached, and return the program. Safe to interrupt and to run twice.
 
     Raises:
         GoMissing: Go is not installed.
@@ -136,8 +136,8 @@ def install() -> Path:
             timeout=FETCH_SECONDS,
         )
         if building.returncode != 0:
-            raise NotReady(f"Toxiproxy cannot be built. Go says:\n{building.stdout[-2000:]}")
-        (folder / "server").rename(built)  # replaces what another run built meanwhile: it is the same
+            raise NotReady(f"Toxiproxy cannot be built. Go said:\n{building.stdout[-2000:]}")
+        (folder / "server").rename(built)  # may replace an identical build of another run
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return built

@@ -1,4 +1,4 @@
-"""`make up`: the stack left running, a first task with its reply, and links to everything. `make down` stops it."""
+"""`make up`: starts the stack, sends a first task, prints links, and leaves it running. `make down` stops it."""
 
 import json
 import signal
@@ -16,14 +16,14 @@ NAME_CHARACTERS = 22
 
 
 def up(console: Console, step: Step, processors: int) -> None:
-    """Start the stack and leave it running; where it runs already, say so.
+    """Start the stack and leave it running. If it is running already, only show how to use it.
 
     Raises:
-        sandbox.child.NotReady: it does not start, or does not answer the first task. Then nothing is left running.
+        sandbox.child.NotReady: it does not start, or the first task fails. Then nothing is left running.
     """
     lines = saved_lines()
     if lines is not None:
-        console.print("The stack is up already. A task is sent so:\n")
+        console.print("The stack is up already. To send a task:\n")
         show_request(console, dict(lines)[GATEWAY])
     else:
         stack = Stack(processors, outlive=True)
@@ -48,9 +48,9 @@ def down(console: Console, step: Step) -> None:
 
 
 def show_first_task(console: Console, step: Step, stack: Stack) -> None:
-    """Send one task and show how, and what came; a task that costs money is only shown."""
+    """Send a first task, and show the command and the reply. With real providers only the command is shown."""
     if "DADATA" not in stack.simulated:
-        console.print("\n[bold]The providers are real[/bold]: a task is paid for, so none was sent. One is sent so:\n")
+        console.print("\n[bold]The providers are real[/bold]: a task costs money, so none was sent. To send one:\n")
         show_request(console, stack.gateway_url)
         return
     with step("Sending a first task"):
@@ -62,15 +62,15 @@ def show_first_task(console: Console, step: Step, stack: Stack) -> None:
             trust_env=False,
         )
     if reply.status_code != 200:
-        raise NotReady(f"The first task was answered {reply.status_code}: {reply.text}")
-    console.print("\n[bold]A task[/bold], to be sent again as often as you like:\n")
+        raise NotReady(f"The reply to the first task has status {reply.status_code}: {reply.text}")
+    console.print("\n[bold]A task[/bold]; you can send it again as often as you like:\n")
     show_request(console, stack.gateway_url)
     console.print("\n[bold]Its reply[/bold], with the id of its row in PostgreSQL:\n")
     console.print(f"  {reply.text}", style="green", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_request(console: Console, gateway_url: str) -> None:
-    """Print the command that sends the first task, to be copied."""
+    """Print the command that sends the first task, in a form that can be copied."""
     for line in (
         f"  curl {gateway_url}/tasks -H 'Content-Type: application/json' \\",
         f"    -d '{FIRST_TASK}'",
@@ -79,7 +79,7 @@ def show_request(console: Console, gateway_url: str) -> None:
 
 
 def show_lines(console: Console, lines: list[tuple[str, str]]) -> None:
-    """Print the stack's lines; what is too long to stand beside its name stands below it, and is never broken."""
+    """Print the stack's lines. A value too long to fit beside its name goes below it, unwrapped."""
     for name, value in lines:
         if not value:
             console.print(f"\n[bold]{name}[/bold]")

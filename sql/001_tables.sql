@@ -1,9 +1,9 @@
--- The tables of the integration service. Safe to run again: what is there stays as it is.
--- Run by the schema's owner:  psql -v ON_ERROR_STOP=1 -f sql/001_tables.sql
+-- The tables of the integration service. Safe to run again: existing objects stay unchanged.
+-- Run it as the schema's owner:  psql -v ON_ERROR_STOP=1 -f sql/001_tables.sql
 
 BEGIN;
 
--- Two replicas of a deployment may run this at once: the second waits here for the first.
+-- If two replicas of a deployment run this at the same time, the second one waits here for the first.
 SELECT pg_advisory_xact_lock(hashtext('integration_service schema'));
 
 DO $$
@@ -25,8 +25,8 @@ COMMENT ON COLUMN integration_service.id        IS 'Drawn by the ledger when the
 COMMENT ON COLUMN integration_service.data      IS 'What the provider answered. Personal data.';
 COMMENT ON COLUMN integration_service.task_type IS 'Which provider answered.';
 
--- Kafka delivers a record at least once. An entry here says that the record at this position is done and which row is
--- its own, so that however often the record comes, there is one row, one id and one paid call.
+-- Kafka delivers a record at least once. An entry here means that the record at this position is done, and names its row,
+-- so that however often the record is delivered, there is one row, one id and one paid call.
 CREATE TABLE IF NOT EXISTS ledger (
     topic_id  TEXT    NOT NULL,
     partition INTEGER NOT NULL,
@@ -41,8 +41,9 @@ COMMENT ON COLUMN ledger.partition IS 'Partition of the record.';
 COMMENT ON COLUMN ledger."offset"  IS 'Offset of the record.';
 COMMENT ON COLUMN ledger.id        IS 'integration_service.id of the record''s row. No foreign key: rows may be deleted, positions stay done.';
 
--- A caller may make a request repeatable with a key. The key belongs to the record at a position, and its id is the
--- ledger's entry for that position: while there is none, that record is in flight, and others with the key wait for it.
+-- A caller can make a request repeatable with a key. The key belongs to the record at a position, and the key's id is the
+-- one in the ledger's entry for that position. While there is no entry, that record is in flight, and other records with
+-- the same key wait for it.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     key         TEXT        PRIMARY KEY,
     fingerprint BYTEA       NOT NULL,
@@ -61,7 +62,7 @@ COMMENT ON COLUMN idempotency_keys.partition   IS 'Of the record''s position, as
 COMMENT ON COLUMN idempotency_keys."offset"    IS 'Of the record''s position, as in the ledger.';
 COMMENT ON COLUMN idempotency_keys.made_at     IS 'From which its days are counted.';
 
--- Dead letters may be put back on the import topic, and are not put back twice.
+-- Dead letters can be put back on the import topic. This table keeps them from being put back twice.
 CREATE TABLE IF NOT EXISTS redriven (
     topic_id  TEXT    NOT NULL,
     partition INTEGER NOT NULL,
@@ -74,7 +75,7 @@ COMMENT ON COLUMN redriven.topic_id  IS 'Kafka''s own id of the dead-letter topi
 COMMENT ON COLUMN redriven.partition IS 'Partition of the dead letter.';
 COMMENT ON COLUMN redriven."offset"  IS 'Offset of the dead letter.';
 
--- A database that had rows before it had a ledger: new ids go on after them.
+-- If the database had rows before it had a ledger, new ids continue after them.
 SELECT setval(pg_get_serial_sequence('ledger', 'id'), greatest(rows.last_id, entries.last_id))
 FROM (SELECT max(id) AS last_id FROM integration_service) AS rows,
      (SELECT max(id) AS last_id FROM ledger) AS entries

@@ -1,5 +1,5 @@
--- The role with the least that the processor needs. Safe to run again.
--- Give it to the user that the processor connects as:  GRANT integration_service TO your_user;
+-- A role with the least rights that the processor needs. Safe to run again.
+-- Grant it to the user that the processor connects as:  GRANT integration_service TO your_user;
 
 BEGIN;
 
@@ -13,7 +13,7 @@ BEGIN
 END
 $$;
 
--- PUBLIC has it by default; where that was revoked, the tables could not be reached.
+-- PUBLIC has this right by default. If it was revoked, the role needs the right to reach the tables.
 DO $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO integration_service', current_schema());

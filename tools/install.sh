@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes sure that the local stack's programs are there: PostgreSQL, Java 17 or later, Maven. Installs what is missing
-# with apt where we are root, else says in one line what to install. Quick when all is there. With the argument `tests`
-# it looks for what only the tests need as well; other arguments are packages that are known to be missing.
+# Makes sure that the local stack's programs are installed: PostgreSQL, Java 17 or later, Maven. As root it installs
+# missing packages with apt; otherwise it prints one line that says what to install. It is quick if nothing is missing.
+# With the argument `tests` it also checks what only the tests need. Other arguments are packages known to be missing.
 set -eu
 
 missing=""

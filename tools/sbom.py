@@ -1,6 +1,6 @@
-"""The end of `make sbom`: completes the bills of material in sbom/, and refuses a licence that nobody has agreed to.
+"""The last step of `make sbom`: completes the bills of materials in sbom/, and refuses licences that are not allowed.
 
-Prints where what lies; exits with 1 and a line for each package whose licence is not in `ALLOWED`.
+Prints the written files. Exits with 1 and a line for each package whose licence is not in `ALLOWED`.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SBOM = ROOT / "sbom"
 
-_NOTICE = "asks for its notice, which the package carries into the image"
+_NOTICE = "requires its notice, which the package brings into the image"
 ALLOWED = {
     "Apache-2.0": _NOTICE,
     "License :: OSI Approved :: Apache Software License": _NOTICE,
@@ -21,19 +21,19 @@ ALLOWED = {
     "License :: OSI Approved :: BSD License": _NOTICE,
     "ISC": _NOTICE,
     "MIT": _NOTICE,
-    "MIT-0": "asks for nothing",
+    "MIT-0": "requires nothing",
     "PSF-2.0": _NOTICE,
     "Python-2.0": _NOTICE,
-    "MPL-2.0": "copyleft file by file, and no file of theirs is changed",
+    "MPL-2.0": "copyleft for each file, and none of their files is changed",
     "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)": "the same",
-    "LGPL-3.0-only": "psycopg: used unchanged, as a library that whoever has the image can put another in place of",
+    "LGPL-3.0-only": "psycopg: used unchanged, as a library that the owner of an image can replace",
 }
-# Their metadata name no licence; their LICENSE files were read.
+# Packages without a licence in their metadata, with the licence from their LICENSE file.
 UNDECLARED = {"protobuf": "BSD-3-Clause"}
 
 
 def licences(component: dict[str, Any]) -> list[str]:
-    """Return every licence that a component names. Of `A OR B` too it names both: nobody has chosen."""
+    """Return every licence that a component names. `A OR B` counts as both, because no choice was made."""
     names: list[str] = []
     for entry in component.get("licenses", []):
         if "expression" in entry:
@@ -44,7 +44,7 @@ def licences(component: dict[str, Any]) -> list[str]:
 
 
 def vendored(image: str) -> list[dict[str, Any]]:
-    """Return as components what lies among an image's own files and comes from elsewhere."""
+    """Return the third-party files in an image's own folder as components."""
     return [
         {
             "type": "library",
@@ -60,7 +60,7 @@ def vendored(image: str) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    """Return the exit code."""
+    """Complete the bills of materials, write the table of licences, and return the exit code."""
     packages: dict[tuple[str, str, str], list[str]] = {}
     refused = []
     for path in sorted(SBOM.glob("*.cdx.json")):

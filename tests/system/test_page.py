@@ -210,11 +210,11 @@ def test_an_answer_at_once_is_followed_until_the_task_is_done_even_over_a_reload
     service.simulators.control(latency_ms=SLOW_MS)
     page = visit()
 
-    send(page, answer="At once")
+    send(page, answer="Respond at once")
 
-    expect_reply(page, "At work", "Kafka has the task")
+    expect_reply(page, "Pending", "Kafka has the task")
     page.reload()
-    expect(last_tasks(page).first).to_contain_text("At work")
+    expect(last_tasks(page).first).to_contain_text("Pending")
     expect(last_tasks(page).first).to_contain_text(re.compile(r"row \d+"), timeout=30_000)
     expect(page.locator("#said")).to_contain_text("Done, row")
     assert page.evaluate("Object.keys(localStorage)") == ["integration-service.tasks"]
@@ -226,7 +226,7 @@ def test_without_a_reply_in_time_the_page_says_so_and_goes_on_asking(visit, serv
 
     send(page)
 
-    expect_reply(page, "At work", "No reply in time")
+    expect_reply(page, "Pending", "No reply in time")
     expect(page.locator("#reply-text")).to_contain_text("is in Kafka and will be done")
     expect(page.locator("#reply-answer")).to_contain_text("HTTP 504")
     expect_reply(page, "Done", r"Stored as row \d+")
@@ -243,7 +243,7 @@ def test_a_wait_is_bounded_by_the_seconds_that_are_typed(visit, service):
     page.get_by_label("Seconds to wait at most").fill("0")
     page.get_by_role("button", name="Send", exact=True).click()
 
-    expect_reply(page, "At work", "Kafka has the task")
+    expect_reply(page, "Pending", "Kafka has the task")
     expect(page.locator("#curl")).to_contain_text("-H 'Prefer: wait=0'")
     expect_reply(page, "Done", r"Stored as row \d+")
 
@@ -262,10 +262,10 @@ def test_failures_are_told_in_words(visit, service):
     expect(page.locator("#reply-text")).to_contain_text("Try again in 5 seconds")
 
     send(page, "phone", "")
-    expect_reply(page, "Failed", "This is no task")
+    expect_reply(page, "Failed", "This is not a valid task")
     expect(page.locator("#data-problem")).to_contain_text("at least 1 character")
     expect(page.get_by_label("Data")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#no-record")).to_have_text("Kafka has none of it.")
+    expect(page.locator("#no-record")).to_have_text("The task did not reach Kafka.")
 
     send(page, "phone", "8" * 257)
     expect(page.locator("#data-problem")).to_contain_text("more than 256 characters")
@@ -287,7 +287,7 @@ def test_failures_are_told_in_words(visit, service):
     titles = last_tasks(page).locator(".words").all_text_contents()
     assert titles == [
         "The task is too large",
-        *["This is no task"] * 3,
+        *["This is not a valid task"] * 3,
         "The provider does not answer",
         "The task is rejected",
     ]
@@ -297,8 +297,8 @@ def test_failures_are_told_in_words(visit, service):
 def test_a_gateway_that_cannot_be_reached_is_told_and_asked_again(visit, service):
     service.simulators.control(latency_ms=SLOW_MS)
     page = visit()
-    send(page, answer="At once")
-    expect_reply(page, "At work", "Kafka has the task")
+    send(page, answer="Respond at once")
+    expect_reply(page, "Pending", "Kafka has the task")
 
     page.context.set_offline(True)
     expect(page.locator("#reply-detail")).to_have_text("The gateway cannot be reached", timeout=30_000)
@@ -308,7 +308,7 @@ def test_a_gateway_that_cannot_be_reached_is_told_and_asked_again(visit, service
     page.context.set_offline(True)
     send(page)
     expect_reply(page, "Unknown", "The gateway cannot be reached")
-    expect(page.locator("#no-record")).to_have_text("Whether Kafka has it is not known.")
+    expect(page.locator("#no-record")).to_have_text("It is not known whether Kafka has the task.")
 
 
 @pytest.mark.parametrize("answer", [{"status": 502, "body": "<h1>Bad Gateway</h1>"}, {"status": 200, "body": "{}"}])
@@ -318,7 +318,7 @@ def test_an_answer_of_something_in_between_is_not_taken_for_the_gateways(visit, 
 
     send(page)
 
-    expect_reply(page, "Unknown", "An answer that is not the gateway's")
+    expect_reply(page, "Unknown", "The answer is not from the gateway")
 
 
 def test_a_refusal_that_the_page_does_not_know_is_told_as_the_gateway_tells_it(visit):
@@ -341,13 +341,13 @@ def test_a_gateway_that_asks_for_tokens_gets_the_one_that_is_typed_and_the_page_
 
     page.get_by_label("Bearer token").fill("canary-token")
     send(page)
-    expect_reply(page, "Failed", "wants to know who you are")
-    expect(page.locator("#no-record")).to_have_text("Kafka has none of it.")
+    expect_reply(page, "Failed", "needs a valid token")
+    expect(page.locator("#no-record")).to_have_text("The task did not reach Kafka.")
 
     token = Tokens(SecretStr(SECRET_KEY)).make("alice", 1, time.time())
     page.get_by_label("Bearer token").fill(token)
     page.get_by_label("Idempotency key").fill("mine")
-    send(page, answer="At once")
+    send(page, answer="Respond at once")
     expect_reply(page, "Done", r"Stored as row \d+")
     expect(page.locator("#curl")).to_contain_text('"Authorization: Bearer $TOKEN"')
     expect(page.locator("#record-headers")).to_contain_text("idempotency_key: (SHA-256 of")
@@ -389,7 +389,7 @@ def test_the_last_tasks_survive_a_reload_hold_no_data_and_can_be_forgotten(visit
     assert last_tasks(page).first.text_content() == shown
     expect(page.get_by_label("Task number")).to_have_value("2")
     assert "canary" not in page.evaluate("JSON.stringify(localStorage)")
-    page.get_by_role("button", name="Forget them").click()
+    page.get_by_role("button", name="Clear the list").click()
     expect(last_tasks(page)).to_have_count(0)
     assert "canary" not in page.evaluate("JSON.stringify(localStorage)")
     page.reload()
@@ -436,7 +436,7 @@ def test_a_task_older_than_the_gateway_remembers_and_one_left_before_its_answer_
     page.evaluate("tasks => localStorage.setItem('integration-service.tasks', tasks)", json.dumps(tasks))
     page.reload()
 
-    expect(last_tasks(page).nth(0)).to_contain_text("does not know this task any more")
+    expect(last_tasks(page).nth(0)).to_contain_text("no longer knows this task")
     expect(last_tasks(page).nth(1)).to_contain_text("left before the answer")
 
 
@@ -450,7 +450,7 @@ def test_a_browser_that_keeps_nothing_is_told_so_and_works(visit):
 
     expect_reply(page, "Done", r"Stored as row \d+")
     expect(last_tasks(page)).to_have_count(1)
-    expect(page.get_by_text("This browser keeps nothing")).to_be_visible()
+    expect(page.get_by_text("This browser does not let the page store anything")).to_be_visible()
 
 
 @pytest.mark.parametrize("data", [NASTY, "Ы" * 60_000], ids=["nasty", "longer than an argument may be"])
@@ -565,7 +565,7 @@ def test_nothing_has_to_be_scrolled_sideways_and_the_reply_comes_into_view(visit
 
     page.get_by_label("Task number").fill("9" * 5000)
     send(page, "gpt", "")
-    expect_reply(page, "Failed", "This is no task")
+    expect_reply(page, "Failed", "This is not a valid task")
     assert page.evaluate(overflow) == 0
 
 
@@ -591,9 +591,9 @@ def test_axe_finds_nothing_empty_with_a_reply_at_work_and_with_an_error(visit, s
     expect_reply(page, "Done", r"Stored as row \d+")
     assert violations(page) == []
     send(page, data="")
-    expect_reply(page, "Failed", "This is no task")
+    expect_reply(page, "Failed", "This is not a valid task")
     assert violations(page) == []
     service.simulators.control(latency_ms=SLOW_MS)
-    send(page, data="8 916 823 34 54", answer="At once")
-    expect_reply(page, "At work", "Kafka has the task")
+    send(page, data="8 916 823 34 54", answer="Respond at once")
+    expect_reply(page, "Pending", "Kafka has the task")
     assert violations(page) == []

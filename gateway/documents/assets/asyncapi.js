@@ -1,4 +1,4 @@
-// Shows our AsyncAPI document: as much of AsyncAPI 3.0 as that document uses.
+// Shows our AsyncAPI document. Supports only the parts of AsyncAPI 3.0 that this document uses.
 "use strict";
 
 function show(api) {
@@ -17,7 +17,7 @@ function show(api) {
     element("h2", {}, "Server"),
     ...named(api.servers).flatMap(([name, server]) => serverOf(name, server)),
     element("h2", {}, "Operations"),
-    element("p", {}, "Seen from the service."),
+    element("p", {}, "Actions are those of the service: it receives tasks and sends results."),
     table(
       ["Operation", "Action", "Topic", "Reply on"],
       named(api.operations).map(([name, operation]) => [
@@ -114,7 +114,7 @@ function paragraphs(text) {
   return (text || "").split("\n\n").filter(Boolean).map((paragraph) => element("p", {}, ...words(paragraph)));
 }
 
-// Of Markdown only `code`.
+// The only Markdown that is supported is `code`.
 function words(text) {
   return (text || "").split("`").map((part, number) => (number % 2 ? element("code", {}, part) : part));
 }

@@ -1,7 +1,7 @@
 // Swagger UI with our OpenAPI document.
 "use strict";
 
-// Swagger UI has a dark mode, but leaves it to the page when to use it.
+// Swagger UI has a dark mode, but the page has to turn it on.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
 dark.addEventListener("change", follow);
@@ -13,5 +13,5 @@ SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
-  validatorUrl: null, // its badge would be asked for elsewhere
+  validatorUrl: null, // its badge would be loaded from another host
 });

@@ -1,20 +1,20 @@
-/** How a task is sent without this page: as a curl line, and as a record on the import topic. */
+/** Shows how to send a task without this page: the curl line, and the record on the import topic. */
 
-const ARGUMENT_BYTES_MAX = 100_000; // Linux takes 131,072 for one argument
+const ARGUMENT_BYTES_MAX = 100_000; // Linux allows 131,072 for one argument
 
-/** Return the task as JSON: the very bytes that are sent, shown and copied. */
+/** Return the task as JSON, exactly as it is sent, shown and copied. */
 export function taskBody(taskId, taskType, data) {
-  // A number goes in as it was typed, as JavaScript would round a long one; what is none is for the gateway to refuse.
+  // An integer is copied as typed, because JavaScript would round a long one. Anything else is refused by the gateway.
   const number = /^-?\d+$/.test(taskId) ? String(BigInt(taskId)) : JSON.stringify(taskId);
   const body = `{"task_id": ${number}, "task_type": ${JSON.stringify(taskType)}, "data": ${JSON.stringify(data)}}`;
-  // Characters that would not show when it is pasted into a terminal, or would turn what is shown around.
+  // Escape characters that are invisible in a terminal, or that change the direction of the text.
   return body.replace(
     /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-/** Return the request as a command for sh, bash or zsh. A token is not in it: the shell has it in TOKEN. */
+/** Return the request as a command for sh, bash or zsh. It reads the token from the variable TOKEN. */
 export function curlLine(url, body, headers, withToken) {
   const options = Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`);
   if (withToken) options.unshift('-H "Authorization: Bearer $TOKEN"');
@@ -23,7 +23,7 @@ export function curlLine(url, body, headers, withToken) {
   return short ? line : `${line} <<'TASK'\n${body}\nTASK`; // the body is one line that begins with {
 }
 
-/** Return the headers of the task's record, one a line: what the gateway has made of the request. */
+/** Return the headers of the record that the gateway makes from the request, one a line. */
 export function recordHeaders(correlationId, idempotencyKey, withToken) {
   const ownKey = withToken ? "(SHA-256 of the token's subject and the key)" : idempotencyKey;
   const key = idempotencyKey ? `\nidempotency_key: ${ownKey}` : "";

@@ -1,15 +1,15 @@
-/** Requests to the gateway, and what their answers are. */
+/** Sends requests to the gateway and classifies the answers. */
 
-/** Codes of a task that has failed for good. */
+/** Error codes of tasks that failed for good. */
 export const TASK_FAILED = new Set([
   "invalid_task", "task_rejected", "provider_unavailable", "provider_refused_account", "internal_error",
 ]);
 
 /**
- * Ask the gateway, and return what its answer is.
+ * Send a request and return the classified answer.
  *
- * Its code is null for a result (200) or for one that is to come (202), "unreachable" where no answer came or not the
- * whole of it, and "foreign" where it is none of a gateway's.
+ * Its code is the error_code of an error, null for a result (200) or an accepted task (202), "unreachable" if no
+ * complete answer arrived, and "foreign" if the answer is not from a gateway.
  */
 export async function request(path, options) {
   let response, text;
@@ -17,7 +17,7 @@ export async function request(path, options) {
     response = await fetch(path, options);
     text = await response.text();
   } catch {
-    return { status: null, code: "unreachable" }; // why is not told to pages
+    return { status: null, code: "unreachable" }; // browsers hide the reason from pages
   }
   const { status, headers } = response;
   const body = parsed(text);
@@ -34,6 +34,6 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // then it is none of a gateway's
+    return null; // not from a gateway
   }
 }

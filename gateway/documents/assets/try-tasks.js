@@ -1,8 +1,8 @@
 /**
- * The last tasks of this browser, in localStorage, which all its tabs share.
+ * The last tasks of this browser, stored in localStorage, which all its tabs share.
  *
- * A task is { key, at, task_id, task_type, state, correlation_id, id, code, status, ms }: never its data, nor anything
- * else that was typed. Where the browser refuses to keep them they live as long as the page.
+ * A task is { key, at, task_id, task_type, state, correlation_id, id, code, status, ms }, without its data and anything
+ * else that was typed. If the browser refuses to store tasks, they live only as long as the page.
  */
 
 const TASKS_MAX = 20;
@@ -10,13 +10,13 @@ const NAME = "integration-service.tasks";
 
 export const STATES = {
   sending: "Sent",
-  working: "At work",
+  working: "Pending",
   done: "Done",
   failed: "Failed",
   unknown: "Unknown",
 };
 
-let memory = null; // in place of localStorage, from the first time that it refuses
+let memory = null; // replaces localStorage from its first refusal on
 
 /** Return the tasks, the newest first. */
 export function lastTasks() {
@@ -25,26 +25,26 @@ export function lastTasks() {
     const tasks = JSON.parse(text);
     return Array.isArray(tasks) ? tasks.filter(isTask).slice(0, TASKS_MAX) : [];
   } catch {
-    return []; // not ours, or cut off: the next task replaces it
+    return []; // written by another program, or truncated: the next task replaces it
   }
 }
 
-/** Note a new task, and let the oldest go where there are too many. */
+/** Add a new task, and drop the oldest if there are too many. */
 export function add(task) {
   write([task, ...lastTasks()].slice(0, TASKS_MAX));
 }
 
-/** Note what has become of a task; one that was forgotten stays so. */
+/** Store the new state of a task. A task that was cleared is not added again. */
 export function update(task) {
   write(lastTasks().map((known) => (known.key === task.key ? task : known)));
 }
 
-/** Forget them all. */
+/** Clear the list. */
 export function forget() {
   write([]);
 }
 
-/** Tell whether they outlive the page. */
+/** Return whether the tasks outlive the page. */
 export function areKept() {
   return memory === null;
 }

@@ -1,4 +1,4 @@
-/** The try-it page: sends tasks, shows what comes, and follows what is still at work. */
+/** The try-it page: sends tasks, shows their results, and follows pending tasks. */
 
 import { curlLine, recordHeaders, taskBody } from "./try-by-hand.js";
 import { TASK_FAILED, request } from "./try-gateway.js";
@@ -8,7 +8,7 @@ import { inDate, inDigits, inName, inShort, inStatus, inTime, inWords, told } fr
 const ASK_FIRST_MS = 250;
 const ASK_MS_MAX = 15_000;
 const ASK_TIMEOUT_MS = 15_000;
-const REMEMBERED_MS = 3_600_000; // by the gateway: after that there is nothing to ask for
+const REMEMBERED_MS = 3_600_000; // how long the gateway remembers a task
 const COPIED_MS = 2_000;
 const IN_KAFKA = new Set([
   null, "reply_timeout", "task_rejected", "provider_unavailable", "provider_refused_account", "internal_error",
@@ -50,8 +50,8 @@ function setUp() {
   byId("forget").addEventListener("click", () => {
     forget();
     showTasks();
-    say("The last tasks are forgotten.");
-    byId("tasks-heading").focus(); // the button is gone
+    say("The list is cleared.");
+    byId("tasks-heading").focus(); // the button is hidden now
   });
   byId("record-topic").textContent = inHead("import-topic");
   byId("token-field").hidden = !asksForToken;
@@ -82,11 +82,11 @@ function nextTaskId(taskId) {
   return String(next <= BigInt(Number.MAX_SAFE_INTEGER) ? next : 1n);
 }
 
-/** Return the request's headers, or null where a field has to be mended first. */
+/** Return the request's headers, or null if a field has to be corrected first. */
 function requestHeaders() {
   const headers = {};
   if (asksForToken && !/^[!-~]+$/.test(fields.token.value.trim())) {
-    showProblem("token", "This gateway takes tasks only with a token: visible ASCII characters, without spaces.");
+    showProblem("token", "This gateway accepts tasks only with a token: visible ASCII characters, without spaces.");
   }
   const key = fields.idempotency_key.value.trim();
   if (key && !/^[!-~]{1,255}$/.test(key)) {
@@ -100,13 +100,13 @@ function requestHeaders() {
   return form.querySelector("[aria-invalid]") ? null : headers;
 }
 
-/** Return the header with the token that was typed, which is in no other place than its field. */
+/** Return the header with the typed token. The token is stored only in its field. */
 function bearer() {
   const token = fields.token.value.trim();
   return /^[!-~]+$/.test(token) ? { Authorization: `Bearer ${token}` } : {};
 }
 
-/** Show what is wrong with a field, or with "" that nothing is. */
+/** Show the problem of a field; "" clears it. */
 function showProblem(name, text) {
   const place = byId(`${name}-problem`);
   if (!place) return;
@@ -116,14 +116,14 @@ function showProblem(name, text) {
   else byId(name)?.removeAttribute("aria-invalid");
 }
 
-// A task's way ---------------------------------------------------------------------------------------------------
+// The life of a task ---------------------------------------------------------------------------------------------
 
 async function send() {
   for (const place of form.querySelectorAll(".problem")) showProblem(place.id.replace("-problem", ""), "");
   const headers = requestHeaders();
   if (headers === null) {
     form.querySelector("[aria-invalid]").focus();
-    say("Nothing was sent: a field has to be mended first.");
+    say("Nothing was sent: a field has to be corrected first.");
     return;
   }
   const taskId = fields.task_id.value.trim();
@@ -131,7 +131,7 @@ async function send() {
   const task = {
     key: `${Date.now()}-${Math.random()}`,
     at: Date.now(),
-    task_id: /^-?\d{1,16}$/.test(taskId) ? taskId : null, // what is no number may be anything, and is not kept
+    task_id: /^-?\d{1,16}$/.test(taskId) ? taskId : null, // not stored otherwise: it could be anything
     task_type: chosenType().value,
     state: "sending",
     correlation_id: null,
@@ -164,7 +164,7 @@ async function send() {
   if (task.state === "working") follow(task);
 }
 
-/** Ask what has become of a task, ever more seldom, until it is known or the gateway remembers it no more. */
+/** Poll for a task's outcome, with growing pauses, until it is known or the gateway no longer remembers the task. */
 async function follow(task) {
   let pauseMs = ASK_FIRST_MS;
   let trouble = null;
@@ -188,7 +188,7 @@ async function follow(task) {
   }
 }
 
-/** Note what an answer says about its task, and show it. */
+/** Update a task from an answer, and show it. */
 function settle(task, { status, code, body, correlationId, retryAfterSeconds }) {
   task.status = status;
   task.code = code;
@@ -201,7 +201,7 @@ function settle(task, { status, code, body, correlationId, retryAfterSeconds }) 
   say(`${inName(task)}: ${STATES[task.state]}, ${inShort(task)}.`);
 }
 
-// What is shown ------------------------------------------------------------------------------------------------------
+// Showing --------------------------------------------------------------------------------------------------------
 
 function show(task, detail, retryAfterSeconds) {
   showTasks();
@@ -226,13 +226,13 @@ function showRecord(task, body, idempotencyKey) {
   byId("record").hidden = byId("record-value-part").hidden = !has;
   byId("no-record").hidden = has;
   byId("no-record").textContent =
-    { sending: "Shown when the answer is there.", unknown: "Whether Kafka has it is not known." }[task.state] ??
-    (task.code === "kafka_unavailable" ? "Kafka has hardly taken it." : "Kafka has none of it.");
+    { sending: "Shown when the answer arrives.", unknown: "It is not known whether Kafka has the task." }[task.state] ??
+    (task.code === "kafka_unavailable" ? "The task probably did not reach Kafka." : "The task did not reach Kafka.");
   byId("record-headers").textContent = recordHeaders(task.correlation_id, idempotencyKey, asksForToken);
   byId("record-value").textContent = body;
 }
 
-/** Show the parts of an error's detail at the fields that they name: "the task is not valid: FIELD: TEXT; ...". */
+/** Show each part of an error's detail at the field that it names: "the task is not valid: FIELD: TEXT; ...". */
 function showFieldProblems(detail) {
   for (const part of detail.replace(/^[^:]*: /, "").split("; ")) {
     const [, name, text] = /^(task_id|data):? (.*)$/s.exec(part) ?? [];
@@ -272,10 +272,10 @@ function showPart(id, value) {
 
 function setSending(is) {
   sending = is;
-  byId("send").setAttribute("aria-disabled", String(is)); // not disabled: that would take the focus away
+  byId("send").setAttribute("aria-disabled", String(is)); // not `disabled`, which would lose the focus
 }
 
-/** Tell those who hear the page. */
+/** Announce the text to screen readers. */
 function say(text) {
   byId("said").textContent = text;
 }
@@ -292,15 +292,15 @@ async function copy(button) {
 
 async function isCopied(source) {
   if (navigator.clipboard) {
-    // Refused where the page has not the focus, or by the user: then as below.
+    // Refused if the page does not have the focus, or by the user. Then fall back to the selection below.
     const isWritten = await navigator.clipboard.writeText(source.textContent).then(() => true, () => false);
     if (isWritten) return true;
   }
-  getSelection().selectAllChildren(source); // what is left without https
+  getSelection().selectAllChildren(source); // works without https too
   return document.execCommand("copy");
 }
 
-// The start ------------------------------------------------------------------------------------------------------
+// Start ----------------------------------------------------------------------------------------------------------
 
 setUp();
 for (const task of lastTasks()) {

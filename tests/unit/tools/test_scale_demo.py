@@ -21,7 +21,7 @@ def test_it_says_in_a_sentence_what_was_measured():
 
     said = sentence(scaled, limited)
 
-    assert "4 replicas did 3.9 times what one did" in said
+    assert "4 replicas did 3.9 times as many tasks a second as one" in said
     assert "19.9 with 4, 20.0 with 2, 19.4 with 1" in said
 
 

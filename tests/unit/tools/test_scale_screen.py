@@ -16,7 +16,7 @@ REPLICAS = [
     )
     for first in (0, 3, 6)
 ]
-VIEW = View("Of 1, 2, 4 replicas now 4", 12, [*REPLICAS, Replica()], 639.6, [Phase(1, 159.2, 0, 0)])
+VIEW = View("Replicas: 4 (of 1, 2, 4)", 12, [*REPLICAS, Replica()], 639.6, [Phase(1, 159.2, 0, 0)])
 
 
 def lines_of(*shown):
@@ -32,8 +32,9 @@ def test_the_picture_fits_a_terminal_of_80_columns_and_24_lines():
     assert len(lines) < 24
     assert not [line for line in lines if "…" in line]
     text = "\n".join(lines)
-    for words in ("640 tasks a second", "1 did 159", "6-8", "none yet", "4 of 5", "true lag 122,211", "changes hands"):
+    for words in ("640 tasks a second", "with 1: 159", "6-8", "none yet", "4 of 5", "true lag 122,211"):
         assert words in text
+    assert "being reassigned" in text
 
 
 def test_a_bar_shows_what_waits_what_is_in_flight_and_what_is_finished():
