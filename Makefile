@@ -37,6 +37,7 @@ chaos: $(VENV)/dev.txt system ## inject random faults (SEED=) while TASKS= tasks
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 
 fuzz: $(VENV)/dev.txt system ## send CALLS= random requests and RECORDS= random records (SEED=), and check every answer
+	@$(VENV)/bin/python -m pytest tests/unit --hypothesis-profile fuzz --timeout 3600
 	@$(VENV)/bin/python -m tests.fuzz \
 		$(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) $(if $(RECORDS),--records $(RECORDS))
 

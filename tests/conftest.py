@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
@@ -45,6 +46,8 @@ with warnings.catch_warnings(record=True):
     import quixstreams  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
+
+hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)  # for `make fuzz`
 COORDINATOR_MOVES = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,

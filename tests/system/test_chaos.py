@@ -47,8 +47,7 @@ def history_of_process_faults(services):
     return play(
         services,
         "replica killed",
-        "scaled up and down",
-        "PostgreSQL stopped at once",
+        "scaled up and down + PostgreSQL stopped at once",
         "rolling restart + connections terminated",
     )
 
@@ -56,7 +55,7 @@ def history_of_process_faults(services):
 def test_processes_that_are_killed_stopped_scaled_and_restarted_break_no_promise(history_of_process_faults):
     total = judge(history_of_process_faults).total
 
-    assert total.acknowledged >= 4 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
+    assert total.acknowledged >= 3 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
     assert history_of_process_faults.cuts, f"seed {SEED}: nobody was killed"
 
 
@@ -64,14 +63,12 @@ def test_a_network_that_delays_cuts_and_slices_breaks_no_promise(services):
     total = judge(
         play(
             services,
-            "Kafka: slow network",
-            "PostgreSQL: answers cut",
+            "Kafka: slow network + PostgreSQL: answers cut",
             "PostgreSQL: RST + providers: 64-byte slices",
-            "providers: RST",
         )
     ).total
 
-    assert total.acknowledged >= 4 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
+    assert total.acknowledged >= 2 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
 
 
 def test_a_row_that_is_removed_from_the_history_of_a_real_run_is_missed(history_of_process_faults):

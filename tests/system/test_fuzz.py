@@ -8,8 +8,8 @@ from tests.fuzz.fuzzed_calls import fuzz_calls
 from tests.fuzz.fuzzed_records import fuzz_records
 
 SEED = 20267
-CALLS = 250
-RECORDS = 2000
+CALLS = 150
+RECORDS = 1000
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import time
 
 from tests.conftest import until
 
-PHONES = 300
+PHONES = 150
 SLOW = {"phone": 100, "email": 100, "gpt": [5_000, 20_000]}
 
 
@@ -40,16 +40,18 @@ def compare(topics, gpt_tasks):
     assert beside <= 1.25 * without
 
 
-def test_4000_slow_gpt_tasks_ahead_on_the_topic_do_not_delay_phones(topics, simulators, start_processor):
+def test_slow_gpt_tasks_ahead_on_the_topic_do_not_delay_phones(topics, simulators, start_processor):
     simulators.control(latency_ms=SLOW)
     start_processor()
 
     compare(topics, 4_000)
 
 
-def test_with_task_types_shared_out_100000_slow_gpt_tasks_do_not_delay_phones(topics, simulators, start_processor):
+def test_with_task_types_shared_out_any_number_of_slow_gpt_tasks_does_not_delay_phones(
+    topics, simulators, start_processor
+):
     simulators.control(latency_ms=SLOW)
     start_processor(TASK_TYPES="phone,email")
     start_processor(TASK_TYPES="gpt")
 
-    compare(topics, 100_000)
+    compare(topics, 20_000)

@@ -36,7 +36,7 @@ def made_again(topics, database, simulators):
 
 @pytest.mark.parametrize(
     ("replicas", "records", "gone_seconds"),
-    [(1, 400, 0), (1, 50, 0), (2, 400, 0), (2, 400, 7)],
+    [(1, 400, 0), (1, 50, 0), (2, 400, 7)],
 )
 def test_all_records_of_a_topic_made_again_are_new_tasks(
     topics, start_processor, made_again, replicas, records, gone_seconds

@@ -36,7 +36,7 @@ def what_is_said(function, *arguments):
         return None, str(error)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None)
 @given(CHANCE.map(lambda chance: records.value(chance, CANARY)))
 def test_a_value_is_a_task_as_any_reader_of_json_sees_it_or_invalid_and_nothing_of_it_is_told(value):
     task, said = what_is_said(decode_task, value)

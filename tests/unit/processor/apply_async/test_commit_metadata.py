@@ -108,7 +108,7 @@ def test_what_others_have_committed_beside_an_offset_is_ignored(others):
     assert decode(others, 5) is None
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(list(OURS)), st.text() | st.integers() | st.binary().map(packed) | st.none()),
     st.integers(0, 2**63 - 1),

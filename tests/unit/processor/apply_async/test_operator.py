@@ -1396,7 +1396,7 @@ def test_what_was_committed_is_believed_as_far_as_it_is_about_the_topic(bench, c
     assert [offset for offset, _ in run.called] == not_done
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.data())
 def test_whenever_a_topic_is_made_again_its_records_are_done_under_its_own_id(data):
     """Kafka does not report it: reading goes on at the old offset, or restarts if the new topic has fewer records."""
@@ -1465,7 +1465,7 @@ def first_offset(bench):
     return 0 if assigned.offset == OFFSET_BEGINNING else max(0, bench.consumer.stored.get(0, (0,))[0])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfinished_one(data):
     """Take, finish, poll, lose and revoke in any order; records that are not committed are delivered again."""

@@ -96,8 +96,7 @@ def most_in_a_second(begun):
     return max(sum(start <= time < start + 1 for time in begun) for start in begun)
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 7, 12])
-@pytest.mark.parametrize("partitions", [1, 4, 12, 48])
+@pytest.mark.parametrize(("partitions", "replicas"), [(1, 1), (4, 3), (12, 7), (48, 12)])
 def test_a_rate_is_never_exceeded_in_any_second_and_nearly_used(partitions, replicas):
     begun = sorted(
         time
@@ -171,7 +170,7 @@ def test_what_its_requests_keep_busy_is_told_for_the_next_owner():
     assert at_once.busy_until(21.0) == pytest.approx(30.0), "twice as long as any of late"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sets(st.integers(0, 11)), min_size=2, max_size=6))
 def test_however_partitions_change_hands_two_replicas_together_keep_the_rate(divisions):
     replicas = [Quota(20), Quota(20)]
