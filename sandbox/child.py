@@ -152,16 +152,19 @@ class Child:
             os.killpg(self.pid, number)
 
 
+PORTS = (20_000, 32_000)
+"""What free_port draws from. Above 32768 a client's own socket may take a port while its server restarts."""
+
 _given_ports: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a free port below 32768: above, a client's own socket may take it while its server restarts.
+    """Return a free port.
 
     None is given twice: who asked first may not listen yet.
     """
     while True:
-        port = random.randint(20_000, 32_000)
+        port = random.randint(*PORTS)
         if port in _given_ports:
             continue
         with socket.socket() as probe:

@@ -30,6 +30,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from sandbox import child as sandbox_child
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
@@ -45,6 +46,10 @@ with warnings.catch_warnings(record=True):
     import quixstreams  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
+
+# Processes of tests side by side draw from ports of their own.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+sandbox_child.PORTS = (20_000 + 1_500 * _process, 20_000 + 1_500 * _process + 1_499)
 COORDINATOR_MOVES = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
