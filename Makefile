@@ -27,7 +27,7 @@ scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 rep
 
 test: $(VENV)/dev.txt ## run the whole test suite on real Kafka and PostgreSQL
 	@tools/install.sh tests
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-compose: $(VENV)/dev.txt ## run the container tests; needs Docker
 	@$(VENV)/bin/python -m pytest tests/compose

@@ -152,16 +152,19 @@ class Child:
             os.killpg(self.pid, number)
 
 
+PORTS = (20_000, 32_000)
+"""Range of free_port. Above 32768 an outgoing connection may take a port while its server restarts."""
+
 _given_ports: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a free port below 32768. An outgoing connection may take a higher one while its server restarts.
+    """Return a free port.
 
     No port is returned twice: the first caller may not listen on it yet.
     """
     while True:
-        port = random.randint(20_000, 32_000)
+        port = random.randint(*PORTS)
         if port in _given_ports:
             continue
         with socket.socket() as probe:

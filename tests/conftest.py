@@ -31,6 +31,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from sandbox import child as sandbox_child
 from sandbox.child import Child, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
@@ -48,6 +49,11 @@ with warnings.catch_warnings(record=True):
 ROOT = Path(__file__).parents[1]
 
 hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)  # for `make fuzz`
+
+# Test processes that run side by side draw from separate ranges of ports.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+sandbox_child.PORTS = (20_000 + 1_500 * _process, 20_000 + 1_500 * _process + 1_499)
+
 COORDINATOR_MOVES = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
