@@ -15,7 +15,7 @@ from rich.console import Console
 from bench.cases import CASES, Say, Scale
 from bench.figures import Figure, as_json, table
 from bench.runs import Failed
-from bench.services import Services
+from bench.services import BenchServices
 from sandbox.child import NotReady
 
 TABLE_WIDTH = 200
@@ -53,7 +53,7 @@ def main() -> None:
     try:
         with progress(errors) as say:
             say("starting Kafka and PostgreSQL")
-            with Services() as services:
+            with BenchServices() as services:
                 for name in arguments.cases:
                     figures += CASES[name](services, Scale(arguments.rounds, arguments.scale), say)
     except (Failed, NotReady) as error:

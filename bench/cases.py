@@ -9,7 +9,7 @@ import httpx
 from bench import runs
 from bench.figures import Figure, compared, wanted
 from bench.runs import IN_PROCESS, OURS, Run, drain
-from bench.services import Services
+from bench.services import BenchServices
 
 LIMIT_IN_FLIGHT = 256
 LATENCY_MS = 100
@@ -45,7 +45,7 @@ class Scale:
         return max(2.0, whole * self.share)
 
 
-def side_by_side(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def side_by_side(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """One replica with 256 requests in flight at 100 ms, against what a user would write instead."""
     case = "256 in flight, 100 ms"
     results: dict[str, list[Run]] = {}
@@ -77,7 +77,7 @@ def side_by_side(services: Services, scale: Scale, say: Say) -> list[Figure]:
     return [*figures, wanted(late, at_most=LATENCY_MS / 10)]
 
 
-def pipeline_alone(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def pipeline_alone(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """One replica with an in-process provider that answers immediately."""
     case = "provider in process, 0 ms"
     measured = []
@@ -90,7 +90,7 @@ def pipeline_alone(services: Services, scale: Scale, say: Say) -> list[Figure]:
     ]
 
 
-def quota(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def quota(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """A quota of 20 requests a second, enforced by a strict provider in any period of one second."""
     figures = []
     case = "quota of 20/s"
@@ -120,7 +120,7 @@ def quota(services: Services, scale: Scale, say: Say) -> list[Figure]:
     return figures
 
 
-def replicas(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def replicas(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """Two replicas against one, each with 64 requests in flight."""
     case = "64 in flight each, 100 ms"
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -134,7 +134,7 @@ def replicas(services: Services, scale: Scale, say: Say) -> list[Figure]:
     return [one, compared(two, one.median, "of one replica", at_least=1.9)]
 
 
-def rest(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def rest(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """Latency of a REST call on top of its provider's 100 ms."""
     figures = []
     for callers, p50, p99 in ((1, 8, 20), (16, 10, 40)):
@@ -151,7 +151,7 @@ def rest(services: Services, scale: Scale, say: Say) -> list[Figure]:
     return figures
 
 
-def rest_sustained(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def rest_sustained(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """Requests a second of one gateway, against the same route without Kafka."""
     case = "REST, 64 callers, 0 ms"
     alone: list[float] = []
@@ -170,7 +170,7 @@ def rest_sustained(services: Services, scale: Scale, say: Say) -> list[Figure]:
     return [limit, compared(sustained, limit.median, "of without Kafka", at_least=0.6)]
 
 
-def growth(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """Cost of a task as the backlog, the partitions or the requests in flight grow."""
     figures = []
     for what, values in {
@@ -194,7 +194,7 @@ def growth(services: Services, scale: Scale, say: Say) -> list[Figure]:
     return figures
 
 
-def idle(services: Services, scale: Scale, say: Say) -> list[Figure]:
+def idle(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """CPU of an idle processor, and the time from its start to its first result."""
     starts, cores = [], []
     for round_ in range(1, scale.rounds + 1):

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from bench.services import LOGS, PARTITIONS, PATIENCE_SECONDS, ROOT, Services
+from bench.services import LOGS, PARTITIONS, PATIENCE_SECONDS, BenchServices
 from sandbox.child import Child, free_port
-from sandbox.stack import answers
+from sandbox.services import ROOT, answers
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -46,7 +46,7 @@ class Run:
 
 
 def drain(
-    services: Services,
+    services: BenchServices,
     module: str,
     *,
     tasks: int,
@@ -126,7 +126,7 @@ def drain(
 
 
 def program_environment(
-    services: Services, import_topic: str, result_topic: str, provider_url: str, in_flight: int, **settings: str
+    services: BenchServices, import_topic: str, result_topic: str, provider_url: str, in_flight: int, **settings: str
 ) -> dict[str, str]:
     """Return a program's environment variables, with a new database."""
     return {
@@ -148,7 +148,7 @@ def program_environment(
 
 @contextlib.contextmanager
 def running(
-    services: Services, module: str, environment: Mapping[str, str], replicas: int = 1
+    services: BenchServices, module: str, environment: Mapping[str, str], replicas: int = 1
 ) -> Iterator[list[Child]]:
     """Run replicas of a program while the context lasts. Does not wait until they are ready."""
     name = services.new_name()
@@ -174,7 +174,7 @@ def running(
 
 
 @contextlib.contextmanager
-def gateway(services: Services, module: str, environment: Mapping[str, str]) -> Iterator[str]:
+def gateway(services: BenchServices, module: str, environment: Mapping[str, str]) -> Iterator[str]:
     """Run a gateway while the context lasts, and return its URL once it is ready."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -184,7 +184,7 @@ def gateway(services: Services, module: str, environment: Mapping[str, str]) -> 
 
 
 @contextlib.contextmanager
-def service(services: Services, module: str, *, latency_ms: float = 100, in_flight: int = 256) -> Iterator[str]:
+def service(services: BenchServices, module: str, *, latency_ms: float = 100, in_flight: int = 256) -> Iterator[str]:
     """Run a gateway and a processor, and return the gateway's URL once a task has passed through both."""
     _, provider_url = services.provider(latency_ms)
     environment = program_environment(services, services.new_topic(), services.new_topic(), provider_url, in_flight)

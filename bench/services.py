@@ -2,22 +2,16 @@
 
 import json
 import shutil
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import psycopg
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.rival import GRANT
-from sandbox.child import Child, free_port
-from sandbox.kafka import Kafka
-from sandbox.postgres import Postgres
-from sandbox.stack import answers
+from sandbox.child import Child
+from sandbox.services import ROOT, Services, new_folder
 
-ROOT = Path(__file__).parents[1]
 LOGS = ROOT / ".sandbox" / "bench"
 
 PARTITIONS = 12
@@ -26,32 +20,23 @@ PARTITIONS = 12
 PATIENCE_SECONDS = 120.0
 """Longest time to wait for anything before it counts as failed."""
 
-DATABASE_PASSWORD = "bench"
+DATABASE_USER = DATABASE_PASSWORD = "bench"
 
 
-class Services:
+class BenchServices(Services):
     """Services that run while the context lasts. Everything listens on 127.0.0.1 only."""
 
     def __init__(self) -> None:
-        # PostgreSQL does not run as root, so its data cannot be in a checkout below /root.
-        self._folder = Path(tempfile.mkdtemp(prefix="integration-service-bench-", dir="/var/tmp"))
-        self._folder.chmod(0o755)
-        self.kafka = Kafka(self._folder, LOGS)
-        self.postgres = Postgres(self._folder, LOGS)
+        super().__init__(new_folder("bench"), LOGS)
         self._providers: dict[str, tuple[Child, str]] = {}
         self._backlogs: dict[tuple[int, int], str] = {}
         self._names = 0
 
-    def __enter__(self) -> "Services":
+    def __enter__(self) -> "BenchServices":
         shutil.rmtree(LOGS, ignore_errors=True)
         try:
-            self.kafka.start_soon()
-            self.postgres.start()
-            self.postgres.create_database("template_tasks")
-            self.postgres.apply_schema("template_tasks")
-            self.postgres.create_processor("bench", DATABASE_PASSWORD)
-            self.postgres.psql("template_tasks", "-q", "-c", GRANT.format("bench"))
-            self.kafka.wait()
+            self.start_servers("template_tasks", DATABASE_USER, DATABASE_PASSWORD)
+            self.postgres.psql("template_tasks", "-q", "-c", GRANT.format(DATABASE_USER))
         except BaseException:
             self.__exit__()
             raise
@@ -59,11 +44,7 @@ class Services:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for provider, _url in self._providers.values():
-            provider.stop()
-        self.postgres.stop()
-        self.kafka.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.stop()
 
     def new_name(self) -> str:
         """Return an unused name."""
@@ -86,7 +67,7 @@ class Services:
         return {
             "POSTGRES_HOST": self.postgres.host,
             "POSTGRES_PORT": str(self.postgres.port),
-            "POSTGRES_USER": "bench",
+            "POSTGRES_USER": DATABASE_USER,
             "POSTGRES_PASSWORD": DATABASE_PASSWORD,
             "POSTGRES_DB": name,
         }
@@ -109,17 +90,7 @@ class Services:
     def _provider(self, module: str, path: str, *options: str) -> tuple[Child, str]:
         name = " ".join([module, *options])
         if name not in self._providers:
-            port = free_port()
-            child = Child(
-                name,
-                [sys.executable, "-m", module, "--port", str(port), *options],
-                LOGS / f"{module}.log",
-                folder=ROOT,
-            )
-            url = f"http://127.0.0.1:{port}"
-            self._providers[name] = child, url
-            child.start()
-            child.wait_until(lambda: answers(f"{url}{path}"))
+            self._providers[name] = self.start_provider(module, path, *options)
         return self._providers[name]
 
     def backlog(self, tasks: int, partitions: int = PARTITIONS) -> str:

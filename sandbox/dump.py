@@ -11,7 +11,8 @@ from confluent_kafka import Producer
 from sandbox.child import NotReady
 from sandbox.demo import BY_KAFKA, BY_REST, by_rest
 from sandbox.postgres import program
-from sandbox.stack import ROOT, Stack, Step, running
+from sandbox.services import ROOT
+from sandbox.stack import Stack, Step, running
 
 DUMP = ROOT / "dump.sql"
 ROWS_SECONDS = 60.0

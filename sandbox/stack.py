@@ -6,22 +6,19 @@ import os
 import secrets
 import shutil
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-import httpx
-
 from sandbox.child import Child, NotReady, free_port
-from sandbox.kafka import Kafka, install, jar_folder
-from sandbox.postgres import Postgres
+from sandbox.kafka import install, jar_folder
+from sandbox.services import ROOT, Services, answers, new_folder
 
-ROOT = Path(__file__).parents[1]
 LOGS = ROOT / ".sandbox" / "logs"
 STATE = ROOT / ".sandbox" / "state.json"
+
+DATABASE_USER = "integration_processor"
 
 SIMULATOR_LATENCY_MS = 100
 
@@ -29,7 +26,7 @@ Step = Callable[[str], contextlib.AbstractContextManager[object]]
 """Shows the title of a step while its context lasts."""
 
 
-class Stack:
+class Stack(Services):
     """The local stack. Everything listens on 127.0.0.1 only, on free ports."""
 
     def __init__(
@@ -48,23 +45,17 @@ class Stack:
             simulated_only: whether to ignore keys of real providers in the environment.
             settings: further environment variables of both programs.
         """
-        # PostgreSQL does not run as root, so its data cannot be in a checkout below /root.
-        self.folder = Path(tempfile.mkdtemp(prefix="integration-service-", dir="/var/tmp"))
-        self.folder.chmod(0o755)
-        self.kafka = Kafka(self.folder, LOGS, outlive=outlive)
-        self.postgres = Postgres(self.folder, LOGS, outlive=outlive)
+        super().__init__(new_folder("stack"), LOGS, outlive=outlive)
         self.gateway_url = f"http://127.0.0.1:{free_port()}"
-        self.simulators_url = f"http://127.0.0.1:{free_port()}"
+        self.simulators_url = ""
         self.processors: dict[str, Child] = {}
         """The running replicas, oldest first, by the URL of their health and metrics."""
         self._processors_at_start = processors
         self._processors_started = 0
         self._settings = settings
-        self._outlive = outlive
         self._processor_password = secrets.token_urlsafe(16)
         self._keys = {} if simulated_only else real_keys()
         self.simulated = {provider for provider, names in PROVIDER_KEYS.items() if not all(map(self._keys.get, names))}
-        self._children: list[Child] = []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,7 +76,7 @@ class Stack:
             "KAFKA_RESULT_TOPIC": "results",
             "POSTGRES_HOST": self.postgres.host,
             "POSTGRES_PORT": str(self.postgres.port),
-            "POSTGRES_USER": "integration_processor",
+            "POSTGRES_USER": DATABASE_USER,
             "POSTGRES_PASSWORD": self._processor_password,
             "POSTGRES_DB": "tasks",
             **self._keys,
@@ -104,17 +95,10 @@ class Stack:
             with step("Fetching Kafka (the first time only)"):
                 install()
         with step("Starting Kafka and PostgreSQL"):
-            for service in (self.kafka, self.postgres):
-                self._children.append(service)
-                service.start_soon()
-            self.postgres.wait()
-            self._make_database()
-            self.kafka.wait()
+            self.start_servers("tasks", DATABASE_USER, self._processor_password)
         if self.simulated:
             with step("Starting the provider simulators"):
-                port = self.simulators_url.rpartition(":")[2]
-                latency = ["--latency-ms", str(SIMULATOR_LATENCY_MS)]
-                self._start("simulators", ["-m", "sandbox.simulators", "--port", port, *latency], self.simulators_url)
+                _, self.simulators_url = self.start_simulators("--latency-ms", str(SIMULATOR_LATENCY_MS))
         with step(f"Starting the gateway and processors ({self._processors_at_start})"):
             programs = {self.gateway_url: self._start_program("gateway", self.gateway_url, "GATEWAY_PORT")}
             for _ in range(self._processors_at_start):
@@ -146,37 +130,10 @@ class Stack:
             if child.stop() != 0:
                 raise NotReady(f"{child.name} exited with code {child.returncode}. {child.tail()}")
 
-    def _make_database(self) -> None:
-        self.postgres.create_database("tasks")
-        self.postgres.apply_schema("tasks")
-        self.postgres.create_processor("integration_processor", self._processor_password)
-
     def _start_program(self, name: str, url: str, port_name: str, **settings: str) -> Child:
         own = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2], "LOG_FORMAT": "console"}
         package = name.partition("-")[0]
-        return self._child(name, ["-m", package], {**self.environment, **own, **settings})
-
-    def _start(self, name: str, arguments: list[str], url: str) -> None:
-        self._child(name, arguments, {}).wait_until(lambda: answers(f"{url}/health"))
-
-    def _child(self, name: str, arguments: list[str], environment: dict[str, str]) -> Child:
-        child = Child(
-            name,
-            [sys.executable, *arguments],
-            LOGS / f"{name}.log",
-            environment={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environment},
-            folder=ROOT,
-            outlive=self._outlive,
-        )
-        self._children.append(child)
-        child.start()
-        return child
-
-    def stop(self) -> None:
-        """Stop everything in an order that lets each program finish its work, and delete the data. Safe at any time."""
-        for child in reversed(self._children):
-            child.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        return self.start_module(name, package, environment={**self.environment, **own, **settings})
 
     def save(self) -> None:
         """Save what runs to a file, so that another process can call `stop_saved`."""
@@ -184,7 +141,7 @@ class Stack:
         state = {
             "folder": str(self.folder),
             "lines": self.lines(),
-            "processes": [[child.pid, _started_at(child.pid)] for child in reversed(self._children)],
+            "processes": [[child.pid, _started_at(child.pid)] for child in reversed(self.children)],
         }
         new = STATE.with_suffix(".new")
         new.touch(mode=0o600)  # it holds passwords
@@ -278,14 +235,6 @@ def running(stack: Stack, step: Step) -> Iterator[Stack]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
         with step("Stopping the stack"):
             stack.stop()
-
-
-def answers(url: str) -> bool:
-    """Return whether a GET of the URL is answered with 200."""
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _started_at(pid: int) -> str | None:

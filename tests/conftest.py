@@ -37,6 +37,7 @@ from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
 from sandbox.prometheus import PrometheusMissing
 from sandbox.prometheus import install as install_prometheus
+from sandbox.services import Services
 from sandbox.toxiproxy import GoMissing, Toxiproxy
 from sandbox.toxiproxy import install as install_toxiproxy
 from shared.brokers import Brokers
@@ -52,7 +53,8 @@ hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)  
 
 # Test processes that run side by side draw from separate ranges of ports.
 _process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-sandbox_child.PORTS = (20_000 + 1_500 * _process, 20_000 + 1_500 * _process + 1_499)
+_ports = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+sandbox_child.PORTS = (20_000 + _ports * _process, 20_000 + _ports * (_process + 1) - 1)
 
 COORDINATOR_MOVES = (
     KafkaError.NOT_COORDINATOR,
@@ -92,17 +94,23 @@ def session_folder():
 
 
 @pytest.fixture(scope="session")
-def kafka(session_folder):
-    broker = Kafka(session_folder, session_folder / "logs")
-    with ended_at_last(broker):
+def session_services(session_folder):
+    services = Services(session_folder, session_folder / "logs")
+    yield services
+    for child in services.children:
+        child.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(session_services):
+    with ended_at_last(session_services.kafka) as broker:
         broker.start()
         yield broker
 
 
 @pytest.fixture(scope="session")
-def postgres(session_folder):
-    cluster = Postgres(session_folder, session_folder / "logs")
-    with ended_at_last(cluster):
+def postgres(session_services):
+    with ended_at_last(session_services.postgres) as cluster:
         cluster.start()
         cluster.create_database("template_tasks")
         cluster.apply_schema("template_tasks")
@@ -226,18 +234,9 @@ class Simulators:
 
 
 @pytest.fixture(scope="session")
-def simulators_process(session_folder):
-    port = free_port()
-    command = [sys.executable, "-m", "sandbox.simulators", "--port", str(port), "--latency-ms", "10"]
-    child = Child("simulators", command, session_folder / "logs" / "simulators.log", folder=ROOT)
-    with ended_at_last(child), httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        child.start()
-
-        def answers():
-            with contextlib.suppress(httpx.TransportError):
-                return client.get("/health").status_code == 200
-
-        child.wait_until(answers)
+def simulators_process(session_services):
+    _, url = session_services.start_simulators("--latency-ms", "10")
+    with httpx.Client(base_url=url) as client:
         yield Simulators(str(client.base_url), client)
 
 

@@ -13,7 +13,7 @@ from tests.chaos.judge import judge
 from tests.chaos.memory import memory
 from tests.chaos.report import show
 from tests.chaos.run import Run, schedule
-from tests.chaos.services import Services, run_alone
+from tests.chaos.services import FaultServices, run_alone
 
 console = Console()
 
@@ -25,7 +25,7 @@ def main() -> int:
     return run_alone("chaos", console, lambda services: work(services, arguments))
 
 
-def _faults(services: Services, arguments: argparse.Namespace) -> bool:
+def _faults(services: FaultServices, arguments: argparse.Namespace) -> bool:
     chance = random.Random(arguments.seed)
     chosen = [fault for name, fault in FAULTS.items() if any(part in name for part in arguments.faults)]
     rounds = schedule(chosen, arguments.rounds or len(chosen), arguments.joined, chance)
@@ -54,7 +54,7 @@ def _faults(services: Services, arguments: argparse.Namespace) -> bool:
     return not verdict.violations
 
 
-def _memory(services: Services, arguments: argparse.Namespace) -> bool:
+def _memory(services: FaultServices, arguments: argparse.Namespace) -> bool:
     def progress(done: int, resident_bytes: int) -> None:
         console.print(f"{done:>9,} done, {resident_bytes / 2**20:6.1f} MiB resident", highlight=False)
 

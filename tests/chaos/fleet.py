@@ -15,10 +15,10 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.child import STOP_SECONDS, Child, free_port
-from sandbox.stack import answers
+from sandbox.services import ROOT, answers
 from shared.topics import DEAD_LETTER_BYTES_MAX
 from tests.chaos.judge import Cut, Exit
-from tests.chaos.services import ANSWER_SECONDS, DATABASE_USER, ROOT, Services, wait_for
+from tests.chaos.services import ANSWER_SECONDS, DATABASE_USER, FaultServices, wait_for
 
 PARTITIONS = 12
 
@@ -60,7 +60,7 @@ class Program(Child):
 class Fleet:
     """The programs of one run with their own topics and database. Call every method from the main thread."""
 
-    def __init__(self, services: Services, name: str, *, latency_ms: object = 100, **settings: str) -> None:
+    def __init__(self, services: FaultServices, name: str, *, latency_ms: object = 100, **settings: str) -> None:
         """Create topics and database; start no program yet.
 
         Args:
@@ -87,7 +87,7 @@ class Fleet:
         new.append(NewTopic(self.dead_letters, PARTITIONS, config=larger))
         for made in self._admin.create_topics(new).values():
             made.result(30)
-        services.postgres.create_database(name, template="postgres")
+        services.postgres.create_database(name, template="tasks")
         services.simulators_client.delete("/_requests").raise_for_status()
         self.providers_well()
 

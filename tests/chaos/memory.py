@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from sandbox.child import NotReady
 from tests.chaos.fleet import PARTITIONS, Fleet
-from tests.chaos.services import Services
+from tests.chaos.services import FaultServices
 
 WARM_TASKS = 50_000
 """Tasks before the first measurement that counts: everything that is loaded only once is loaded by then."""
@@ -37,7 +37,7 @@ class Growth:
         return (self.last_bytes / self.first_bytes - 1) * 100
 
 
-def memory(services: Services, tasks: int, progress: Callable[[int, int], None]) -> Growth:
+def memory(services: FaultServices, tasks: int, progress: Callable[[int, int], None]) -> Growth:
     """Run this many tasks through one processor.
 
     Raises:

@@ -14,7 +14,7 @@ from sandbox.child import NotReady
 from tests.chaos.faults import Fault
 from tests.chaos.fleet import Fleet, Program
 from tests.chaos.judge import History, Round
-from tests.chaos.services import Services, wait_for
+from tests.chaos.services import FaultServices, wait_for
 from tests.chaos.traffic import Traffic
 from tests.chaos.watch import Watch
 
@@ -34,7 +34,9 @@ FROM integration_service
 class Run:
     """One run with its own programs. Call every method from the main thread."""
 
-    def __init__(self, services: Services, seed: int, *, replicas: int, gateways: int = 1, **settings: str) -> None:
+    def __init__(
+        self, services: FaultServices, seed: int, *, replicas: int, gateways: int = 1, **settings: str
+    ) -> None:
         """Create topics and database; start nothing yet."""
         self.seed = seed
         self.history = History()

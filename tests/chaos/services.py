@@ -4,8 +4,6 @@ import contextlib
 import secrets
 import shutil
 import signal
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,39 +12,22 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from sandbox.child import Child, NotReady, free_port
-from sandbox.kafka import Kafka
-from sandbox.postgres import Postgres
-from sandbox.stack import answers
+from sandbox.child import NotReady, free_port
+from sandbox.services import ROOT, Services, new_folder
 from sandbox.toxiproxy import Proxy, Toxiproxy
-
-ROOT = Path(__file__).parents[2]
 
 DATABASE_USER = "integration_processor"
 READY_SECONDS = 60.0
 ANSWER_SECONDS = 2.0
 
 
-class Services:
+class FaultServices(Services):
     """Kafka, PostgreSQL and the providers' simulators. The programs reach each through a proxy."""
 
     def __init__(self, folder: Path) -> None:
         """Choose ports; start nothing yet."""
-        self.folder = folder
-        self.logs = folder / "logs"
-        self.kafka = Kafka(folder, self.logs, proxied_port=free_port())
-        self.postgres = Postgres(folder, self.logs)
+        super().__init__(folder, folder / "logs", proxied_port=free_port())
         self.toxiproxy = Toxiproxy(self.logs)
-        self._simulators_port = free_port()
-        self.simulators = Child(
-            "simulators",
-            [sys.executable, "-m", "sandbox.simulators", "--port", str(self._simulators_port)],
-            self.logs / "simulators.log",
-            folder=ROOT,
-        )
-        self.simulators_client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self._simulators_port}", timeout=30, trust_env=False
-        )
         self.proxies: dict[str, Proxy] = {}
         self.password = secrets.token_urlsafe(16)
 
@@ -56,27 +37,25 @@ class Services:
         Raises:
             sandbox.child.NotReady: something is not ready in time.
         """
+        self.children.append(self.toxiproxy)
         self.toxiproxy.start()
-        self.kafka.start_soon()
-        self.postgres.start()
-        self.simulators.start()
-        self.kafka.wait()
-        self.simulators.wait_until(lambda: answers(f"{self.simulators_client.base_url}/health"))
+        self.start_servers("tasks", DATABASE_USER, self.password)
+        _, url = self.start_simulators()
+        self.simulators_client = httpx.Client(base_url=url, timeout=30, trust_env=False)
         upstream_ports = {
             "Kafka": (self.kafka.proxied_port or free_port(), self.kafka.upstream_port),
             "PostgreSQL": (free_port(), self.postgres.port),
-            "providers": (free_port(), self._simulators_port),
+            "providers": (free_port(), int(url.rpartition(":")[2])),
         }
         self.proxies = {name: self.toxiproxy.proxy(name, *ports) for name, ports in upstream_ports.items()}
-        self.postgres.apply_schema()
-        self.postgres.create_processor(DATABASE_USER, self.password)
 
-    def stop(self) -> None:
-        """Stop everything, whatever state it is in."""
-        for child in (self.simulators, self.kafka, self.postgres, self.toxiproxy):
+    def close(self) -> None:
+        """Stop everything, whatever state it is in, and close the clients."""
+        for child in reversed(self.children):
             child.resume()
             child.stop()
-        self.simulators_client.close()
+        if self.proxies:
+            self.simulators_client.close()
         self.toxiproxy.close()
 
     def control(self, **settings: object) -> None:
@@ -89,16 +68,16 @@ class Services:
 
 
 @contextlib.contextmanager
-def running(services: Services) -> Iterator[Services]:
+def running(services: FaultServices) -> Iterator[FaultServices]:
     """Run the services until the block ends; nothing is left running, even if it raises."""
     try:
         services.start()
         yield services
     finally:
-        services.stop()
+        services.close()
 
 
-def run_alone(name: str, console: Console, work: Callable[[Services], bool]) -> int:
+def run_alone(name: str, console: Console, work: Callable[[FaultServices], bool]) -> int:
     """Do the work with its own services, and return the exit code of the program: 0 if `work` returns true.
 
     Otherwise the logs of all programs are kept in .sandbox/NAME.
@@ -106,11 +85,11 @@ def run_alone(name: str, console: Console, work: Callable[[Services], bool]) -> 
     kept = ROOT / ".sandbox" / name
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix=f"integration-service-{name}-", dir="/var/tmp"))
-    folder.chmod(0o755)
+    folder = new_folder(name)
     well = False
     try:
-        with console.status("Starting Kafka, PostgreSQL, providers and proxies"), running(Services(folder)) as services:
+        starting = console.status("Starting Kafka, PostgreSQL, providers and proxies")
+        with starting, running(FaultServices(folder)) as services:
             well = work(services)
     except KeyboardInterrupt:
         console.print("Interrupted; nothing is left running.")

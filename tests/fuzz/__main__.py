@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.chaos.services import Services, run_alone
+from tests.chaos.services import FaultServices, run_alone
 from tests.fuzz.fuzzed_calls import fuzz_calls
 from tests.fuzz.fuzzed_records import fuzz_records
 
@@ -21,7 +21,7 @@ def main() -> int:
     return run_alone("fuzz", console, lambda services: _fuzz(services, arguments))
 
 
-def _fuzz(services: Services, arguments: argparse.Namespace) -> bool:
+def _fuzz(services: FaultServices, arguments: argparse.Namespace) -> bool:
     seed, calls, records = arguments.seed, arguments.calls, arguments.records
     console.print(f"seed {seed}: {calls:,} REST calls, {records:,} records")
     found: list[str] = []

@@ -13,7 +13,7 @@ import httpx
 
 from shared.messages import InvalidTask, decode_task
 from tests.chaos.fleet import Fleet
-from tests.chaos.services import ROOT, Services
+from tests.chaos.services import ROOT, FaultServices
 from tests.documented import assert_documented
 from tests.fuzz.fuzzed_records import canary_of, told
 from tests.fuzz.records import value
@@ -33,7 +33,7 @@ RUN_SECONDS_MAX = 3600
 
 
 def fuzz_calls(
-    services: Services, *, calls: int, seed: int, auth: bool, progress: Callable[[int], object] = lambda done: None
+    services: FaultServices, *, calls: int, seed: int, auth: bool, progress: Callable[[int], object] = lambda done: None
 ) -> list[str]:
     """Make at least this many calls, with bearer tokens or without, and return the failures."""
     settings = {"GATEWAY_AUTH": "required", "SECRET_KEY": SECRET_KEY} if auth else {}

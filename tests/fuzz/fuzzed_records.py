@@ -24,7 +24,7 @@ from shared.messages import (
 )
 from tests.chaos.fleet import PARTITIONS, Fleet
 from tests.chaos.run import INPUTS
-from tests.chaos.services import Services, wait_for
+from tests.chaos.services import FaultServices, wait_for
 from tests.fuzz.records import Headers, Sent, record
 
 BATCH_RECORDS = 1000
@@ -51,7 +51,7 @@ Position = tuple[int, int]
 
 
 def fuzz_records(
-    services: Services, *, records: int, seed: int, progress: Callable[[int], object] = lambda done: None
+    services: FaultServices, *, records: int, seed: int, progress: Callable[[int], object] = lambda done: None
 ) -> list[str]:
     """Send this many records, wait for their outcomes, and return the failures."""
     fleet = Fleet(services, f"records-{seed}-{time.time_ns() % 1_000_000}", latency_ms=0)

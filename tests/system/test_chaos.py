@@ -13,7 +13,7 @@ from tests.chaos.judge import History, judge
 from tests.chaos.memory import memory
 from tests.chaos.report import plain
 from tests.chaos.run import Run, schedule
-from tests.chaos.services import Services, running
+from tests.chaos.services import FaultServices, running
 from tests.chaos.watch import Watch
 from tests.conftest import until
 
@@ -26,7 +26,7 @@ def services(session_folder, toxiproxy_installed):
     folder = session_folder / "chaos"
     folder.mkdir()
     folder.chmod(0o755)
-    with running(Services(folder)) as services:
+    with running(FaultServices(folder)) as services:
         yield services
 
 

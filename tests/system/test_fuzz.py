@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chaos.services import ROOT, Services, running
+from tests.chaos.services import ROOT, FaultServices, running
 from tests.fuzz import fuzzed_records
 from tests.fuzz.fuzzed_calls import fuzz_calls
 from tests.fuzz.fuzzed_records import fuzz_records
@@ -17,7 +17,7 @@ def services(session_folder, toxiproxy_installed):
     folder = session_folder / "fuzz"
     folder.mkdir()
     folder.chmod(0o755)
-    with running(Services(folder)) as services:
+    with running(FaultServices(folder)) as services:
         yield services
 
 
