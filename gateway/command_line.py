@@ -17,7 +17,7 @@ app = command_line(
     until SIGTERM.
 
     Settings come from the environment; docs/settings.md lists them all.
-    KAFKA_IMPORT_TOPIC and KAFKA_RESULT_TOPIC must be there.
+    KAFKA_IMPORT_TOPIC and KAFKA_RESULT_TOPIC are required.
 
     \b
     Exit codes:
@@ -40,7 +40,7 @@ def _run(context: typer.Context) -> GatewaySettings | None:
 
 
 def subject(text: str) -> str:
-    """Return the SUBJECT that was meant."""
+    """Parse SUBJECT."""
     if not (0 < len(text) <= SUBJECT_CHARACTERS_MAX and text.isprintable() and text == text.strip()):
         raise typer.BadParameter(f"SUBJECT must be 1 to {SUBJECT_CHARACTERS_MAX} printable characters")
     return text
@@ -51,11 +51,11 @@ def subject(text: str) -> str:
     short_help="Print a bearer token.",
     help="""Print a bearer token for SUBJECT, signed with SECRET_KEY.
 
-    With GATEWAY_AUTH=required every task request needs one, in the header
-    Authorization, and what became of a task is told to its sender only: callers
-    who must not see each other's tasks need SUBJECTs of their own.
-    Nothing keeps a list of tokens. One cannot be taken back before it expires but
-    by another SECRET_KEY, which ends them all.
+    With GATEWAY_AUTH=required every task request needs a token, in the header
+    Authorization, and only the subject that sent a task can get its result:
+    callers that must not see each other's tasks need different SUBJECTs.
+    Tokens are not stored. The only way to revoke a token before it expires is to
+    change SECRET_KEY, which revokes all of them.
 
     \b
     Exit codes:
@@ -70,11 +70,11 @@ def subject(text: str) -> str:
     """,
 )
 def _token(
-    subject: Annotated[str, typer.Argument(parser=subject, metavar="SUBJECT", help="Who the bearer is.")],
-    days: Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="After how many days it expires.")] = 30,
+    subject: Annotated[str, typer.Argument(parser=subject, metavar="SUBJECT", help="Name of the caller.")],
+    days: Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="Days until it expires.")] = 30,
 ) -> int:
     secret_key = read_settings(TokenSettings).secret_key
-    from gateway.access.tokens import Tokens  # here, as help and what is wrong need none of it
+    from gateway.access.tokens import Tokens  # here, because help and error messages do without this slow import
 
     typer.echo(Tokens(secret_key).make(subject, days, time.time()))
     return 0

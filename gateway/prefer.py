@@ -1,20 +1,20 @@
-"""Reads the header Prefer (RFC 7240): how long a caller wants to wait for the result."""
+"""The header Prefer (RFC 7240): how long a caller wants to wait for the result."""
 
 import re
 from collections.abc import Iterable
 
 WAIT_DIGITS_MAX = 9
-"""Of `wait=N`; a longer number is as good as for ever."""
+"""Digits of `wait=N` that are read; they suffice for a wait without end."""
 
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-"""One of the list, which commas separate; those in quotes do not."""
+"""One preference of the list. Commas separate them, except in quotes."""
 
 
 def preferred_wait_seconds(lines: Iterable[str]) -> float | None:
-    """Return after how many seconds the caller wants a 202 in place of the result; None where it prefers nothing.
+    """Return after how many seconds the caller wants a 202 instead of the result; None without a preference.
 
-    `respond-async` alone is at once, and with `wait=N` after N seconds. What cannot be understood is ignored, and of a
-    preference that comes twice the first one counts.
+    `respond-async` alone means at once; `wait=N` means after N seconds. Everything else is ignored. If a preference
+    comes twice, the first one counts.
 
     Args:
         lines: the values of all Prefer headers of the request.

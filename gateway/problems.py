@@ -1,4 +1,4 @@
-"""Errors of the REST interface: the table of error codes, and the problem+json answers made from it (RFC 9457)."""
+"""Errors of the REST interface: the table of error codes, and the answers made from it, as problem+json (RFC 9457)."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Meaning(NamedTuple):
-    """What an error code means: the HTTP status and the detail for a person, without anything of the task."""
+    """The HTTP status of an error code, and a detail for people that repeats no part of the task."""
 
     status: int
     detail: str
@@ -29,23 +29,21 @@ EDGE_ERRORS = {
     "headers_too_large": Meaning(431, "the headers have more than 16384 bytes, or one line more than 4096"),
     "overloaded": Meaning(503, "too many connections from one address, or no gateway is available"),
 }
-"""Errors that nginx answers before a request reaches a gateway: edge/default.conf.template has the same."""
+"""Errors that nginx returns before a request reaches a gateway; edge/default.conf.template has the same."""
 
 ERRORS = {
-    "unauthorized": Meaning(401, "a bearer token is needed"),
-    "not_found": Meaning(404, "no such request, or it is older than the gateway remembers"),
-    "method_not_allowed": Meaning(405, "this path does not have the request's method"),
+    "unauthorized": Meaning(401, "a bearer token is required"),
+    "not_found": Meaning(404, "no such request, or the gateway no longer remembers it"),
+    "method_not_allowed": Meaning(405, "this path does not support the request's method"),
     "body_too_large": Meaning(413, f"the body has more than {BODY_BYTES_MAX} bytes"),
     "unsupported_media_type": Meaning(415, "the body must be application/json, not compressed"),
     "invalid_idempotency_key": Meaning(
-        422, f"Idempotency-Key must be one of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
+        422, f"Idempotency-Key must be one key of 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
     ),
     "too_many_requests": Meaning(429, "the caller has used up its requests for this minute"),
-    "kafka_unavailable": Meaning(503, "the task was not taken"),
-    "too_many_waiting": Meaning(503, "too many requests wait for their reply"),
-    "reply_timeout": Meaning(
-        504, "no reply in time; the task is in Kafka and will be done, its result will be at Location"
-    ),
+    "kafka_unavailable": Meaning(503, "the task was not accepted"),
+    "too_many_waiting": Meaning(503, "too many requests are waiting for their replies"),
+    "reply_timeout": Meaning(504, "no reply in time; Kafka has the task, and its result will be at Location"),
     **EDGE_ERRORS,
     **{code.value: Meaning(code.status, code.meaning) for code in ErrorCode},
 }
@@ -53,14 +51,14 @@ ERRORS = {
 
 
 class Problem(Exception):
-    """A request that is answered with an error. Nothing in it may repeat the task."""
+    """An error answer to a request. It must not repeat any part of the task."""
 
     def __init__(self, error_code: str, reason: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         """Describe the answer.
 
         Args:
             error_code: one of ERRORS.
-            reason: why, in this case.
+            reason: the specific reason.
             headers: further headers of the answer; Retry-After is added to every 503.
         """
         super().__init__(error_code)

@@ -7,14 +7,14 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from shared.settings import Settings, SettingsOfEnvironment
 
 SECRET_KEY_BYTES_MIN = 32
-"""RFC 7518, section 3.2: as many as the hash has that signs with it."""
+"""At least as long as the hash of the signature (RFC 7518, section 3.2)."""
 
 SECRET_KEY_EXAMPLE = "change-me-change-me-change-me-change-me"  # noqa: S105 - it is refused
-"""What .env.example has: whoever reads it could make tokens."""
+"""The key in .env.example, with which anyone could make tokens."""
 
 
 class TokenSettings(SettingsOfEnvironment):
-    """Settings that making a token needs. Read once, by the command."""
+    """The settings of the command `token`."""
 
     secret_key: Annotated[SecretStr, Field(description="Signs the bearer tokens.")]
 
@@ -28,11 +28,10 @@ class TokenSettings(SettingsOfEnvironment):
 class GatewaySettings(Settings):
     """Read once, at the start."""
 
-    gateway_host: Annotated[str, Field(description="Address to listen at.")] = "0.0.0.0"  # noqa: S104 - in a container
-    gateway_port: Annotated[int, Field(ge=1, le=65535, description="Port to listen at.")] = 8000
+    gateway_host: Annotated[str, Field(description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - in a container
+    gateway_port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = 8000
     gateway_auth: Annotated[
-        Literal["none", "required"],
-        Field(description="none or required: whether task requests need a bearer token."),
+        Literal["none", "required"], Field(description="none or required: whether task requests need a bearer token.")
     ] = "none"
     secret_key: Annotated[
         SecretStr | None, Field(validate_default=True, description="Signs and checks the bearer tokens.")
@@ -41,7 +40,7 @@ class GatewaySettings(Settings):
         float, Field(gt=0, le=3600, description="How long a POST waits for its reply.")
     ] = 60.0
     waiting_replies_max: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Requests waiting at once; beyond it 503.")
+        int, Field(ge=1, le=1_000_000, description="Limit of waiting requests; beyond it 503.")
     ] = 10_000
     forwarded_allow_ips: Annotated[
         str,
@@ -51,7 +50,7 @@ class GatewaySettings(Settings):
         ),
     ] = ""
     caller_requests_per_minute: Annotated[
-        int, Field(ge=0, le=1_000_000, description="Most task requests of one caller at one gateway; 0 = any number.")
+        int, Field(ge=0, le=1_000_000, description="Limit of one caller's task requests at one gateway; 0 = no limit.")
     ] = 0
 
     @field_validator("secret_key")
@@ -65,13 +64,13 @@ class GatewaySettings(Settings):
 
 
 def _check(secret_key: SecretStr) -> None:
-    """Find out whether tokens signed with the key can be trusted.
+    """Check the strength of a key that signs tokens.
 
     Raises:
         ValueError: it can be guessed.
     """
     key = secret_key.get_secret_value()
     if key == SECRET_KEY_EXAMPLE:
-        raise ValueError("is the example's, which everybody knows; make your own: openssl rand -hex 32")
+        raise ValueError("is the example's, which is public; make your own: openssl rand -hex 32")
     if len(key.encode()) < SECRET_KEY_BYTES_MIN:
         raise ValueError(f"has fewer than {SECRET_KEY_BYTES_MIN} bytes; make a longer one: openssl rand -hex 32")

@@ -1,4 +1,4 @@
-"""The state that all routes share."""
+"""State that all routes share."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,5 +18,5 @@ class Gateway:
     kafka: Kafka
     replies: Replies[asyncio.Future[Reply]]
     tokens: Tokens | None
-    """None: whoever comes may send tasks and ask about any."""
+    """None: anyone may send tasks, and get the result of any task."""
     caller_limit: CallerLimit | None

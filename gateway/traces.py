@@ -1,4 +1,4 @@
-"""The gateway's spans: a task request, its task's way to Kafka, and its reply. Imported only where traces are on."""
+"""The gateway's spans: task requests, the delivery of tasks to Kafka, and replies. Imported only if traces are on."""
 
 import asyncio
 import re
@@ -26,14 +26,14 @@ _TASK_PATH = re.compile("/tasks/([0-9a-f-]{36})")
 
 
 class TracedGateway:
-    """Makes Kafka and the application leave spans."""
+    """Adds spans to Kafka and the application."""
 
     def __init__(self) -> None:
-        """Start sending spans; `close` ends that."""
+        """Start sending spans, until `close`."""
         self._traces = Traces(SERVICE_NAME)
 
     def close(self) -> None:
-        """Send what is still to be sent, for a bounded time."""
+        """Send the last spans, for a bounded time."""
         self._traces.close()
 
     def kafka(self, settings: GatewaySettings) -> Kafka:
@@ -41,9 +41,9 @@ class TracedGateway:
         return _TracedKafka(self._traces, settings)
 
     def app(self, app: ASGIApp) -> ASGIApp:
-        """Return the application with a server span for each POST of a task and each question about one.
+        """Return the application with a server span for each POST and GET of a task.
 
-        Probes leave none, and neither do paths that are a caller's free choice.
+        Probes, and paths that callers choose freely, have no spans.
         """
         return _TracedRequests(app, self._traces)
 
@@ -67,14 +67,14 @@ class _TracedRequests:
         parent = parent_of((name.decode("latin-1"), value) for name, value in scope["headers"])
         with self._traces.span(f"{scope['method']} {route}", SpanKind.SERVER, attributes, parent) as span:
 
-            async def send_and_note(message: Message) -> None:
+            async def traced_send(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute(http.HTTP_RESPONSE_STATUS_CODE, message["status"])
                     if message["status"] >= 500:
                         fail(span, str(message["status"]))
                 await send(message)
 
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, traced_send)
             span.set_attribute(
                 messaging.MESSAGING_MESSAGE_CONVERSATION_ID, asked_id or scope["state"]["correlation_id"]
             )
@@ -84,16 +84,16 @@ class _TracedKafka(Kafka):
     def __init__(self, traces: Traces, settings: GatewaySettings) -> None:
         super().__init__(settings)
         self._traces = traces
-        # Correlation id -> its request's span, for as long as the request lasts.
+        # Correlation id -> its request's span, while the request lasts.
         self._requests: WeakValueDictionary[str, Span] = WeakValueDictionary()
 
     def start(self, replied: Replied, forget_until: Callable[[float], None]) -> None:
-        def note_and_hand_on(batch: list[tuple[str, Reply]]) -> None:
+        def traced(batch: list[tuple[str, Reply]]) -> None:
             for correlation_id, reply in batch:
-                self._note(correlation_id, reply)
+                self._add_event(correlation_id, reply)
             replied(batch)
 
-        super().start(note_and_hand_on, forget_until)
+        super().start(traced, forget_until)
 
     def send(self, value: bytes, headers: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
         request = get_current_span()
@@ -107,10 +107,10 @@ class _TracedKafka(Kafka):
             fail(span, NotTaken.__name__)
             span.end()
             raise
-        sent.add_done_callback(partial(_end, span))  # when Kafka has the task, or has it not
+        sent.add_done_callback(partial(_end, span))
         return sent
 
-    def _note(self, correlation_id: str, reply: Reply) -> None:
+    def _add_event(self, correlation_id: str, reply: Reply) -> None:
         request = self._requests.pop(correlation_id, None)
         if request is not None and request.is_recording():
             code = reply.error_code if reply.error_code in set(ErrorCode) else ErrorCode.INTERNAL_ERROR
@@ -118,7 +118,7 @@ class _TracedKafka(Kafka):
 
 
 def _route(scope: Scope) -> tuple[str | None, str | None]:
-    """Return the route of a request that is traced, and the correlation id that it asks about."""
+    """Return the route of a traced request, and the correlation id in its path."""
     if scope["type"] != "http":
         return None, None
     match scope["method"], scope["path"]:

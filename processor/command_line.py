@@ -11,18 +11,18 @@ from shared.messages import ErrorCode
 from shared.settings import read_settings
 
 app = command_line.command_line(
-    """Take tasks from the import topic, ask their provider, store the answers in
-    PostgreSQL and put the results on the result topic, until SIGTERM.
+    """Take tasks from the import topic, send them to their provider, store the
+    answers in PostgreSQL and put the results on the result topic, until SIGTERM.
 
     Settings come from the environment; docs/settings.md lists them all.
-    KAFKA_IMPORT_TOPIC, KAFKA_RESULT_TOPIC and POSTGRES_PASSWORD must be there;
+    KAFKA_IMPORT_TOPIC, KAFKA_RESULT_TOPIC and POSTGRES_PASSWORD are required;
     phone and email need DADATA_API_KEY and DADATA_SECRET_KEY, gpt needs
     YANDEXGPT_API_KEY and YANDEXGPT_FOLDER_ID.
 
     \b
     Exit codes:
       0    stopped by SIGTERM or Ctrl-C, or the command is done
-      1    something is in the way
+      1    something prevented it
       2    an argument or a setting is missing or wrong
       130  Ctrl-C before it has started, or during a command
 
@@ -40,26 +40,26 @@ def _run(context: typer.Context) -> ProcessorSettings | None:
 
 
 def error_code(text: str) -> ErrorCode:
-    """Return the `--reason` that was meant."""
+    """Parse `--reason`."""
     try:
         return ErrorCode(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(ErrorCode)}") from None
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(ErrorCode)}") from None
 
 
 def milliseconds(text: str) -> int:
-    """Return the `--since` that was meant, in milliseconds since 1970. Without a zone it is UTC."""
+    """Parse `--since` into milliseconds since 1970. Without a zone it is UTC."""
     try:
         time = datetime.fromisoformat(text)
         return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{text!r} is no time such as 2026-01-31 or 2026-01-31T12:00+03:00") from None
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-01-31 or 2026-01-31T12:00+03:00") from None
 
 
 def limit(text: str) -> int:
-    """Return the `--limit` that was meant."""
+    """Parse `--limit`."""
     if not (text.isascii() and text.isdigit() and int(text[:18]) > 0):
-        raise typer.BadParameter(f"{text!r} is no whole number of 1 or more")
+        raise typer.BadParameter(f"{text!r} is not a whole number of at least 1")
     return int(text[:18])
 
 
@@ -69,12 +69,12 @@ _CODES = "\n      ".join(f"{code:25} {code.meaning}" for code in ErrorCode)
 @app.command(
     "redrive",
     short_help="Put dead letters back on the import topic.",
-    help=f"""Put the dead letters that are there now back on the import topic, each once,
-    however often this is called.
+    help=f"""Put all dead letters that exist now back on the import topic, each only once,
+    however often this command runs.
 
-    A task that became a row meanwhile is answered with its id and not paid again.
-    Settings come from the environment, as the processor's. At the end stand a
-    table of what became of the dead letters, and one line that sums it up.
+    A task that has become a row meanwhile gets its id, and is not paid for again.
+    Settings come from the environment, as for the processor. The output ends with
+    a table of the dead letters and a summary line.
 
     \b
     CODE is one of:
@@ -83,9 +83,9 @@ _CODES = "\n      ".join(f"{code:25} {code.meaning}" for code in ErrorCode)
     \b
     Exit codes:
       0    done, or there was nothing to do
-      1    something is in the way; what was put back until then stays so
+      1    something prevented it; dead letters put back before that stay put back
       2    an argument or a setting is missing or wrong
-      130  Ctrl-C; the batch at hand was finished
+      130  Ctrl-C; the current batch was finished
 
     \b
     Examples:
@@ -107,11 +107,11 @@ def _redrive(
             "UTC without a zone.",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(parser=limit, metavar="N", help="Put back so many at most.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, only say what it would do.")] = False,
+    limit: Annotated[int | None, typer.Option(parser=limit, metavar="N", help="Put back at most N.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, only report.")] = False,
 ) -> int:
     settings = read_settings(ProcessorSettings)
-    # Here, as help and what is wrong with arguments and settings need none of it.
+    # Imported here, because help and error messages do without these slow imports.
     from processor.redrive.command import redrive
     from processor.redrive.redrive import Wanted
 

@@ -10,26 +10,26 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 REQUEST_SECONDS = 5.0
-"""After which a client that sends nothing is hung up on."""
+"""After this long a client that sends nothing is disconnected."""
 
 Missing = Callable[[], list[str]]
-"""Answers what is missing, in words; nothing is well."""
+"""Returns what is missing, in words; empty if healthy."""
 
 
 def serve_health(port: int, *, live: Missing, ready: Missing, shown: Callable[[], dict[str, Any]]) -> None:
-    """Answer `/health/live`, `/health/ready` and `/metrics` from a daemon thread, for as long as the process lives.
+    """Serve `/health/live`, `/health/ready` and `/metrics` from a daemon thread, for as long as the process lives.
 
-    A provider that does not answer is shown and is no reason for 503: another processor would be no better off. Neither
-    are records that are held: the others go on.
+    A provider that does not answer is shown, but does not cause a 503: another processor would fare no better. Records
+    that are held do not cause one either: the others go on.
 
     Args:
-        port: where to listen.
-        live: what is missing for the process to go on; a restart would help.
-        ready: what is missing for it to work.
-        shown: answers what `/health/ready` has besides `status` and `missing`.
+        port: port to listen on.
+        live: what is missing so that only a restart helps.
+        ready: what is missing so that no records are processed.
+        shown: returns the fields of `/health/ready` besides `status` and `missing`.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     metrics = make_wsgi_app()
 
@@ -43,7 +43,7 @@ def serve_health(port: int, *, live: Missing, ready: Missing, shown: Callable[[]
                 return metrics(environ, start_response)
             case _:
                 start_response("404 Not Found", [("Content-Type", "text/plain")])
-                return [b"/health/live, /health/ready and /metrics are here\n"]
+                return [b"see /health/live, /health/ready and /metrics\n"]
 
     server = make_server("", port, application, _Server, _Handler)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
@@ -58,7 +58,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Bind without asking DNS for this machine's name, as the base class does: that can take long."""
+        """Bind without the base class's DNS lookup of this machine's name, which can take long."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "processor", self.server_address[1]
         self.setup_environ()
@@ -68,8 +68,8 @@ class _Handler(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse in the status's own words: the base class repeats the request."""
+        """Send only the status's standard text, because the base class repeats the request."""
         super().send_error(code)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the standard library's
-        """Log nothing: a probe every few seconds is no news."""
+        """Log nothing: probes come every few seconds."""

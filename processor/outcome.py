@@ -1,4 +1,4 @@
-"""Outcomes of a record: a result, or a dead letter, which is the record byte for byte with the reason in headers."""
+"""Outcomes of a record: a result, or a dead letter: the record byte for byte, with the reason in its headers."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,14 +15,14 @@ _WHY = (
     f"{DEAD_LETTER_HEADER_PREFIX}exception-message",
     ERROR_CODE_HEADER,
 )
-"""The headers of a dead letter after those of its record, in this order."""
+"""The headers that a dead letter has after those of its record, in this order."""
 
 _WHY_WITHOUT_ID = tuple(name for name in _WHY if not name.endswith("topic-id"))
-"""The same of dead letters that were written before they carried their topic's id."""
+"""The same for old dead letters, which lack their topic's id."""
 
 
 class Outcome(NamedTuple):
-    """A message to produce for a record, always with the record's own key."""
+    """The message to produce for a record, with the record's key."""
 
     value: bytes | None
     headers: Headers
@@ -35,13 +35,13 @@ def result(record: Record, task_id: int, row_id: int) -> Outcome:
 
 
 def dead_letter(record: Record, topic_id: str, code: ErrorCode, reason: str) -> Outcome:
-    """Return the record with the headers that say where it came from and why it failed.
+    """Return the record with headers that name its position and the reason. Its own headers stay, before the new ones.
 
     Args:
-        record: goes on as it is. Headers that an earlier dead letter left in it stay, the new ones come after them.
-        topic_id: Kafka's own id of the record's topic.
-        code: goes into `error_code`.
-        reason: for a person; must not repeat the task or the answer.
+        record: as it was consumed.
+        topic_id: Kafka's id of the record's topic.
+        code: the value of the header `error_code`.
+        reason: explanation for people; must not repeat the task or the answer.
     """
     numbers = (str(record.partition), str(record.offset), str(record.timestamp))
     why = (record.topic, *numbers, topic_id, reason, code.value)
@@ -51,7 +51,7 @@ def dead_letter(record: Record, topic_id: str, code: ErrorCode, reason: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The original record of a dead letter: its headers, its place, and why it failed."""
+    """The original record of a dead letter: its headers, its position, and why it failed."""
 
     headers: Headers
     topic: str
@@ -59,12 +59,12 @@ class Original:
     offset: int
     timestamp: int
     topic_id: str | None
-    """None where the dead letter was written before they carried it."""
+    """None for an old dead letter, which lacks it."""
     code: ErrorCode
 
 
 def original(headers: Headers) -> Original | None:
-    """Undo what `dead_letter` did to the headers, once; None where they do not end as its own do."""
+    """Undo `dead_letter` once; None if the headers do not end with those of a dead letter."""
     names = tuple(name for name, _ in headers)
     count = next((len(why) for why in (_WHY, _WHY_WITHOUT_ID) if names[-len(why) :] == why), 0)
     if not count:
@@ -82,5 +82,5 @@ def original(headers: Headers) -> Original | None:
             topic_id=topic_id[0] if topic_id else None,
             code=ErrorCode(code),
         )
-    except ValueError:  # no UTF-8, no number, no code of ours
+    except ValueError:  # invalid UTF-8, not a number, or an unknown code
         return None

@@ -1,4 +1,4 @@
-"""Types that all parts of the processor use: a record, its position, and permission to work for it."""
+"""Types that all parts of the processor use: a record, its position, and its turn."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,8 +9,13 @@ Headers = list[tuple[str, bytes | None]]
 """A record's headers in their order. Names may repeat."""
 
 
+def last_header(headers: Headers | None, name: str) -> bytes | None:
+    """Return the last header of this name, as Kafka's own `lastHeader` does; None if there is none."""
+    return next((value or b"" for other, value in reversed(headers or ()) if other == name), None)
+
+
 class Position(NamedTuple):
-    """A record's identity. The topic's id is Kafka's own: a topic made again under the same name is another one."""
+    """A record's identity. The topic's id is Kafka's: a topic that is deleted and created again gets another id."""
 
     topic_id: str
     partition: int
@@ -18,7 +23,7 @@ class Position(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as it stands in Kafka: bytes, and the position (topic, partition, offset)."""
+    """A record as Kafka stores it."""
 
     topic: str
     partition: int
@@ -30,25 +35,25 @@ class Record(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Size of key, value and headers; Kafka's own overhead is not counted."""
+        """Size of key, value and headers, without Kafka's overhead."""
         headers = sum(len(name) + len(value or b"") for name, value in self.headers or ())
         return len(self.value or b"") + len(self.key or b"") + headers
 
 
 class Turn(Protocol):
-    """A record's leave to do what is not to be repeated without need, such as a paid call."""
+    """A record's permission to do costly work, such as a paid call. Once begun, a rebalance waits for it."""
 
     elsewhere: bool
-    """Whether the partition's earlier owner was still at work with the record when it gave the partition up."""
+    """Whether the partition's previous owner was still working on the record when it lost the partition."""
     begins: int
-    """How often it has begun."""
+    """How often the turn has begun."""
 
     def begin(self) -> None:
-        """Begin. From here on a rebalance and a stop wait for the record, for a bounded time.
+        """Begin. From now on a rebalance and a stop wait for the record, for a bounded time.
 
         Raises:
-            asyncio.CancelledError: the record is handed back; let it through.
+            asyncio.CancelledError: the record is handed back. Do not catch it.
         """
 
     def end(self) -> None:
-        """End without a result, so that until the next `begin` the record may be handed back."""
+        """End without a result: until the next `begin` the record may be handed back."""

@@ -17,23 +17,25 @@ class ProcessorSettings(Settings):
     """Read once, at the start."""
 
     kafka_consumer_group: Annotated[
-        str, Field(min_length=1, description="Consumer group; the task types are appended where TASK_TYPES names few.")
+        str, Field(min_length=1, description="Consumer group; the task types are appended if TASK_TYPES omits any.")
     ] = "integration-service"
     kafka_group_instance_id: Annotated[
-        str | None, Field(description="Static membership, for a replica that restarts in place; differs by replica.")
+        str | None, Field(description="Static membership, for replicas that restart in place; differs by replica.")
     ] = None
 
     postgres_host: Annotated[
-        str, Field(description="The database's host; of several, comma-separated, the one that takes writes is used.")
+        str, Field(description="The database's host; of several, comma-separated, the one that accepts writes is used.")
     ] = "db"
-    postgres_port: Annotated[str, Field(description="Its port; one for all hosts, or one for each.")] = "5432"
+    postgres_port: Annotated[str, Field(description="The database's port; one for all hosts, or one for each.")] = (
+        "5432"
+    )
     postgres_user: Annotated[str, Field(description="The database's user.")] = "postgres"
     postgres_password: Annotated[SecretStr, Field(description="The database's password.")]
     postgres_db: Annotated[
         str,
         Field(
             validation_alias=AliasChoices("POSTGRES_DB", "POSTGRES_NAME"),
-            description="The database; POSTGRES_NAME is read where POSTGRES_DB is not set.",
+            description="The database's name; POSTGRES_NAME is read if POSTGRES_DB is not set.",
         ),
     ] = "postgres"
     postgres_sslmode: Annotated[
@@ -49,14 +51,13 @@ class ProcessorSettings(Settings):
         str, Field(pattern="^https?://", description="DaData's base URL, to which the paths are appended.")
     ] = "https://cleaner.dadata.ru"
     dadata_requests_per_second: Annotated[
-        int,
-        Field(ge=0, le=10_000, description="Quota of the whole fleet, phone and email together; 0 = none."),
+        int, Field(ge=0, le=10_000, description="The whole fleet's quota, phone and email together; 0 = no quota.")
     ] = 20
     dadata_concurrent_requests: Annotated[
-        int, Field(ge=1, le=10_000, description="Most requests to DaData in flight, of one replica.")
+        int, Field(ge=1, le=10_000, description="Limit of concurrent requests to DaData, of one replica.")
     ] = 64
     provider_timeout_seconds: Annotated[
-        float, Field(gt=0, le=3600, description="How long one attempt at DaData may take.")
+        float, Field(gt=0, le=3600, description="Time limit of one request to DaData.")
     ] = 5.0
 
     yandexgpt_api_key: Annotated[SecretStr | None, Field(description="YandexGPT's API key, for gpt.")] = None
@@ -66,10 +67,10 @@ class ProcessorSettings(Settings):
         str, Field(pattern="^https?://", description="YandexGPT's base URL, to which the path is appended.")
     ] = "https://llm.api.cloud.yandex.net"
     yandexgpt_concurrent_requests: Annotated[
-        int, Field(ge=1, le=10_000, description="Most requests to YandexGPT in flight, of the whole fleet.")
+        int, Field(ge=1, le=10_000, description="Limit of concurrent requests to YandexGPT, of the whole fleet.")
     ] = 10
     yandexgpt_timeout_seconds: Annotated[
-        float, Field(gt=0, le=3600, description="How long one attempt at YandexGPT may take.")
+        float, Field(gt=0, le=3600, description="Time limit of one request to YandexGPT.")
     ] = 120.0
 
     task_types: Annotated[
@@ -78,16 +79,18 @@ class ProcessorSettings(Settings):
         Field(min_length=1, description="Task types that this processor handles, comma-separated."),
     ] = TASK_TYPES
     provider_attempts: Annotated[
-        int, Field(ge=1, le=100, description="Tries of one task before it is dead-lettered.")
+        int, Field(ge=1, le=100, description="Attempts at one task before it is dead-lettered.")
     ] = 5
-    in_flight_max: Annotated[
-        int, Field(ge=1, le=100_000, description="Records of one replica taken from Kafka and not yet finished.")
-    ] = 5000
-    # Quix gives the drain of a rebalance 60 seconds before it goes on without it.
+    in_flight_max: Annotated[int, Field(ge=1, le=100_000, description="Limit of one replica's records in flight.")] = (
+        5000
+    )
+    # Quix waits at most 60 seconds for a rebalance to drain.
     drain_seconds: Annotated[
         float, Field(ge=0, le=50, description="How long a rebalance waits for work in flight.")
     ] = 5
-    shutdown_seconds: Annotated[float, Field(ge=0, le=3600, description="How long a stop waits for it.")] = 20
+    shutdown_seconds: Annotated[
+        float, Field(ge=0, le=3600, description="How long a stop waits for work in flight.")
+    ] = 20
     processor_http_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of health and metrics; 0 turns them off.")
     ] = 8001
@@ -97,7 +100,7 @@ class ProcessorSettings(Settings):
     def _are_hosts(cls, value: str) -> str:
         hosts = [host.strip() for host in value.split(",")]
         if not all(_is_host(host) for host in hosts):
-            raise ValueError("must be names, addresses or folders of sockets, comma-separated, without ports")
+            raise ValueError("must be names, addresses or socket directories, comma-separated, without ports")
         return ",".join(hosts)
 
     @field_validator("postgres_port")
@@ -112,7 +115,7 @@ class ProcessorSettings(Settings):
     def _has_a_port_for_each_host(self) -> "ProcessorSettings":
         hosts, ports = self.postgres_host.count(",") + 1, self.postgres_port.count(",") + 1
         if ports not in (1, hosts):
-            raise ValueError(f"POSTGRES_PORT: has {ports} ports, and POSTGRES_HOST {hosts}: must be one or as many")
+            raise ValueError(f"POSTGRES_PORT: {ports} ports for {hosts} hosts: must be one, or one for each host")
         return self
 
     @field_validator("postgres_sslrootcert")
@@ -139,25 +142,25 @@ class ProcessorSettings(Settings):
     def _is_an_address(cls, url: str) -> str:
         try:
             parts = urlsplit(url)
-            parts.port  # noqa: B018 - raises where it is no number
+            parts.port  # noqa: B018 - raises if it is not a number
             host = (parts.hostname or "").encode("idna")
         except ValueError:
             host = b""
         if not (host and all("!" <= character <= "~" for character in url)) or set("@?#") & set(url):
-            raise ValueError("must be http:// or https://, a host, a port where it is another, and a path")
+            raise ValueError("must be http:// or https://, a host, and optionally a port and a path")
         return url
 
     def consumer_group(self) -> str:
-        """Return the group's name: groups of processors that share the task types out read the topic independently."""
+        """Return the group's name. Processors with different TASK_TYPES are groups that read independently."""
         handled = [task_type for task_type in TASK_TYPES if task_type in self.task_types]
         if len(handled) == len(TASK_TYPES):
             return self.kafka_consumer_group
         return "-".join([self.kafka_consumer_group, *handled])
 
     def postgres_connection(self) -> dict[str, Any]:
-        """Return libpq's connection parameters, the password in the clear."""
+        """Return libpq's connection parameters, with the password in plain text."""
         return {
-            "host": self.postgres_host,  # both may be lists, as libpq takes them
+            "host": self.postgres_host,  # host and port may be lists, in libpq's form
             "port": self.postgres_port,
             "user": self.postgres_user,
             "password": self.postgres_password.get_secret_value(),
@@ -168,8 +171,8 @@ class ProcessorSettings(Settings):
 
 
 def _is_host(host: str) -> bool:
-    if host.startswith(("/", "@")):  # a folder of sockets; with @ in Linux's abstract names
+    if host.startswith(("/", "@")):  # a socket directory, or a name in Linux's abstract namespace
         return True
     with contextlib.suppress(ValueError):
-        return bool(ip_address(host))  # by IPv6 with colons, perhaps with %eth0 at its end
+        return bool(ip_address(host))  # an IPv6 address has colons, and may end with a zone such as %eth0
     return bool(re.fullmatch(r"[\w.-]+", host))

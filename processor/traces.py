@@ -1,7 +1,6 @@
-"""The processor's spans: a record, each question to its provider, its row, and its outcome's way to Kafka.
+"""The processor's spans: a record, each request to its provider, its row, and the delivery of its outcome.
 
-Imported only where traces are turned on. They are put around the steps where `processor.service` composes them, so the
-steps know nothing of them.
+Imported only if traces are on. `processor.service` wraps the steps in them, so the steps do not know about traces.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ TASK_TYPE = "integration.task_type"
 PROVIDER = "integration.provider"
 ATTEMPT = "integration.attempt"
 WAITED_SECONDS = "integration.waited_seconds"
-"""Before an attempt: for a slot of the provider's quota, and before a further one for the back-off too."""
+"""Wait before an attempt: for a slot of the provider's quota and, before a retry, for the back-off."""
 BATCH_ROWS = "integration.batch_rows"
 """Rows of the statement that wrote the row."""
 
@@ -47,7 +46,7 @@ Step = Callable[[Record, FinishedRecords, Turn], Awaitable[Outcome | None]]
 
 @dataclass(slots=True)
 class _Asking:
-    """A task's attempts, and since when it waits for the next."""
+    """A task's attempts, and the time since which it waits for the next."""
 
     since: float
     attempt: int = 0
@@ -57,7 +56,7 @@ _asking: ContextVar[_Asking] = ContextVar("asking")  # each record's coroutine h
 
 
 class _TracedOutcome(Outcome):
-    """An outcome with the span of its way to Kafka."""
+    """An outcome with the span of its delivery."""
 
     span: Span
     started_ns: int
@@ -73,7 +72,7 @@ class TracedSteps:
     """Puts spans around the pipeline's steps."""
 
     def __init__(self, settings: ProcessorSettings) -> None:
-        """Start sending spans; `close` ends that."""
+        """Start sending spans, until `close`."""
         self._traces = Traces(SERVICE_NAME)
         self._group = settings.consumer_group()
         self._result_topic = settings.kafka_result_topic
@@ -88,19 +87,19 @@ class TracedSteps:
         }
 
     def close(self) -> None:
-        """Send what is still to be sent, for a bounded time."""
+        """Send the last spans, for a bounded time."""
         self._traces.close()
 
     def ledger(self, postgres: Postgres) -> Ledger:
-        """Return a ledger that tells the spans of rows about their statement."""
+        """Return a ledger that adds its statements to the spans of rows."""
         return _TracedLedger(postgres)
 
     def wire(self) -> Wire:
-        """Return connections to the providers that tell the span of an attempt what HTTP knows of it."""
+        """Return connections that add HTTP's attributes to the span of an attempt."""
         return _TracedWire()
 
     def process(self, process: Step) -> Step:
-        """Return the step with a consumer span for each record, a child of the one that the record's headers name."""
+        """Return the step with a consumer span for each record, a child of the span in the record's headers."""
 
         async def traced(record: Record, finished: FinishedRecords, turn: Turn) -> Outcome | None:
             headers = record.headers or ()
@@ -120,17 +119,17 @@ class TracedSteps:
                 span.end()
                 raise
             if outcome is None:
-                return None  # another group's business: a span that never ends is never sent
-            code = "result" if outcome.is_result else _text(dict(outcome.headers)[ERROR_CODE_HEADER])
+                return None  # another group handles the record: a span that does not end is not sent
+            code = "result" if outcome.is_result else (dict(outcome.headers)[ERROR_CODE_HEADER] or b"").decode()
             span.set_attribute(OUTCOME, code)
             if not outcome.is_result:
                 fail(span, code)
             span.end()
-            return self._on_its_way(outcome, span)
+            return self._sending(outcome, span)
 
         return traced
 
-    def _on_its_way(self, outcome: Outcome, span: Span) -> Outcome:
+    def _sending(self, outcome: Outcome, span: Span) -> Outcome:
         topic = self._result_topic if outcome.is_result else self._dead_letter_topic
         traced = _TracedOutcome(*outcome)
         traced.started_ns = time.time_ns()
@@ -139,16 +138,16 @@ class TracedSteps:
         return traced
 
     def refused(self, refused: Refused) -> Refused:
-        """Return the function so that the outcome in a refused one's place has a producer span, too."""
+        """Return the function so that the outcome that replaces a refused one has a producer span, too."""
 
         def traced(record: Record, finished: FinishedRecords, outcome: Any, error: KafkaError) -> Outcome | None:
             replacement = refused(record, finished, outcome, error)
-            return None if replacement is None else self._on_its_way(replacement, outcome.span)
+            return None if replacement is None else self._sending(replacement, outcome.span)
 
         return traced
 
     def delivered(self, outcome: Any, error: KafkaError | None, message: Message | None) -> None:
-        """End the producer span of an outcome. Called on Quix's thread, which may be late; Kafka's client is not."""
+        """End the producer span of an outcome, at the time of delivery: this call, on Quix's thread, may come later."""
         if error is not None:
             fail(outcome.span, error.name())
         elif message is not None:
@@ -158,7 +157,7 @@ class TracedSteps:
         outcome.span.end(None if seconds is None else outcome.started_ns + int(seconds * 1e9))
 
     def enrich(self, enrich: Callable[[Task, Turn], Awaitable[Answer]]) -> Callable[[Task, Turn], Awaitable[Answer]]:
-        """Return the step so that the record's span says which type of task it is, and attempts are counted."""
+        """Return the step so that it adds the task type to the record's span, and counts attempts."""
 
         async def traced(task: Task, turn: Turn) -> Answer:
             get_current_span().set_attribute(TASK_TYPE, task.task_type)
@@ -168,7 +167,7 @@ class TracedSteps:
         return traced
 
     def lanes(self, lanes: Mapping[TaskType, Lane]) -> dict[TaskType, Lane]:
-        """Return the lanes with a client span for each attempt; where nobody is asked there is none."""
+        """Return the lanes with a client span for each attempt; a lane without a gate makes none."""
         return {
             task_type: lane if lane.gate is None else replace(lane, ask=self._ask(lane.name, lane.ask))
             for task_type, lane in lanes.items()
@@ -194,7 +193,7 @@ class TracedSteps:
         return traced
 
     def sink(self, store: Callable[[Row], Awaitable[int]]) -> Callable[[Row], Awaitable[int]]:
-        """Return the step with a client span for each row, from its hand-over to the group commit to its commit."""
+        """Return the step with a client span for each row, from its submission to the group commit to its commit."""
 
         async def traced(row: Row) -> int:
             with self._traces.span("INSERT integration_service", SpanKind.CLIENT, self._row_attributes) as span:
@@ -207,7 +206,7 @@ class TracedSteps:
 
 class _TracedLedger(Ledger):
     async def write(self, rows: Sequence[Row], *, suspect: bool = False) -> dict[Position, int]:
-        """Add to the rows' spans that their statement begins, and how many rows it writes."""
+        """Record in the rows' spans the start of their statement, and its number of rows."""
         for row in rows:
             if isinstance(row, _TracedRow) and row.span.is_recording():
                 row.span.add_event("statement")
@@ -217,7 +216,7 @@ class _TracedLedger(Ledger):
 
 class _TracedWire(Wire):
     def prepare(self, request: Any, timeout_seconds: float) -> Send:
-        """Return what sends the request."""
+        """Return the function that sends the request."""
         send = super().prepare(request, timeout_seconds)
         address = request.url.copy_with(userinfo=b"", query=None, fragment=None)
         attributes = {
@@ -236,7 +235,3 @@ class _TracedWire(Wire):
             return response
 
         return traced
-
-
-def _text(header: bytes | None) -> str:
-    return (header or b"").decode()

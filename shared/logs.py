@@ -14,11 +14,11 @@ import structlog
 from shared.settings import LogFormat, LogLevel
 
 CLIENT_LINE_SECONDS = 30.0
-"""Between two lines of the same kind by a client of Kafka or of a collector of traces: in an outage each says the same
-again and again."""
+"""Between two lines of the same kind from a client of Kafka or of a trace collector, which repeat themselves in an
+outage."""
 
 CAUSES_MAX = 10
-"""Exceptions of one chain that are told, the last one first."""
+"""Exceptions of one chain that are logged, beginning with the last one."""
 
 FIELDS = (
     "correlation_id",
@@ -33,24 +33,24 @@ FIELDS = (
     "status",
     "seconds",
 )
-"""What a line may carry beside its text, by the standard library's `extra`. No other library's extras get through."""
+"""Fields that a line may have besides its text, through the standard library's `extra`. Other extras are dropped."""
 
 
 def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
-    """Send every record of the standard library's loggers to stderr in one format, and what ends threads too.
+    """Send everything that is logged, and uncaught exceptions, to stderr in one format.
 
-    Of an exception a line tells its type and where it was, never its text: that may repeat a task, an answer or a key.
+    An exception is logged with its type and traceback, never its text, which may repeat a task, an answer or a key.
 
     Args:
-        level: the least level that is logged, for this service and for Quix Streams, librdkafka and the others.
-        log_format: None chooses `console` where stderr is a terminal, else `json`.
+        level: lowest level that is logged, also for Quix Streams, librdkafka and the other libraries.
+        log_format: None chooses `console` if stderr is a terminal, else `json`.
     """
     console = sys.stderr.isatty() if log_format is None else log_format == "console"
     renderer: list[structlog.types.Processor] = (
         [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-                exception_formatter=structlog.dev.plain_traceback,  # others show variables; here it gets text only
+                exception_formatter=structlog.dev.plain_traceback,  # other formatters show variables
             )
         ]
         if console
@@ -68,7 +68,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
             foreign_pre_chain=processors,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(_where_it_was),
+                structlog.processors.ExceptionRenderer(_traceback),
                 *renderer,
             ],
         )
@@ -78,35 +78,35 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # These say what the service's own lines say already, and httpx and aiohttp put addresses into theirs.
+    # These repeat what the service logs itself, and httpx and aiohttp log addresses.
     for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access", "psycopg"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    logging.raiseExceptions = False  # a line that cannot be written would be told with its arguments
-    sys.excepthook = lambda _, error, __: _tell("unforeseen %s ends the program", error)
-    threading.excepthook = lambda ended: _tell("unforeseen %s ends a thread", ended.exc_value)
-    sys.unraisablehook = lambda ignored: _tell("unforeseen %s, and Python goes on", ignored.exc_value)
+    logging.raiseExceptions = False  # an error in logging would print the line's arguments
+    sys.excepthook = lambda _, error, __: _log_uncaught("unforeseen %s ends the program", error)
+    threading.excepthook = lambda ended: _log_uncaught("unforeseen %s ends a thread", ended.exc_value)
+    sys.unraisablehook = lambda ignored: _log_uncaught("unforeseen %s, and Python goes on", ignored.exc_value)
 
 
-def _where_it_was(exc_info: "tuple[type[BaseException], BaseException, TracebackType | None]") -> str:
-    """Return the exception's type and frames, and before them those of what led to it."""
-    told: list[str] = []
+def _traceback(exc_info: "tuple[type[BaseException], BaseException, TracebackType | None]") -> str:
+    """Return the exception's type and frames, after those of its causes."""
+    chain: list[str] = []
     error: BaseException | None = exc_info[1]
-    while error is not None and len(told) < CAUSES_MAX:
+    while error is not None and len(chain) < CAUSES_MAX:
         frames = "".join(traceback.format_tb(error.__traceback__))
-        told.append(f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}")
+        chain.append(f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return "\n\n".join(reversed(told))
+    return "\n\n".join(reversed(chain))
 
 
 def _without_objects(record: logging.LogRecord) -> bool:
-    # asyncio tells tasks, callbacks and exceptions by their repr, arguments and texts included: not beyond its words.
+    # asyncio logs the repr of tasks, callbacks and exceptions, with arguments and texts. Only the words before it stay.
     if record.name == "asyncio":
         record.msg, record.args = re.split(r"[\n(<{\[]", record.getMessage(), maxsplit=1)[0].rstrip(), ()
     return True
 
 
-def _tell(event: str, error: BaseException | None) -> None:
-    if isinstance(error, SystemExit):  # a thread's way to end
+def _log_uncaught(event: str, error: BaseException | None) -> None:
+    if isinstance(error, SystemExit):  # ends a thread normally
         return
     exc_info = None if error is None else (type(error), error, error.__traceback__)
     logging.getLogger("python").critical(event, type(error).__name__, exc_info=exc_info)
@@ -115,17 +115,17 @@ def _tell(event: str, error: BaseException | None) -> None:
 class _ClientLines(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
-        self._said_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Pass what is not by such a client, and of what is the first of its kind in a while."""
+        """Drop a client's line if one of its kind was logged less than CLIENT_LINE_SECONDS ago."""
         if not record.name.startswith(("quixstreams.kafka", "librdkafka", "opentelemetry")):
             return True
         kind = re.sub(r"\d+", "", record.getMessage())[:100]
         now = time.monotonic()
-        if now - self._said_at.get(kind, -CLIENT_LINE_SECONDS) < CLIENT_LINE_SECONDS:
+        if now - self._logged_at.get(kind, -CLIENT_LINE_SECONDS) < CLIENT_LINE_SECONDS:
             return False
-        if len(self._said_at) > 1000:  # kinds are few; should they not be, forget rather than grow
-            self._said_at.clear()
-        self._said_at[kind] = now
+        if len(self._logged_at) > 1000:  # there are few kinds, but memory must stay bounded
+            self._logged_at.clear()
+        self._logged_at[kind] = now
         return True

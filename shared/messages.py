@@ -1,4 +1,4 @@
-"""Messages on Kafka: tasks, results, error codes, and the headers of both."""
+"""Messages on Kafka: tasks and results, their headers, and error codes."""
 
 import re
 from collections.abc import Iterable
@@ -25,32 +25,31 @@ TASK_DATA: dict[TaskType, TaskData] = {
 TASK_TYPES = tuple(TASK_DATA)
 
 TASK_ID_MAX = 2**53 - 1
-"""Beyond it JSON numbers are rounded by readers that hold them as doubles (RFC 8259, section 6)."""
+"""Readers that parse JSON numbers as doubles round larger ones (RFC 8259, section 6)."""
 
 CORRELATION_ID_HEADER = "kafka_correlationId"
-"""One request's id, as Spring Kafka names it. The gateway sets it, the processor carries it to the reply."""
+"""One request's id, named as in Spring Kafka. The gateway sets it, and the processor copies it to the reply."""
 REQUEST_ID_HEADER = "X-Request-ID"
 TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
-"""W3C Trace Context's, with the most characters that are carried through; longer ones are left out."""
+"""W3C Trace Context's headers, with the largest number of characters; longer values are dropped."""
 IDEMPOTENCY_KEY_HEADER = "idempotency_key"
-"""Makes a task repeatable. Where there are several, the last counts."""
+"""Makes a task repeatable. If there are several, the last counts."""
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 
 IDEMPOTENCY_KEY_PATTERN = rf"[!-~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}"
-"""A key's form: visible ASCII characters."""
+"""A key is visible ASCII characters."""
 
 IDEMPOTENCY_KEY_DAYS = 30
-"""How long a key is remembered. A task with a key that is older is a new task."""
+"""How long a key is remembered. After that, a task with this key is a new task."""
 REDRIVEN_FROM_HEADER = "redriven_from"
-"""A record's first position, `TOPIC-ID/PARTITION/OFFSET`, once it was put back from the dead-letter topic. Where there
-are several, the last counts."""
+"""The first position, `TOPIC-ID/PARTITION/OFFSET`, of a redriven record. If there are several, the last counts."""
 ERROR_CODE_HEADER = "error_code"
 DEAD_LETTER_HEADER_PREFIX = "kafka_dlt-"
 
 
 class Task(BaseModel):
-    """A task as it stands in the import topic's value and in the body of `POST /tasks`. Unknown fields are ignored."""
+    """A task: the value on the import topic, and the body of `POST /tasks`. Unknown fields are ignored."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, json_schema_extra=lambda schema: schema.update(allOf=_limits_of_data())
@@ -66,11 +65,11 @@ class Task(BaseModel):
         Field(
             min_length=1,
             max_length=max(data.characters_max for data in TASK_DATA.values()),
-            description="What the provider is asked. Without U+0000, which PostgreSQL cannot store. At most "
+            description="The input for the provider, without U+0000, which PostgreSQL cannot store. At most "
             + ", ".join(f"{data.characters_max:,} characters for {task_type}" for task_type, data in TASK_DATA.items())
             + ".",
             examples=[TASK_DATA["phone"].example],
-            json_schema_extra={"pattern": r"^[^\u0000]*$"},  # checked below, where the message can say why
+            json_schema_extra={"pattern": r"^[^\u0000]*$"},  # checked below, where the message gives the reason
         ),
     ]
 
@@ -79,12 +78,12 @@ class Task(BaseModel):
         if len(self.data) > TASK_DATA[self.task_type].characters_max:
             raise ValueError(f"data has more than {TASK_DATA[self.task_type].characters_max} characters")
         if "\0" in self.data:
-            raise ValueError("data has U+0000 in it, which PostgreSQL cannot store: leave it out")
+            raise ValueError("data contains U+0000, which PostgreSQL cannot store: leave it out")
         return self
 
 
 def _limits_of_data() -> list[JsonValue]:
-    """Return in JSON Schema what `Task` checks of the length of data."""
+    """Return the JSON Schema of the length limits that `Task` checks."""
     return [
         {
             "if": {"properties": {"task_type": {"const": task_type}}},
@@ -95,11 +94,11 @@ def _limits_of_data() -> list[JsonValue]:
 
 
 class Result(BaseModel):
-    """A result as it stands in the result topic's value and in the REST answer."""
+    """A result: the value on the result topic, and the body of the REST answer."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    task_id: Annotated[int, Field(ge=-TASK_ID_MAX, le=TASK_ID_MAX, description="As the task had it.", examples=[42])]
+    task_id: Annotated[int, Field(ge=-TASK_ID_MAX, le=TASK_ID_MAX, description="The task's number.", examples=[42])]
     id: Annotated[int, Field(ge=1, description="The primary key of the row that holds the answer.", examples=[1])]
 
     def to_bytes(self) -> bytes:
@@ -123,7 +122,7 @@ class ErrorCode(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """Its meaning, for a person."""
+        """Its meaning, for people."""
         return _ERROR_CODES[self][1]
 
 
@@ -139,20 +138,20 @@ _CORRELATION_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def correlation_id_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
-    """Return a record's correlation id for logs and spans, where it has the form that a gateway makes.
+    """Return a record's correlation id for logs and spans, if it has the form that a gateway makes.
 
-    Others may have put anything there, a person's number too.
+    Other producers may have written anything there, even a phone number.
     """
     value = dict(headers or ()).get(CORRELATION_ID_HEADER) or b""
     return value.decode() if _CORRELATION_ID.fullmatch(value) else None
 
 
 class InvalidTask(ValueError):
-    """The value is no task. The message says what is wrong with it and repeats nothing of it."""
+    """The value is not a task. The message gives the reason, and repeats no part of the value."""
 
 
 def decode_task(value: bytes | None) -> Task:
-    """Read a task out of a record's value or a request's body.
+    """Decode a task from a record's value or a request's body.
 
     Raises:
         InvalidTask: the value is missing, is not UTF-8, is not JSON or has another shape.
@@ -166,7 +165,7 @@ def decode_task(value: bytes | None) -> Task:
 
 
 def _without_input(error: ValidationError) -> str:
-    # str(error) would repeat the input, which is personal data: test_messages.py holds this.
+    # str(error) would repeat the input, which is personal data; test_messages.py checks this.
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(
         ": ".join([*(str(part) for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])

@@ -1,4 +1,4 @@
-"""Settings of both programs, read once from the environment: all of them are valid, or the program ends."""
+"""Settings of both programs, read once from the environment. If any is invalid, the program ends."""
 
 import os
 import ssl
@@ -13,7 +13,7 @@ LogFormat = Literal["json", "console"]
 
 
 class SettingsOfEnvironment(BaseSettings):
-    """Settings out of the environment. An empty value counts as not set, as in compose files."""
+    """Settings from the environment. An empty value counts as not set, as in compose files."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, populate_by_name=False
@@ -21,33 +21,37 @@ class SettingsOfEnvironment(BaseSettings):
 
 
 class Settings(SettingsOfEnvironment):
-    """The settings of a program that runs."""
+    """The settings that both programs have."""
 
-    kafka_bootstrap_servers: Annotated[str, Field(description="Kafka, as host:port,host:port.")] = "kafka:9094"
-    kafka_import_topic: Annotated[str, Field(description="Topic that tasks come in by.")]
-    kafka_result_topic: Annotated[str, Field(description="Topic that results go out by.")]
+    kafka_bootstrap_servers: Annotated[
+        str, Field(description="Addresses of Kafka's brokers, as host:port,host:port.")
+    ] = "kafka:9094"
+    kafka_import_topic: Annotated[str, Field(description="Topic of the tasks.")]
+    kafka_result_topic: Annotated[str, Field(description="Topic of the results.")]
     kafka_dead_letter_topic: Annotated[
-        str, Field(description="Topic for records that cannot become results; the import topic's name + `-dlt`.")
+        str, Field(description="Topic of the dead letters; if not set, the import topic's name + `-dlt`.")
     ] = ""
     kafka_topic_partitions: Annotated[
         int, Field(ge=1, le=10_000, description="Partitions of topics that the service creates itself.")
     ] = 12
     kafka_security_protocol: Annotated[
-        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="As in librdkafka.")
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="librdkafka's security.protocol.")
     ] = "PLAINTEXT"
     kafka_sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="As in librdkafka.")
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="librdkafka's sasl.mechanism.")
     ] = None
-    kafka_sasl_username: Annotated[str | None, Field(description="As in librdkafka.")] = None
-    kafka_sasl_password: Annotated[SecretStr | None, Field(description="As in librdkafka.")] = None
-    kafka_ssl_ca_location: Annotated[str | None, Field(description="File with the CA's certificate.")] = None
-    log_level: Annotated[LogLevel, Field(description="Least level that is logged.")] = "INFO"
-    log_format: Annotated[LogFormat | None, Field(description="json or console; console on a terminal.")] = None
+    kafka_sasl_username: Annotated[str | None, Field(description="librdkafka's sasl.username.")] = None
+    kafka_sasl_password: Annotated[SecretStr | None, Field(description="librdkafka's sasl.password.")] = None
+    kafka_ssl_ca_location: Annotated[str | None, Field(description="File with the CA certificate of Kafka.")] = None
+    log_level: Annotated[LogLevel, Field(description="Lowest level that is logged.")] = "INFO"
+    log_format: Annotated[
+        LogFormat | None, Field(description="json or console; if not set, console on a terminal, else json.")
+    ] = None
     otel_exporter_otlp_endpoint: Annotated[
         str | None,
         Field(
             pattern="^https?://",
-            description="Base URL of an OTLP/HTTP collector; turns traces on. Other OTEL_* variables are the SDK's.",
+            description="Base URL of an OTLP/HTTP collector; turns traces on. The SDK reads other OTEL_* variables.",
         ),
     ] = None
 
@@ -56,13 +60,13 @@ class Settings(SettingsOfEnvironment):
     def _is_a_topic_name(cls, name: str) -> str:
         legal = name.replace(".", "a").replace("_", "a").replace("-", "a")
         if name and not (legal.isascii() and legal.isalnum() and len(name) <= 249 and name not in (".", "..")):
-            raise ValueError("is no name for a Kafka topic: at most 249 of a-z, A-Z, 0-9, '.', '_', '-'")
+            raise ValueError("is not a valid topic name: at most 249 of a-z, A-Z, 0-9, '.', '_', '-'")
         return name
 
     @field_validator("kafka_ssl_ca_location")
     @classmethod
     def _has_a_certificate(cls, location: str | None) -> str | None:
-        # librdkafka takes a folder, too, and looks itself for what the system trusts where it is to `probe`.
+        # librdkafka also accepts a directory, and `probe`, with which it looks for the system's CA certificates.
         if location is not None and location != "probe" and not Path(location).is_dir():
             check_ca_file(location)
         return location
@@ -78,13 +82,13 @@ class Settings(SettingsOfEnvironment):
             self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError(
-                f"KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with "
+                f"KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are required with "
                 f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
             )
         return self
 
     def kafka_connection(self) -> dict[str, str]:
-        """Return librdkafka's connection properties, secrets in the clear."""
+        """Return librdkafka's connection properties, with secrets in plain text."""
         connection = {
             "bootstrap.servers": self.kafka_bootstrap_servers,
             "security.protocol": self.kafka_security_protocol.lower(),
@@ -100,31 +104,31 @@ class Settings(SettingsOfEnvironment):
 
 
 def check_ca_file(file: str) -> None:
-    """Check that a file has certificates in it: Kafka's and PostgreSQL's clients would tell so much later, or not.
+    """Check that a file contains certificates: Kafka's and PostgreSQL's clients would report it much later, or never.
 
     Raises:
-        ValueError: it has none, or cannot be read.
+        ValueError: it contains none, or cannot be read.
     """
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except ssl.SSLError:
-        raise ValueError("there is no certificate in this file, which must be PEM") from None
+        raise ValueError("the file contains no certificate in PEM format") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
 class WrongSettings(Exception):
-    """A setting is missing or wrong. The message is one line that names it and never repeats its value."""
+    """A setting is missing or wrong. The message is one line, which names the setting and never repeats its value."""
 
 
 SettingsType = TypeVar("SettingsType", bound=SettingsOfEnvironment)
 
 
 def read_settings(settings_class: type[SettingsType]) -> SettingsType:
-    """Read a program's settings out of the environment; a secret `NAME` may lie in the file that `NAME_FILE` names.
+    """Read a program's settings from the environment; a secret `NAME` may be in the file that `NAME_FILE` names.
 
     Raises:
-        WrongSettings: one or more of them is missing or wrong.
+        WrongSettings: a setting is missing or wrong.
     """
     secrets = _secrets_in_files(settings_class)
     given: dict[str, Any] = {name: secret for name, secret in secrets.items() if secret}
@@ -137,7 +141,7 @@ def read_settings(settings_class: type[SettingsType]) -> SettingsType:
 
 
 def _secrets_in_files(settings_class: type[SettingsType]) -> dict[str, str]:
-    """Return field -> what its file holds, for each secret whose file is named."""
+    """Return field -> content of its file, for each secret whose file is named."""
     secrets = {}
     for name, field in settings_class.model_fields.items():
         variable = name.upper()
@@ -145,12 +149,12 @@ def _secrets_in_files(settings_class: type[SettingsType]) -> dict[str, str]:
         if not path or SecretStr not in (field.annotation, *get_args(field.annotation)):
             continue
         if os.environ.get(variable):
-            raise WrongSettings(f"{variable} and {variable}_FILE: only one of them can be set")
+            raise WrongSettings(f"{variable} and {variable}_FILE: only one of them may be set")
         try:
             secrets[name] = Path(path).read_text("utf-8").removesuffix("\n")
         except OSError as error:
             raise WrongSettings(f"{variable}_FILE: {error.strerror}") from None
-        except UnicodeDecodeError:  # which holds the content
+        except UnicodeDecodeError:  # its text repeats the content
             raise WrongSettings(f"{variable}_FILE: the file is not UTF-8") from None
     return secrets
 

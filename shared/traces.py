@@ -1,8 +1,8 @@
-"""OpenTelemetry for both programs: the exporter, a span's parent, and how a span shows a failure.
+"""OpenTelemetry for both programs: the exporter, a span's parent, and the mark of a failed span.
 
-Imported only where OTEL_EXPORTER_OTLP_ENDPOINT turns traces on. Names are those of OpenTelemetry's semantic
-conventions, and begin with `integration.` where these have none. No span repeats a task, an answer, a key or an
-exception's text, and baggage goes no further.
+Imported only if OTEL_EXPORTER_OTLP_ENDPOINT turns traces on. Names follow OpenTelemetry's semantic conventions; names
+that these lack begin with `integration.`. No span repeats a task, an answer, a key or an exception's text, and baggage
+is not passed on.
 """
 
 import asyncio
@@ -30,54 +30,54 @@ from shared.messages import TRACE_HEADERS, ErrorCode, correlation_id_of
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
-"""How long a stop waits for the collector to take the last spans. Where it does not, they are lost."""
+"""How long a stop waits for the collector to accept the last spans. After that, they are lost."""
 
 OUTCOME = "integration.outcome"
-"""What became of a record: result, the dead letter's error_code, or handed_back to Kafka by a stop or a rebalance."""
+"""A record's outcome: result, the dead letter's error_code, or handed_back to Kafka by a stop or a rebalance."""
 
-_propagator = TraceContextTextMapPropagator()  # and not the global one, which carries baggage
+_propagator = TraceContextTextMapPropagator()  # not the global one, which carries baggage
 
 
 class Traces:
-    """Spans on their way to the collector. None waits for it: what its queue does not hold is dropped."""
+    """Sends spans to the collector. Spans never block: when the queue is full, they are dropped."""
 
     def __init__(self, service_name: str) -> None:
-        """Start the thread that sends them. All settings but these are the SDK's own, out of OTEL_*.
+        """Start the thread that sends spans. The SDK reads its other settings from OTEL_*.
 
         Args:
-            service_name: where the environment names none.
+            service_name: used if the environment names none.
         """
-        # These repeat addresses and headers, the collector's token among them; that spans are lost is told by ERRORs
-        # and by the queue's own lines.
+        # Their warnings repeat addresses and headers, which include the collector's token. Lost spans are still logged,
+        # as ERRORs and by the queue.
         for name in ("opentelemetry.exporter", "opentelemetry.trace", "opentelemetry.util"):
             logging.getLogger(name).setLevel(logging.ERROR)
         resource = Resource.create({"service.name": service_name, **OTELResourceDetector().detect().attributes})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         session = requests.Session()
-        session.trust_env = False  # no proxy and no password but those of OTEL_*
+        session.trust_env = False  # no proxies or passwords from variables other than OTEL_*
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=session)))
         self._tracer = self._provider.get_tracer("integration-service", schema_url=Schemas.V1_44_0.value)
 
     def close(self) -> None:
-        """Send what is still to be sent, for FLUSH_SECONDS at most."""
-        # In a thread, as the SDK's own stop has no limit of ours and waits for as long as a silent collector.
+        """Send the last spans, for at most FLUSH_SECONDS."""
+        # In a thread, because the SDK's own stop takes no time limit and waits for a silent collector.
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
         closing.join(FLUSH_SECONDS)
         if closing.is_alive():
-            logger.warning("the last spans are lost: the collector has not taken them in %g seconds", FLUSH_SECONDS)
+            logger.warning("the last spans are lost: the collector did not accept them in %g seconds", FLUSH_SECONDS)
 
     def start(
         self, name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue], parent: Context | None = None
     ) -> Span:
-        """Start a span that somebody else ends. Its parent is the current one unless `parent` says another."""
+        """Start a span that the caller ends. Its parent is the current span unless `parent` names another."""
         return self._tracer.start_span(name, parent, kind, attributes)
 
     @contextmanager
     def span(
         self, name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue], parent: Context | None = None
     ) -> Iterator[Span]:
-        """Make a span the current one for as long as the context lasts, which it then tells how it ended."""
+        """Start a span that is current until the context ends, and then ends with the context's success or failure."""
         span = self.start(name, kind, attributes, parent)
         try:
             with current(span):
@@ -88,8 +88,8 @@ class Traces:
 
 @contextmanager
 def current(span: Span) -> Iterator[Span]:
-    """Make the span the current one for as long as the context lasts, without ending it."""
-    with use_span(span, record_exception=False, set_status_on_exception=False):  # both would repeat the text
+    """Make the span the current one until the context ends, without ending the span."""
+    with use_span(span, record_exception=False, set_status_on_exception=False):  # both would repeat the error's text
         try:
             yield span
         except asyncio.CancelledError:
@@ -101,18 +101,13 @@ def current(span: Span) -> Iterator[Span]:
 
 
 def fail(span: Span, error_type: str) -> None:
-    """Mark the span as failed.
-
-    Args:
-        span: not ended yet.
-        error_type: one of few: a code or the name of a class, and no text.
-    """
+    """Mark the span as failed. `error_type` is an error code or a class name, never free text."""
     span.set_attribute(ERROR_TYPE, str(error_type))
     span.set_status(Status(StatusCode.ERROR))
 
 
 def parent_of(headers: Iterable[tuple[str, bytes | None]]) -> Context:
-    """Return the context that W3C Trace Context's headers name; an empty one, so a new trace, where they name none.
+    """Return the context that W3C Trace Context's headers name; if there are none, an empty one, for a new trace.
 
     Args:
         headers: names in lower case. The last of a name counts.
@@ -125,7 +120,7 @@ def parent_of(headers: Iterable[tuple[str, bytes | None]]) -> Context:
 
 
 def with_parent(headers: Iterable[tuple[str, bytes]], span: Span) -> list[tuple[str, bytes]]:
-    """Return the record's headers with the span in place of the caller's."""
+    """Return the record's headers with the span as parent instead of the caller's."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, set_span_in_context(span))
     return [
@@ -137,13 +132,7 @@ def with_parent(headers: Iterable[tuple[str, bytes]], span: Span) -> list[tuple[
 def record_attributes(
     operation: Literal["send", "process"], topic: str, headers: Iterable[tuple[str, bytes | None]]
 ) -> dict[str, AttributeValue]:
-    """Return what every span about a record says of it.
-
-    Args:
-        operation: what is done with the record.
-        topic: where the record goes to, or comes from.
-        headers: the record's, of which the correlation id is told where a gateway has made it.
-    """
+    """Return the attributes of every span about a record: among them its correlation id, if a gateway made it."""
     attributes: dict[str, AttributeValue] = {
         messaging.MESSAGING_SYSTEM: "kafka",
         messaging.MESSAGING_OPERATION_NAME: operation,

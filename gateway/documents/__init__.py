@@ -1,1 +1,1 @@
-"""The gateway's documentation: the OpenAPI and AsyncAPI documents, and the pages for people."""
+"""The gateway's documents, OpenAPI and AsyncAPI, and its pages for people."""

@@ -24,7 +24,7 @@ _CARRIED = {CORRELATION_ID_HEADER: examples.CORRELATION_ID, REQUEST_ID_HEADER: e
 
 
 def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> dict[str, Any]:
-    """Return the document as JSON has it. Of the settings it has the topics' names and how to log in, not where."""
+    """Return the document. Its settings are the topics' names and how to authenticate, not Kafka's addresses."""
     codes = [code for code in ErrorCode if code is not ErrorCode.INVALID_TASK]
     document = filled(
         "asyncapi.yaml",

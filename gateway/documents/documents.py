@@ -1,4 +1,4 @@
-"""Serves the OpenAPI and the AsyncAPI document, and a page for each."""
+"""The routes of the OpenAPI and the AsyncAPI document, and of a page for each."""
 
 import json
 from functools import cached_property
@@ -12,16 +12,15 @@ from gateway.documents.pages import STRICT_POLICY, page
 from gateway.settings import GatewaySettings
 
 SWAGGER_POLICY = STRICT_POLICY.replace("img-src 'self'", "img-src 'self' data:")
-"""Swagger UI has its icons in its style sheet."""
+"""Swagger UI's style sheet contains its icons."""
 
 router = APIRouter()
 
 
 class Documents:
-    """Both documents as they are sent, as `request.app.state.documents`. Each is made when it is first asked for."""
+    """Both documents, as `request.app.state.documents`. Each is built at its first request."""
 
     def __init__(self, title: str, version: str, settings: GatewaySettings) -> None:
-        """Describe this service."""
         self._service = title, version, settings
 
     @cached_property
@@ -37,25 +36,25 @@ class Documents:
 
 @router.get("/openapi.json")
 async def openapi_json(request: Request) -> Response:
-    """Answer the OpenAPI document."""
+    """Answer with the OpenAPI document."""
     return Response(request.app.state.documents.openapi, media_type="application/json")
 
 
 @router.get("/asyncapi.json")
 async def asyncapi_json(request: Request) -> Response:
-    """Answer the AsyncAPI document."""
+    """Answer with the AsyncAPI document."""
     return Response(request.app.state.documents.asyncapi, media_type="application/json")
 
 
 @router.get("/docs")
 def docs() -> Response:
-    """Answer Swagger UI with the OpenAPI document."""
+    """Answer with Swagger UI, which shows the OpenAPI document."""
     return page("docs.html", SWAGGER_POLICY)
 
 
 @router.get("/asyncapi")
 def asyncapi() -> Response:
-    """Answer the page that shows the AsyncAPI document."""
+    """Answer with the page that shows the AsyncAPI document."""
     return page("asyncapi.html", STRICT_POLICY)
 
 

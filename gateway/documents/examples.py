@@ -1,4 +1,4 @@
-"""Examples in the documents: one task, and what happened to it."""
+"""Examples in the documents: together they follow one task from request to reply."""
 
 from shared.messages import TASK_DATA, ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
 
@@ -16,7 +16,7 @@ NO_TASK = b'{"task_id": 42, "task_type": "fax", "data": "8 916 823 34 54"}'
 
 
 def reason(error_code: ErrorCode) -> str:
-    """Return why the example failed, as the processor says it: after the detail of a REST answer, and in a header."""
+    """Return the processor's reason for the example's failure: the end of a REST answer's detail, and a header."""
     return {
         ErrorCode.INVALID_TASK: _no_task(),
         ErrorCode.TASK_REJECTED: "the provider answered 400",

@@ -1,4 +1,4 @@
-"""Fills in openapi.yaml, the OpenAPI document. test_openapi.py compares it with what the routes do."""
+"""Fills in openapi.yaml, the OpenAPI document. test_openapi.py compares it with the routes."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ _REQUEST_ID_PARAMETER = {
     "name": REQUEST_ID_HEADER,
     "in": "header",
     "description": f"The caller's own name for the request, 1 to {REQUEST_ID_CHARACTERS_MAX} visible ASCII characters: "
-    "echoed, logged, and carried with the task. One of another form is ignored.",
-    # Without a pattern: a request that breaks it is not refused.
+    "echoed, logged, and carried with the task. A name of another form is ignored.",
+    # Without a pattern, because a request that does not match it is not refused.
     "schema": {"type": "string", "examples": [examples.REQUEST_ID]},
 }
-"""Written out at every path: Swagger UI loses one that is only referred to."""
+"""Copied to every path, because Swagger UI loses a parameter that is only referenced."""
 
 
 def openapi_document(title: str, version: str, settings: GatewaySettings) -> dict[str, Any]:
-    """Return the document as JSON has it."""
+    """Return the document."""
     rows = [f"| `{code}` | {status} | {detail} |" for code, (status, detail) in ERRORS.items()]
     document = filled(
         "openapi.yaml",
@@ -66,7 +66,7 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> dic
         [operation] = item.values()
         item["parameters"] = [_REQUEST_ID_PARAMETER]
         if path.startswith("/tasks"):
-            _ask_for_token(operation, required=settings.gateway_auth == "required")
+            _describe_token(operation, required=settings.gateway_auth == "required")
         _fill_examples(operation["responses"])
         for code, (status, _) in EDGE_ERRORS.items():
             operation["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{code}"})
@@ -77,7 +77,7 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> dic
     return document
 
 
-def _ask_for_token(operation: dict[str, Any], *, required: bool) -> None:
+def _describe_token(operation: dict[str, Any], *, required: bool) -> None:
     if required:
         operation["security"] = [{"bearer": []}]
     else:
@@ -85,7 +85,7 @@ def _ask_for_token(operation: dict[str, Any], *, required: bool) -> None:
 
 
 def _fill_examples(responses: dict[str, Any]) -> None:
-    """Put the body of the error in place of each error example's reason."""
+    """Replace the reason in each error example by the error's body."""
     for response in responses.values():
         reasons = response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
         for code, reason in reasons.items():

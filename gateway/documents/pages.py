@@ -1,4 +1,4 @@
-"""Serves the pages for people: plain files from `assets/`, which load nothing from outside."""
+"""The routes of the pages for people: plain files from `assets/`, which load nothing from other hosts."""
 
 from collections.abc import Mapping
 from html import escape
@@ -18,7 +18,7 @@ STRICT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Nothing inline and nothing from elsewhere (Content Security Policy Level 3)."""
+"""No inline code and nothing from other hosts (Content Security Policy Level 3)."""
 
 router = APIRouter()
 
@@ -28,7 +28,7 @@ _assets = StaticFiles(directory=ASSETS)
 @router.head("/", include_in_schema=False)
 @router.get("/")
 def try_it(request: Request) -> Response:
-    """Answer the page on which a person tries the service. It shows the record that a task becomes, with its topic."""
+    """Answer with the page on which people try the service. It shows a task's record, with its topic."""
     gateway: Gateway = request.app.state.gateway
     settings = gateway.settings
     values = {"import_topic": settings.kafka_import_topic, "auth": settings.gateway_auth}
@@ -37,9 +37,9 @@ def try_it(request: Request) -> Response:
 
 @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
 async def asset(path: str, request: Request) -> Response:
-    """Answer a file that a page loads. A browser asks by its ETag for a newer one each time: an upgrade shows at once.
+    """Answer with a file that a page loads. Browsers revalidate its ETag each time, so an upgrade shows at once.
 
-    A route and not a mount, which would have no name in the metrics.
+    This is a route and not a mount, because a mount has no name in the metrics.
     """
     response = await _assets.get_response(path, request.scope)
     response.headers.update(_headers(STRICT_POLICY))
@@ -47,13 +47,13 @@ async def asset(path: str, request: Request) -> Response:
 
 
 def page(name: str, policy: str, *, html: Mapping[str, str] = MappingProxyType({}), **values: str) -> Response:
-    """Answer a file of `assets/` as a page under the policy.
+    """Answer with a file of `assets/` as a page.
 
     Args:
-        name: of the file.
-        policy: its Content-Security-Policy.
-        html: put in as it is where the file has its names in braces.
-        values: put in as text.
+        name: name of the file.
+        policy: the page's Content-Security-Policy.
+        html: replaces its names in braces, unescaped.
+        values: likewise, as escaped text.
     """
     text = (ASSETS / name).read_text("utf-8")
     for key, value in {**html, **{name: escape(value) for name, value in values.items()}}.items():

@@ -1,1 +1,1 @@
-"""The enrich step: asks a task's provider, within its quota, and retries what may pass."""
+"""The enrich step: calls a task's provider within its quota, and retries failures that may pass."""

@@ -1,4 +1,4 @@
-"""The enrich step: asks the task's provider, and retries failures that may pass."""
+"""The enrich step: calls the task's provider, and retries failures that may pass."""
 
 import asyncio
 import random
@@ -17,46 +17,38 @@ BACK_OFF_SECONDS_FIRST = 0.2
 BACK_OFF_SECONDS_MAX = 10.0
 BACK_OFF_JITTER_SECONDS = 0.2
 RETRY_AFTER_SECONDS_MAX = 60.0
-"""A provider that asks for more is asked again all the same: the task would hold its partition's offset for as long."""
+"""Longest Retry-After that is respected, because a waiting task holds back its partition's committed offset."""
 
 UNUSABLE_ANSWERS_MAX = 2
-"""Of one task: each is paid for, and the second is as good as proof that there will be no other."""
+"""Unusable answers to one task. Each is paid for, and after the second a usable one is not to be expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A task type's provider and its gate. Task types of one account share a gate."""
+    """A task type's provider, and its account's gate."""
 
     name: str
     ask: Provider
     gate: Gate | None
-    """None where the account has no keys: then nobody is asked."""
+    """None if the account has no keys, so that no request is made."""
 
 
+@dataclass(frozen=True, slots=True)
 class Enrich:
-    """Asks the task's provider, again after failures that may pass."""
+    """Calls the task's provider, at most `attempts_max` times."""
 
-    def __init__(self, lanes: Mapping[TaskType, Lane], attempts_max: int) -> None:
-        """Use these providers.
-
-        Args:
-            lanes: one for each task type that a provider answers,
-            attempts_max: tries of one task, the first included.
-        """
-        self._lanes = lanes
-        self._attempts_max = attempts_max
+    lanes: Mapping[TaskType, Lane]
+    attempts_max: int
 
     async def __call__(self, task: Task, turn: Turn) -> Answer:
         """Return the provider's answer.
 
-        Args:
-            task: what is asked.
-            turn: begins with each request and, where the request is to be made again, ends with it.
+        The turn begins with each request, and ends with it if the request may be repeated.
 
         Raises:
-            ProviderError: there is none, after as many attempts as the kind of failure deserves.
+            ProviderError: the provider has not answered, and the kind of failure permits no further attempt.
         """
-        lane = self._lanes[task.task_type]
+        lane = self.lanes[task.task_type]
         gate = lane.gate
         if gate is None:
             return await lane.ask(task.data)
@@ -66,22 +58,22 @@ class Enrich:
             try:
                 return await _ask(lane, gate, await gate.enter(again=attempt > 1), task, turn)
             except ProviderUnavailable as error:
-                if attempt == self._attempts_max or not error.retryable:
+                if attempt == self.attempts_max or not error.retryable:
                     raise
                 seconds = pause_seconds(attempt, error.retry_after_seconds)
             except UnusableAnswer:
                 unusable += 1
-                if attempt == self._attempts_max or unusable == UNUSABLE_ANSWERS_MAX:
+                if attempt == self.attempts_max or unusable == UNUSABLE_ANSWERS_MAX:
                     raise
                 seconds = pause_seconds(attempt)
             await asyncio.sleep(seconds)
 
 
-async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> Answer:
+async def _ask(lane: Lane, gate: Gate, permit: Pass, task: Task, turn: Turn) -> Answer:
     try:
         turn.begin()
     except asyncio.CancelledError:
-        gate.cancel(leave)
+        gate.cancel(permit)
         raise
     started_at = time.monotonic()
     error: BaseException | None = None
@@ -93,17 +85,14 @@ async def _ask(lane: Lane, gate: Gate, leave: Pass, task: Task, turn: Turn) -> A
     finally:
         if isinstance(error, ProviderUnavailable | UnusableAnswer):
             turn.end()
-        gate.leave(leave, error)
-        if not isinstance(error, asyncio.CancelledError):  # cut off by a stop: nobody knows what would have come
+        gate.leave(permit, error)
+        if not isinstance(error, asyncio.CancelledError):  # a stop cut it off: its outcome is unknown
             outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
             provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
 
 
 def pause_seconds(attempt: int, retry_after_seconds: float | None = None) -> float:
-    """Return how long to wait after this attempt, of which the first is 1.
-
-    Not all tasks at the same moment, or the provider refuses them together again.
-    """
+    """Return how long to wait after this attempt; the first is 1. The jitter keeps tasks from retrying all at once."""
     jitter = random.uniform(0, BACK_OFF_JITTER_SECONDS)  # noqa: S311
     if retry_after_seconds is not None:
         return min(retry_after_seconds, RETRY_AFTER_SECONDS_MAX) + jitter

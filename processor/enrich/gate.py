@@ -1,4 +1,4 @@
-"""The gate to a provider: lets requests through in order, within the quota, and past the circuit breaker."""
+"""The gate to a provider: admits requests in order, within the quota, and if the circuit breaker permits."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from processor.record import Partition
 
 logger = logging.getLogger(__name__)
 
-# Seconds since 1970 by a clock that never goes back: replicas compare them, and a second must be a second.
+# Makes seconds since 1970 of the monotonic clock: replicas compare them, and no second may be longer than another.
 _EPOCH = time.time() - time.monotonic()
 
 TIMER_SECONDS_MIN = 0.001
@@ -24,29 +24,29 @@ TIMER_SECONDS_MIN = 0.001
 
 @dataclass(slots=True, eq=False)
 class Pass:
-    """Leave to ask once."""
+    """A permit for one request to the provider."""
 
     probe: bool
     request: Request | None
 
 
 class Gate:
-    """One provider's queue: work that waits here does not delay another provider's. Lives on the event loop."""
+    """One provider's queue; work that waits here does not delay another provider's. Lives on the event loop."""
 
     def __init__(self, name: str, *, quota: Quota | None, requests_max: int) -> None:
-        """Start with nobody waiting.
+        """Start empty.
 
         Args:
-            name: the provider's, for people.
-            quota: this replica's share of the fleet's; None where there is none.
-            requests_max: of this replica, at once.
+            name: name of the provider, in logs and metrics.
+            quota: this replica's share of the fleet's quota; None for no quota.
+            requests_max: this replica's concurrent requests.
         """
         self.name = name
         self.quota = quota
         self._circuit = Circuit()
         self._requests_max = requests_max
         self._requests = 0
-        # Ordered, and not a queue: who is cancelled leaves from the middle, who tries again comes first.
+        # Not a queue: a cancelled waiter is removed from the middle, and a retry goes first.
         self._waiting: OrderedDict[asyncio.Future[Pass], None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         CIRCUIT.labels(name).state(self._circuit.state)
@@ -57,24 +57,24 @@ class Gate:
 
     @property
     def state(self) -> str:
-        """The circuit's state. May be read from any thread."""
+        """The circuit breaker's state. May be read from any thread."""
         return self._circuit.state
 
     async def enter(self, *, again: bool) -> Pass:
-        """Wait for leave to ask once. Whoever gets it calls `leave` or `cancel`.
+        """Wait for a permit for one request. The caller must end it by `leave` or `cancel`.
 
         Args:
-            again: whether the same task has asked before; its record is the older one and goes first.
+            again: whether this is a retry, which goes first because its record is older.
 
         Raises:
-            AccountRefused: the provider refused the account meanwhile.
+            AccountRefused: the provider refused the account during the wait.
         """
         now = _now()
         if not self._waiting and not self._wait_seconds(now):
             return self._begin(now)
         waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
         self._waiting[waiter] = None
-        if again and self._circuit.state == "closed":  # else probes would spend one task's attempts after another's
+        if again and self._circuit.state == "closed":  # else the probes would use up the attempts of task after task
             self._waiting.move_to_end(waiter, last=False)
         self.serve()
         try:
@@ -85,37 +85,37 @@ class Gate:
                 self.cancel(waiter.result())
             raise
 
-    def cancel(self, leave: Pass) -> None:
-        """Give the leave back unused."""
+    def cancel(self, permit: Pass) -> None:
+        """Return the permit unused."""
         self._requests -= 1
-        self._circuit.cancel(leave.probe)
-        if self.quota is not None and leave.request is not None:
-            self.quota.cancel(leave.request)
+        self._circuit.cancel(permit.probe)
+        if self.quota is not None and permit.request is not None:
+            self.quota.cancel(permit.request)
         self.serve()
 
-    def leave(self, leave: Pass, error: BaseException | None) -> None:
-        """Record the request's end: the provider answered, or `error` was raised."""
+    def leave(self, permit: Pass, error: BaseException | None) -> None:
+        """Record the end of the request: the provider answered, or `error` was raised."""
         now = _now()
         state = self._circuit.state
         self._requests -= 1
-        if self.quota is not None and leave.request is not None:
-            self.quota.end(leave.request, now)
+        if self.quota is not None and permit.request is not None:
+            self.quota.end(permit.request, now)
         match error:
-            case ProviderUnavailable() | UnusableAnswer():  # who answers nonsense to everything need not be paid for it
-                self._circuit.failed(leave.probe, now)
+            case ProviderUnavailable() | UnusableAnswer():  # a provider that answers only nonsense must not be paid
+                self._circuit.failed(permit.probe, now)
             case AccountRefused():
                 self._circuit.refused(now)
                 self._refuse_waiting(error)
             case None | ProviderError():
                 self._circuit.answered()
-            case _:  # cancelled, or a bug: nothing is known of the provider
-                self._circuit.cancel(leave.probe)
+            case _:  # cancelled, or a bug: it says nothing about the provider
+                self._circuit.cancel(permit.probe)
         if self._circuit.state != state:
-            self._tell_state(error)
+            self._log_state(error)
         self.serve()
 
     def serve(self) -> None:
-        """Let those in whose time has come. Call it whenever something has changed."""
+        """Admit the waiters that may start now. Call it after every change."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -147,29 +147,31 @@ class Gate:
             if not waiter.done():
                 waiter.set_exception(AccountRefused(str(error)))
 
-    def _tell_state(self, error: BaseException | None) -> None:
+    def _log_state(self, error: BaseException | None) -> None:
         state = self._circuit.state
         CIRCUIT.labels(self.name).state(state)
         if state == "closed":
             logger.info("%s answers again", self.name)
         elif state == "unavailable":
-            logger.warning("%s is asked only now and then, as it failed too often: %s", self.name, error)
+            logger.warning("%s has failed too often, only probes are sent until it answers: %s", self.name, error)
         else:
-            logger.error("%s refuses our account, its tasks are dead-lettered until it takes it: %s", self.name, error)
+            logger.error(
+                "%s refuses our account, its tasks are dead-lettered until it accepts it: %s", self.name, error
+            )
 
 
 class Gates:
-    """The gates of all providers, as the owner of partitions sees them: an `apply_async.Ownership`."""
+    """Divides the providers' quotas by the partitions that this replica owns: an `apply_async.Ownership`."""
 
     def __init__(
         self, gates: Iterable[Gate], loop: asyncio.AbstractEventLoop, partitions_of: Callable[[str], int]
     ) -> None:
-        """Share the partitions' quota among these gates.
+        """Store the gates.
 
         Args:
-            gates: one for each provider.
-            loop: where they live.
-            partitions_of: tells how many partitions a topic has; may block.
+            gates: one for each provider account.
+            loop: the gates' event loop.
+            partitions_of: returns the number of a topic's partitions; may block.
         """
         self._gates = tuple(gates)
         self._loop = loop
@@ -177,13 +179,13 @@ class Gates:
         self._owned: set[int] = set()
 
     def changed(self, partitions: Mapping[Partition, Mapping[str, float]]) -> None:
-        """Divide the quotas anew. Called on Quix's thread."""
+        """Divide the quotas again. Called on Quix's thread."""
         count = max((self._partitions_of(topic) for topic in {topic for topic, _ in partitions}), default=0)
         notes = {partition: note for (_, partition), note in partitions.items()}
         self._loop.call_soon_threadsafe(self._divide, max(count, max(notes, default=0) + 1), notes)
 
     def note(self) -> Mapping[str, float]:
-        """Return until when requests of this replica count at whose quota. Called on Quix's thread."""
+        """Return provider -> until when this replica's requests count against its quota. Called on Quix's thread."""
         now = _now()
         busy = {gate.name: gate.quota.busy_until(now) for gate in self._gates if gate.quota is not None}
         return {name: round(until, 3) for name, until in busy.items() if until is not None}
@@ -191,12 +193,12 @@ class Gates:
     def _divide(self, partitions: int, notes: Mapping[int, Mapping[str, float]]) -> None:
         now = _now()
         new = {partition for partition, note in notes.items() if partition not in self._owned or note}
-        if notes:  # none is between two assignments: what comes back without a note was nobody else's
+        if notes:  # empty between two assignments: partitions that return without a note had no other owner
             self._owned = set(notes)
         for gate in self._gates:
             if gate.quota is not None:
                 until = max((note.get(gate.name, 0.0) for note in notes.values()), default=0.0)
-                # A replica whose clock is wrong must not stop others for longer than any request lasts.
+                # A replica with a wrong clock must not stop others for longer than the longest request.
                 until = min(until, now + gate.quota.longest_seconds)
                 taken_over = new if until > now else ()
                 gate.quota.assign(notes.keys(), partitions, taken_over=taken_over, free_from=until)

@@ -6,40 +6,39 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 RATE_SECONDS = 1.0
-"""What a quota per second counts over: any second, wherever it begins."""
+"""The window of a quota per second: any second, wherever it begins."""
 
 RATE_MARGIN_SECONDS = 0.015
-"""What a slot is held longer, as requests do not all travel equally fast."""
+"""Extra time for which a slot stays taken, because requests do not all take equally long to arrive."""
 
 LATE_SECONDS_MAX = 0.2
-"""How much longer at most where it took so long that the request may have arrived late."""
+"""Upper bound of the further time for a request that took so long that it may have arrived late."""
 
 TURN_LENGTHS = 4
-"""A turn at a slot that several replicas share, in lengths of the longest request; in the last one none begins."""
+"""A replica's time slice at a shared slot, as a multiple of the longest request. No request starts in the last part."""
 
 REMEMBERING = 0.98
-"""How much of what is known of earlier requests' times each request leaves."""
+"""Smoothing factor of the request times: the weight that earlier requests keep."""
 
 BURST_PARTS = 9
-"""A rate is spread over that many parts of its second, or the provider sees it as one burst a second."""
+"""A rate is spread over this many parts of its second; otherwise the provider would see one burst a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of some partitions: slots of their own, and turns at shared slots.
-
-    A turn is (who of how many, how many): number `who` of `how many` partitions that take turns.
-    """
+    """The share of some partitions: slots of their own, and time slices at shared slots."""
 
     own: int
     turns: tuple[tuple[int, int], ...]
+    """(partition's place among those that share the slot, number of those partitions)."""
 
 
 def share(slots: int, partitions: int, owned: Collection[int]) -> Share:
     """Divide slots among partitions, so that all shares together are exactly the slots.
 
-    With fewer partitions than slots each partition has slots of its own. With more, neighbours share one; who owns all
-    of them has it whole (Quix's range assignor gives a replica neighbours), else they take turns by the clock.
+    If there are at least as many slots as partitions, each partition has slots of its own. If there are fewer, adjacent
+    partitions share one. A replica that owns all of them has the whole slot (Quix's range assignor gives a replica
+    adjacent partitions); otherwise their owners use it in turn, by the clock.
     """
     if slots >= partitions:
         return Share(sum((p + 1) * slots // partitions - p * slots // partitions for p in owned), ())
@@ -59,28 +58,28 @@ def share(slots: int, partitions: int, owned: Collection[int]) -> Share:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One that holds a slot."""
+    """A request that holds a slot."""
 
     begun: float
     lasted: float = 0.0
 
 
 class Quota:
-    """The slots of this replica and who holds them.
+    """The slots of this replica, and the requests that hold them.
 
-    A quota is a number of slots. For a rate, a request holds its slot for a second from when it reaches the provider;
-    for a number of requests at once, until it ends. Pure: no input or output, no clock, one owner; `now` is in seconds
-    since 1970 by a clock that never goes back, as replicas take turns by it.
+    A quota is a number of slots. In a quota per second, a request holds its slot for a second from its arrival at the
+    provider; in a quota of concurrent requests, until it ends. Pure: no I/O, no clock, one owner; `now` is in seconds
+    since 1970 by a monotonic clock, because replicas divide time slices by it.
 
-    Invariant: at no time do more requests hold a slot than this replica has slots, unless it has just lost some.
+    Invariant: the requests that hold a slot are never more than this replica's slots, unless it has just lost some.
     """
 
     def __init__(self, slots: int, *, longest_seconds: float | None = None) -> None:
         """Start without a share.
 
         Args:
-            slots: the whole fleet's.
-            longest_seconds: how long a request can last that holds its slot until it ends; None is a rate.
+            slots: those of the whole fleet.
+            longest_seconds: longest duration of a request, for a quota of concurrent requests; None for a rate.
         """
         self._slots = slots
         self._longest_seconds = longest_seconds
@@ -92,34 +91,34 @@ class Quota:
         self._last_begun = -math.inf
         self._fastest = math.inf
         self._usually_slower = 0.0
-        self._slowest = math.inf  # of late
+        self._slowest = math.inf  # of recent requests
 
     def assign(self, owned: Collection[int], partitions: int, *, taken_over: Collection[int], free_from: float) -> None:
-        """Take note of the partitions owned.
+        """Set this replica's share.
 
         Args:
             owned: numbers of this replica's partitions.
-            partitions: how many there are in all.
-            taken_over: those of them that were another's before and count for nothing until `free_from`.
-            free_from: when the requests have ended that those others have left.
+            partitions: number of all partitions.
+            taken_over: owned partitions that had another owner before; they give no slots until `free_from`.
+            free_from: when the earlier owners' last requests have ended.
         """
         self._all = share(self._slots, partitions, owned)
         self._at_once = share(self._slots, partitions, set(owned) - set(taken_over)) if taken_over else self._all
         self._all_from = free_from
 
     def slots(self, now: float) -> int:
-        """Return how many slots this replica has now. May be called from any thread."""
+        """Return the number of slots that this replica has now. May be called from any thread."""
         mine = self._all if now >= self._all_from else self._at_once
         return mine.own + sum(self._has_turn(turn, now) for turn in mine.turns)
 
     def used(self, now: float) -> int:
-        """Return how many slots are held now. May be called from any thread."""
+        """Return the number of slots that are held now. May be called from any thread."""
         if self._longest_seconds is not None:
             return len(self._in_flight)
         return sum(self._held_until(request) > now for request in tuple(self._requests))
 
     def wait_seconds(self, now: float) -> float:
-        """Return 0 where a request may begin, else when to ask again; infinity where a request has to end first."""
+        """Return 0 if a request may start, else how long until one may; infinity if another has to end first."""
         slots = self.slots(now)
         if self._longest_seconds is not None:
             if len(self._in_flight) < slots:
@@ -138,7 +137,7 @@ class Quota:
         return 0.0
 
     def begin(self, now: float) -> Request:
-        """Let a request take a slot; ask `wait_seconds` before."""
+        """Give a slot to a request. The caller checks `wait_seconds` first."""
         request = Request(now)
         self._in_flight.add(request)
         if self._longest_seconds is None:
@@ -155,16 +154,16 @@ class Quota:
         self._usually_slower += (lasted - self._fastest - self._usually_slower) * (1 - REMEMBERING)
 
     def cancel(self, request: Request) -> None:
-        """Record that the request was not made after all."""
+        """Record that the request was not made."""
         self._in_flight.discard(request)
         if self._longest_seconds is None:
             self._requests.remove(request)
 
     def busy_until(self, now: float) -> float | None:
-        """Return until when requests of this replica may count; None where none does. May be called from any thread.
+        """Return until when requests of this replica may hold slots; None if none does. May be called from any thread.
 
-        That is for the next owner of the partitions, should this replica die now. A request that holds its slot until
-        it ends may go on at the provider then; it is expected to last at most twice as long as any of late.
+        The next owner of the partitions needs it if this replica dies now. With a quota of concurrent requests, the
+        provider may still work on a request then; it is expected to last at most twice as long as any recent one.
         """
         if self._longest_seconds is None:
             until = self._last_begun + self._held_seconds + LATE_SECONDS_MAX
@@ -174,8 +173,8 @@ class Quota:
         return self._last_begun + min(2 * self._slowest, self._longest_seconds)
 
     def _held_until(self, request: Request) -> float:
-        # What it took longer than usual it may have taken on its way to the provider, which counts arrivals. That is
-        # reckoned when it matters: of the first requests nobody knows what is usual.
+        # The provider counts arrivals, and a request that took longer than usual may have arrived late. Computed here
+        # and not at the end of the request: while the first requests run, the usual time is not known.
         late = request.lasted - self._fastest - self._usually_slower
         return request.begun + min(max(0.0, late), LATE_SECONDS_MAX) + self._held_seconds
 

@@ -1,7 +1,4 @@
-"""The table of task types: which provider answers each of them, with which account.
-
-docs/add-a-task-type.md says what else a new task type needs.
-"""
+"""The table of task types: the provider and the account of each. See docs/add-a-task-type.md for adding one."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -24,20 +21,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account at a provider. Its task types share one gate, and so one quota."""
+    """An account at a provider. Its task types share one gate, and therefore one quota."""
 
     name: str
-    """In metrics and in /health/ready."""
+    """Name in metrics and in /health/ready."""
     keys: tuple[str, ...]
-    """Settings without which the provider refuses us."""
+    """Names of the settings that hold the account's keys."""
     gate: Callable[[ProcessorSettings], Gate]
 
 
 class TaskTypeEntry(NamedTuple):
-    """A task type's row of the table."""
+    """A row of the table."""
 
     name: str
-    """Of the provider, in metrics and spans."""
+    """Name of the provider in metrics and spans."""
     account: Account
     provider: Callable[[ProcessorSettings, Wire], Provider]
 
@@ -97,7 +94,7 @@ def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:
 def lanes(settings: ProcessorSettings, wire: Wire, gates: Mapping[str, Gate]) -> dict[TaskType, Lane]:
     """Return task type -> its provider and gate.
 
-    An account without keys is logged once; its tasks are refused, and nobody is asked.
+    An account without keys is logged once; its tasks are refused without a request.
     """
     refused = {}
     for account in _accounts():

@@ -1,6 +1,6 @@
-"""Group commit: what gathers while a statement runs makes the next one.
+"""Group commit: the items that arrive while a statement runs are written together by the next one.
 
-There is no timer, and nothing waits for a batch to fill: one item when idle, a thousand under load.
+There is no timer, and no item waits for a batch to fill: a batch is one item when idle, a thousand under load.
 """
 
 import asyncio
@@ -14,42 +14,37 @@ ITEMS_MAX = 1000
 """Items of one statement."""
 
 SIZE_MAX = 8 * 1024 * 1024
-"""Sum of the sizes of a statement's items. One item may be larger, and then goes alone."""
+"""Total size of a statement's items. A larger item has a statement of its own."""
 
 Item = TypeVar("Item", contravariant=True)
 Answer = TypeVar("Answer", covariant=True)
 
 
 class Execute(Protocol[Item, Answer]):
-    """Runs one statement for all items, and returns their answers in the same order."""
+    """Runs one statement for all items, and returns their answers in the items' order."""
 
     def __call__(self, items: Sequence[Item], /, *, suspect: bool) -> Coroutine[Any, Any, Sequence[Answer]]:
-        """Run it. `suspect`: the batch with this one item was refused."""
+        """Run the statement. `suspect`: this is one item, of a batch that was refused."""
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Collects items for one statement at a time. Lives on the event loop.
+    """Collects items, and runs one statement at a time. Lives on the event loop.
 
-    Invariant: an item that is refused fails no other item.
+    Invariant: a refused item fails no other item.
     """
 
     def __init__(self, execute: Execute[Item, Answer], *, size_of: Callable[[Item], int] = lambda item: 0) -> None:
-        """Start empty.
-
-        Args:
-            execute: runs the statement.
-            size_of: an item's share of SIZE_MAX.
-        """
+        """Start empty. `size_of` returns an item's part of SIZE_MAX."""
         self._execute = execute
         self._size_of = size_of
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._runner: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
-        """Return the item's answer. If the caller is cancelled, the statement may have run or not.
+        """Return the item's answer. If the caller is cancelled, the statement may or may not have run.
 
         Raises:
-            Exception: whatever the statement raises for this item alone.
+            Exception: the statement raised it for this item alone.
         """
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answered))
@@ -73,14 +68,14 @@ class GroupCommit(Generic[Item, Answer]):
         return batch
 
     async def _run(self, batch: list[tuple[Item, asyncio.Future[Answer]]], *, suspect: bool = False) -> None:
-        batch = [(item, answered) for item, answered in batch if not answered.done()]  # the others were cancelled
+        batch = [(item, answered) for item, answered in batch if not answered.done()]  # without cancelled ones
         if not batch:
             return
         try:
             answers = await self._execute([item for item, _ in batch], suspect=suspect)
-        except Exception as error:  # noqa: BLE001 - passed on to the record it is about, which deals with it
+        except Exception as error:  # noqa: BLE001 - passed on to the record that it is about
             if len(batch) > 1:
-                # Each part with a slow item takes all its time again, so there is only one more part for each item.
+                # Each part with a slow item takes the full time again, so items are not halved but tried one by one.
                 size = 1 if isinstance(error, RowTooSlow) else (len(batch) + 1) // 2
                 for first in range(0, len(batch), size):
                     part = batch[first : first + size]

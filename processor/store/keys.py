@@ -1,7 +1,7 @@
-"""Idempotency keys: one record works for a key, and the others with the same key wait for its id.
+"""Idempotency keys: one record does the work for a key, and the others with the same key wait for its id.
 
-A claim is by position, not by replica: if the replica dies or hands the record back, the record comes again somewhere
-and finds its own claim.
+A claim belongs to a position, not to a replica: if the replica dies or hands the record back, the record is delivered
+again to some replica and finds its own claim.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import LiteralString, NamedTuple
 
-from processor.record import Headers, Position
+from processor.record import Headers, Position, last_header
 from processor.store.group_commit import GroupCommit
 from processor.store.postgres import Postgres
 from processor.store.rows import PAGE_OFFSETS, nowhere
@@ -31,18 +31,18 @@ FINGERPRINT_BYTES = 16
 _KEY = re.compile(IDEMPOTENCY_KEY_PATTERN.encode())
 
 CLAIMS_DAYS = 7
-"""How long a record that never finishes keeps its idempotency key. Kafka has deleted it by then, where the service has
-made the topic (shared.topics.TASKS_DAYS)."""
+"""How long a record that never finishes keeps its idempotency key. Kafka has deleted the record by then, if the service
+has created the topic (shared.topics.TASKS_DAYS)."""
 
 PAUSE_SECONDS_FIRST = 0.02
 PAUSE_SECONDS_MAX = 0.5
 
 LOOKS_MAX = 7200
-"""An hour of looks while PostgreSQL answers, then a dead letter. Without a limit, records that wait could fill a
-replica's in-flight limit and keep the very record that they wait for from being read."""
+"""An hour of looks while PostgreSQL answers, then a dead letter. Without a limit, waiting records could fill the
+in-flight limit of a replica and keep the record that they wait for from being read."""
 
-# In the order of keys: two replicas that claim the same ones do not block each other for good. %b, as psycopg writes
-# bytes in text differently where the session has standard_conforming_strings off.
+# Ordered by key, so that two replicas that claim the same keys do not deadlock. %b, because psycopg's text form of
+# bytes depends on the session's standard_conforming_strings.
 _CLAIM: LiteralString = """
 INSERT INTO idempotency_keys (key, fingerprint, topic_id, partition, "offset")
 SELECT key, fingerprint, topic_id, partition, "offset"
@@ -103,14 +103,14 @@ class Claim(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The claim that holds, and the id of its record's row, or None while that is not there."""
+    """The valid claim on a key, and the id of its record's row; None while the row is not written."""
 
     claim: Claim
     row_id: int | None
 
 
 class KeyRefused(Exception):
-    """A record gets neither its key nor the key's id. The message repeats neither the key nor the task."""
+    """A record gets neither its key nor the key's id. The message never repeats the key or the task."""
 
     code: ErrorCode
 
@@ -122,21 +122,16 @@ class OtherTask(KeyRefused):
 
 
 class StillClaimed(KeyRefused):
-    """The record that the key belongs to was not finished in time."""
+    """The key's record was not finished in time."""
 
     code = ErrorCode.PROVIDER_UNAVAILABLE
 
 
 class Keys:
-    """The keys' claims. Waiting for a key holds no slot of a provider, and may be cancelled at any moment."""
+    """The claims on keys. Waiting for a key holds no slot of a provider, and may be cancelled at any time."""
 
     def __init__(self, postgres: Postgres, id_at: Callable[[Position], Awaitable[int | None]]) -> None:
-        """Use this connection.
-
-        Args:
-            postgres: where the claims are.
-            id_at: returns the id of the row at a position.
-        """
+        """Use this connection. `id_at` returns the id of the row at a position."""
         self._postgres = postgres
         self._id_at = id_at
         self._nowhere = nowhere()
@@ -144,10 +139,10 @@ class Keys:
         self._releases = GroupCommit(self.release_all)
 
     async def wait_for(self, claim: Claim) -> int | None:
-        """Return the id of the key's row, or None where the key is this record's and its provider is to be asked.
+        """Return the id of the key's row, or None if the key belongs to this record and its provider must be called.
 
         Raises:
-            KeyRefused: neither.
+            KeyRefused: the key belongs to another task, or its record is not finished in time.
         """
         for attempt in range(1, LOOKS_MAX + 1):
             owner = await self._claims.submit(claim)
@@ -157,7 +152,7 @@ class Keys:
                 if owner.row_id is not None or owner.claim.position == claim.position:
                     return owner.row_id
             elif (row_id := await self._id_at(claim.position)) is not None:
-                return row_id  # of a record that says it is from the same position, with another key
+                return row_id  # of a record with another key that names the same position
             await asyncio.sleep(back_off_seconds(attempt, PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX))
         raise StillClaimed("the first record with the idempotency key is not finished yet")
 
@@ -165,18 +160,18 @@ class Keys:
         """Free the key of a record that has failed, by group commit.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses to delete this very claim.
+            processor.store.postgres.RowRefused: PostgreSQL refuses to delete this claim.
         """
         await self._releases.submit(claim)
 
     async def claim(self, claims: Sequence[Claim], *, suspect: bool = False) -> list[Owner | None]:
-        """Enter those claims whose keys are free, and return whose each key is then, in the claims' order.
+        """Claim the keys that are free, and return the owner of each key, in the claims' order.
 
-        None for a key that was given up in between, and for one claimed by a position that holds another key already.
-        A crash leaves claims behind, which their records find when they come again.
+        The owner is None if it released the key meanwhile, or if the claim's position already owns another key. A crash
+        leaves claims behind; their records find them when they are delivered again.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses one of the claims, and none is entered.
+            processor.store.postgres.RowRefused: PostgreSQL refuses one of the claims, and stores none.
         """
         keys = [claim.key for claim in claims]
         await self._postgres.execute_rows(
@@ -185,7 +180,7 @@ class Keys:
             likely=[(secrets.token_hex(16), claims[0].fingerprint, *self._nowhere)],
             suspect=suspect,
         )
-        # Asked after, not in the same statement, whose snapshot may be older than a claim it ran into.
+        # A second statement, because the snapshot of the first may be older than a claim that it conflicted with.
         owners = {
             key: Owner(Claim(key, fingerprint, Position(*position)), row_id)
             for key, fingerprint, *position, row_id in await self._postgres.execute(_OWNERS, [list(set(keys))])
@@ -193,10 +188,10 @@ class Keys:
         return [owners.get(key) for key in keys]
 
     async def release_all(self, claims: Sequence[Claim], *, suspect: bool = False) -> list[None]:
-        """Delete the claims and free their keys. A key stays that is another position's or has its row.
+        """Delete the claims and free their keys. A key stays if it belongs to another position or has its row.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses to delete one of the claims, and none is deleted.
+            processor.store.postgres.RowRefused: PostgreSQL refuses to delete one of the claims, and deletes none.
         """
         await self._postgres.execute_rows(
             _RELEASE, [(claim.key, *claim.position) for claim in claims], likely=[("", *self._nowhere)], suspect=suspect
@@ -204,43 +199,40 @@ class Keys:
         return [None] * len(claims)
 
     async def prune(self) -> None:
-        """Delete keys that are older than IDEMPOTENCY_KEY_DAYS, and unfinished claims that are older than CLAIMS_DAYS.
+        """Delete keys older than IDEMPOTENCY_KEY_DAYS, and unfinished claims older than CLAIMS_DAYS.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses to delete some of it.
+            processor.store.postgres.RowRefused: PostgreSQL refuses to delete some of them.
         """
         await self._postgres.prune(_PRUNE_KEYS, [], "", [PAGE_OFFSETS, CLAIMS_DAYS, IDEMPOTENCY_KEY_DAYS])
 
     async def prune_claims(self, topic_id: str, partition: int, first_offset: int) -> None:
-        """Delete unfinished claims of records below `first_offset`, the first that Kafka still has.
+        """Delete unfinished claims of records below `first_offset`, the partition's low watermark.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses to delete some of it.
+            processor.store.postgres.RowRefused: PostgreSQL refuses to delete some of them.
         """
         await self._postgres.prune(_PRUNE_CLAIMS, [topic_id, partition, first_offset], -1, [PAGE_OFFSETS])
 
 
 def claim_of(headers: Headers | None, task: Task, position: Position) -> Claim | None:
-    """Return the record's claim on its idempotency key, or None where it has no key.
-
-    The last header of the name counts, as with Kafka's own `lastHeader`.
+    """Return the record's claim on its idempotency key, or None if it has no key.
 
     Raises:
-        InvalidTask: the header's value is no key.
+        InvalidTask: the header's value is not a valid key.
     """
-    for name, value in reversed(headers or ()):
-        if name == IDEMPOTENCY_KEY_HEADER:
-            if not _KEY.fullmatch(value or b""):
-                raise InvalidTask(
-                    f"{IDEMPOTENCY_KEY_HEADER}: must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
-                )
-            assert value is not None  # or it were no key
-            return Claim(value.decode(), fingerprint(value, task), position)
-    return None
+    key = last_header(headers, IDEMPOTENCY_KEY_HEADER)
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise InvalidTask(
+            f"{IDEMPOTENCY_KEY_HEADER}: must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
+        )
+    return Claim(key.decode(), fingerprint(key, task), position)
 
 
 def fingerprint(key: bytes, task: Task) -> bytes:
-    """Return what tells tasks with the same key apart. It is keyed so that one task's are not alike under two keys."""
+    """Return a hash that tells tasks with the same key apart. A task's hashes under two keys differ."""
     digest = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=hashlib.blake2b(key).digest())  # takes 64 bytes at most
     digest.update(task.task_type.encode() + b"\0" + task.data.encode())
     return digest.digest()

@@ -1,7 +1,7 @@
 """One connection to PostgreSQL that waits out outages.
 
-A statement waits for PostgreSQL for as long as an outage lasts: an outage is no reason to give a record up. What it
-raises is only about the rows at hand.
+A statement waits for as long as an outage lasts, because an outage is no reason to give up a record. Its exceptions are
+only about its own rows.
 """
 
 import asyncio
@@ -23,80 +23,79 @@ from shared.settings import WrongSettings
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
-"""How long one try to connect may take."""
+"""Limit of one attempt to connect."""
 
 STATEMENT_SECONDS = 8
-"""How long PostgreSQL may work on one statement before it gives up, for instance at a lock."""
+"""After this long PostgreSQL cancels a statement, for example one that waits for a lock."""
 
 ANSWER_SECONDS = 10
-"""After which a connection that does not answer a statement is hung up. Where something between us and PostgreSQL, a
-proxy or a load balancer, takes what we send and passes nothing on, TCP sees nothing wrong."""
+"""After this long a connection that does not answer a statement is closed. TCP notices nothing if a proxy or a load
+balancer between us and PostgreSQL accepts what we send and does not pass it on."""
 
 SILENT_SECONDS = 10
-"""After which a connection on which nothing is acknowledged counts as dead. psycopg alone would wait for minutes."""
+"""After this long a connection without acknowledgements counts as dead. psycopg alone would wait for minutes."""
 
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 2.0
-"""Between two tries to reach PostgreSQL."""
+"""Back-off between two attempts to reach PostgreSQL."""
 
 SAMPLE_ROWS = 3
-"""Rows of a batch that are tried alone where it is refused, to see whether it is refused for one row or for all."""
+"""Rows of a refused batch that are tried alone, to see whether PostgreSQL refuses one row or all of them."""
 
 ENCODINGS = ("UTF8", "SQL_ASCII")
-"""Encodings of a database that can hold every answer. A database in SQL_ASCII stores the bytes that it gets: UTF-8, as
-our sessions say so. Every other encoding lacks characters."""
+"""Database encodings that can hold every answer. A database in SQL_ASCII stores the bytes that it gets, and our
+sessions send UTF-8. Every other encoding lacks characters."""
 
-# The beginnings of SQLSTATEs (Appendix A of PostgreSQL's manual) that are about the server, the session or somebody
-# else's transaction. The statement waits and is tried again, over a new connection.
+# Prefixes of SQLSTATEs (Appendix A of PostgreSQL's manual) that concern the server, the session or another transaction.
+# The statement waits and is tried again, over a new connection.
 _ABOUT_THE_SERVER = (
     "08",  # the connection
     "0A000",  # a prepared statement does not fit a table that was altered
-    "2200H",  # the sequence of the ids has come to its end
-    "25",  # the state of the transaction; 25006: the server only takes reads
-    "26",  # a prepared statement that a pooler's other connection does not know
-    "28",  # who we are
+    "2200H",  # the sequence of the ids is exhausted
+    "25",  # the state of the transaction; 25006: the server is read-only
+    "26",  # a prepared statement that another connection of a pooler does not know
+    "28",  # authentication
     "3D",  # the database is missing
     "40",  # a deadlock, or another transaction came first
     "53",  # disk, memory or connections are used up
     "55P03",  # a lock was not granted in time
-    "57P",  # the server is shut down, starts or recovers
+    "57P",  # the server is shutting down, starting or recovering
     "58",  # its files and disks
     "F0",  # its configuration
     "XX001",  # its files are damaged
     "XX002",  # its indexes are damaged
 )
 
-# Those that are about a row, whatever else is the matter: cardinality, data, constraints, limits of the program.
+# Prefixes that always concern a row: cardinality, data, constraints, program limits.
 _ABOUT_A_ROW = ("21", "22", "23", "54")
 
-# What is in neither list may be about one row or about all of them: a trigger's RAISE, a policy or a missing right, a
-# missing table or a trigger's own mistake, a statement that takes too long. PostgreSQL is then asked whether it takes
-# another row: see `Postgres._takes_any`.
+# An error in neither list may concern one row or all of them: a trigger's RAISE, a policy or a missing permission, a
+# missing table, a trigger's own bug, a statement that takes too long. `Postgres._takes_any` then tries another row.
 
-# What libpq and PostgreSQL say of a connection -> settings. In another language they say it without this hint.
+# Part of a connection's error text -> settings to look at. Error texts in other languages get no such hint.
 _LOOK_AT = {
-    "host name": "POSTGRES_HOST and whom the server's certificate is for",
+    "host name": "POSTGRES_HOST and the host name in the server's certificate",
     "certificate": "POSTGRES_SSLROOTCERT",
     "not support SSL": "POSTGRES_SSLMODE",
     "no encryption": "POSTGRES_SSLMODE",
     "password": "POSTGRES_USER and POSTGRES_PASSWORD",
-    "read-only": "POSTGRES_HOST, which must name the server that takes writes",
-    "hot standby": "POSTGRES_HOST, which must name the server that takes writes",
+    "read-only": "POSTGRES_HOST, which must name the server that accepts writes",
+    "hot standby": "POSTGRES_HOST, which must name the server that accepts writes",
 }
 
-# SQLSTATE -> what to do about it.
+# SQLSTATE -> the remedy.
 _TO_DO = {
     "42501": "GRANT integration_service to POSTGRES_USER, and look at policies and triggers",
     "42P01": "run sql/ in POSTGRES_DB",
 }
 
-# psycopg's line about one of several hosts, and the words of libpq in it that repeat the host.
+# psycopg's line about one of several hosts, with libpq's words that repeat the host.
 _ATTEMPT = re.compile(
     r"- host: '(.*?)', port: '(.*?)', hostaddr: .*?: (?:connection failed: )?(?:connection to server .*? failed: )?(.+)"
 )
 
-# What a role or a database may have set otherwise and the statements rely on. A row that is told of must outlive a
-# crash of the server, policies refuse rows instead of whole statements, and whoever waits for another's entry sees it
-# afterwards. Not in `options`: poolers refuse what they do not know there.
+# Settings that the statements rely on and that a role or a database may override: policies refuse single rows instead
+# of whole statements, a statement that waited for another's entry sees it afterwards, and a committed row survives a
+# crash of the server. They are not in `options`, where poolers refuse parameters that they do not know.
 SESSION: LiteralString = """
 SELECT
     set_config('row_security', 'on', false),
@@ -106,14 +105,14 @@ SELECT
 
 
 class RowRefused(Exception):
-    """PostgreSQL refuses one of the rows for good. The message names the error's code: its text would repeat the row.
+    """PostgreSQL refuses one of the statement's rows for good.
 
-    Where it was one row, it is that one.
+    The message has the error's code and not its text, which would repeat the row.
     """
 
 
 class RowTooSlow(RowRefused):
-    """PostgreSQL takes other rows, and needs more than STATEMENT_SECONDS for these."""
+    """PostgreSQL accepts other rows, and takes longer than STATEMENT_SECONDS for these."""
 
 
 class UnfitDatabase(WrongSettings):
@@ -121,7 +120,7 @@ class UnfitDatabase(WrongSettings):
 
 
 def bounded(connection_parameters: dict[str, Any], application_name: str) -> dict[str, Any]:
-    """Return libpq's connection parameters with limits to how long PostgreSQL may take or be silent."""
+    """Return libpq's connection parameters with time limits added."""
     return {
         **connection_parameters,
         "connect_timeout": CONNECT_SECONDS,
@@ -131,8 +130,8 @@ def bounded(connection_parameters: dict[str, Any], application_name: str) -> dic
         "keepalives_count": SILENT_SECONDS // 2,
         "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
         "application_name": application_name,
-        "client_encoding": "UTF8",  # where it is not said it is the server's, and answers come back as bytes
-        "target_session_attrs": "read-write",  # of several hosts the one that takes writes, whichever it is by now
+        "client_encoding": "UTF8",  # the default is the server's, with which text may come back as bytes
+        "target_session_attrs": "read-write",  # of several hosts, the one that accepts writes at this moment
     }
 
 
@@ -145,16 +144,16 @@ def check_encoding(connection: psycopg.Connection[Any] | psycopg.AsyncConnection
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in ENCODINGS:
         raise UnfitDatabase(
-            f"POSTGRES_DB: the database's encoding is {encoding}, which lacks characters that answers have; name one "
-            "that was made with CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8', and run sql/ in it"
+            f"POSTGRES_DB: the database's encoding is {encoding}, which lacks characters of some answers; use a "
+            "database created with CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8', and run sql/ in it"
         )
 
 
 def reason(error: psycopg.Error | UnfitDatabase) -> str:
     """Return why PostgreSQL cannot be used, in one line.
 
-    A statement's error is told by its code, as DETAIL and CONTEXT repeat rows. A connection that could not be made has
-    no code; its text is libpq's, which repeats no password. Where there are several hosts it is told of each.
+    A statement's error is given by its code, because its DETAIL and CONTEXT repeat rows. A failure to connect has no
+    code; its text, for each of the hosts, comes from libpq, which never repeats the password.
     """
     if isinstance(error, UnfitDatabase):
         return str(error)
@@ -168,14 +167,10 @@ def reason(error: psycopg.Error | UnfitDatabase) -> str:
 
 
 class Postgres:
-    """A connection that is opened again whenever it breaks. Its statements run one after the other."""
+    """A connection that is reopened whenever it breaks. Its statements run one after the other."""
 
     def __init__(self, connection_parameters: dict[str, Any]) -> None:
-        """Store the parameters; nothing is opened.
-
-        Args:
-            connection_parameters: libpq's host, port, user, password, dbname, sslmode, sslrootcert.
-        """
+        """Store libpq's host, port, user, password, dbname, sslmode and sslrootcert; open nothing."""
         self._connection_parameters = bounded(connection_parameters, "integration-service processor")
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._lock = asyncio.Lock()
@@ -187,7 +182,7 @@ class Postgres:
         """Try once to connect, for CONNECT_SECONDS.
 
         Raises:
-            UnfitDatabase: PostgreSQL answers, and the database cannot hold every answer.
+            UnfitDatabase: PostgreSQL answers, but the database cannot hold every answer.
         """
         with contextlib.suppress(psycopg.Error, TimeoutError):
             async with self._lock, asyncio.timeout(CONNECT_SECONDS):
@@ -198,17 +193,17 @@ class Postgres:
         await self.execute("SELECT FROM ledger, idempotency_keys, redriven LIMIT 0")
 
     async def close(self) -> None:
-        """Close the connection; what is being written may or may not be."""
+        """Close the connection; a statement that is running may or may not be committed."""
         if self._connection is not None:
             await self._connection.close()
 
     async def execute(
         self, statement: LiteralString, parameters: Sequence[Any] = (), *, refusable: bool = False
     ) -> list[Any]:
-        """Return what the statement answers.
+        """Return the statement's rows.
 
         Raises:
-            RowRefused: it may be refused, and its failure is not about the server.
+            RowRefused: the statement is `refusable`, and the error does not concern the server.
         """
         async with self._lock:
             while True:
@@ -227,16 +222,16 @@ class Postgres:
         *,
         suspect: bool = False,
     ) -> list[Any]:
-        """Return what a statement over rows answers.
+        """Run a statement over rows, and return the rows that it returns.
 
         Args:
             statement: its parameters are the rows' columns.
             rows: at least one.
-            likely: rows that PostgreSQL takes while it is well. They are tried, and not kept.
-            suspect: it is one row, of a statement that was refused.
+            likely: rows that a healthy PostgreSQL accepts. They are tried, and rolled back.
+            suspect: this is one row, of a statement that was refused.
 
         Raises:
-            RowRefused: PostgreSQL takes other rows, and refuses one of these.
+            RowRefused: PostgreSQL accepts other rows, and refuses one of these.
         """
         async with self._lock:
             while True:
@@ -251,29 +246,29 @@ class Postgres:
                     elif len(rows) > 1 or suspect:
                         raise _refused(error) from None
                     else:
-                        suspect = True  # once more: PostgreSQL may have become well in between
+                        suspect = True  # once more: PostgreSQL may have recovered meanwhile
 
     async def prune(
         self, statement: LiteralString, of: Sequence[Any], before_first: int | str, limits: Sequence[Any]
     ) -> None:
-        """Delete page by page, so that no batch of rows waits long for it.
+        """Delete page by page, so that no batch of rows waits long.
 
         Args:
-            statement: deletes a page and returns where it ends, or NULL at the end.
-            of: its first parameters.
-            before_first: its next parameter, where the first page begins after.
+            statement: deletes a page and returns its last key, or NULL at the end.
+            of: the statement's first parameters.
+            before_first: its next parameter: the key before the first page.
             limits: its last parameters.
 
         Raises:
-            RowRefused: PostgreSQL refuses to delete some of it.
+            RowRefused: PostgreSQL refuses to delete some of the entries.
         """
         last: int | str | None = before_first
         while last is not None:
             [(last,)] = await self.execute(statement, [*of, last, *limits], refusable=True)
 
     async def _takes_any(self, statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> bool:
-        """Return whether PostgreSQL accepts one of the rows right now; none is kept."""
-        # Not long: a lock on the table makes all of them wait.
+        """Return whether PostgreSQL accepts one of the rows now; it is rolled back."""
+        # A short timeout, because a lock on the table makes all of them wait.
         begin = sql.SQL("BEGIN; SET LOCAL statement_timeout = {}").format(STATEMENT_SECONDS * 1000 // 4)
         for row in rows:
             try:
@@ -286,10 +281,10 @@ class Postgres:
         return False
 
     async def _ask_alone(self, statement: LiteralString, parameters: Sequence[Any]) -> list[Any]:
-        # A lock that is not granted must not look like a row that takes too long.
+        # A lock that is not granted must not look like a slow row.
         begin = sql.SQL("BEGIN; SET LOCAL lock_timeout = {}").format(STATEMENT_SECONDS * 1000 // 2)
         answer = await self._transact(begin, statement, parameters, "COMMIT")
-        self._note_success()
+        self._log_success()
         return answer
 
     async def _transact(
@@ -297,30 +292,32 @@ class Postgres:
     ) -> list[Any]:
         await self._run(begin)
         try:
-            cursor = await self._run(statement, parameters)
+            answer = await self._run(statement, parameters)
             await self._run(end)
         except psycopg.Error:
             if self._connection is not None and not self._connection.closed:
                 with contextlib.suppress(psycopg.Error):
                     await self._run("ROLLBACK")
             raise
-        return await cursor.fetchall() if cursor.description else []
+        return answer
 
     async def _ask(self, statement: LiteralString, parameters: Sequence[Any]) -> list[Any]:
-        cursor = await self._run(statement, parameters)
-        self._note_success()
-        return await cursor.fetchall() if cursor.description else []
+        answer = await self._run(statement, parameters)
+        self._log_success()
+        return answer
 
     async def _run(
         self, statement: LiteralString | sql.Composed, parameters: Sequence[Any] | None = None
-    ) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    ) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             await self._connect()
         assert self._connection is not None
         hang_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _hang_up, self._connection)
         try:
-            # Without parameters there may be several commands in it, which PostgreSQL does not prepare.
-            return await self._connection.execute(statement, parameters, prepare=False if parameters is None else None)
+            # A statement without parameters may hold several commands, which PostgreSQL does not prepare.
+            prepare = False if parameters is None else None
+            cursor = await self._connection.execute(statement, parameters, prepare=prepare)
+            return await cursor.fetchall() if cursor.description else []
         finally:
             hang_up.cancel()
 
@@ -330,7 +327,7 @@ class Postgres:
             check_encoding(self._connection)
             await self._run(SESSION)
         except BaseException:
-            await self.close()  # not to be used as it is
+            await self.close()  # it must not be used without these checks
             raise
 
     async def _wait(self, error: psycopg.Error | UnfitDatabase) -> None:
@@ -339,10 +336,10 @@ class Postgres:
         if why not in self._reasons_logged:
             self._reasons_logged.add(why)
             logger.warning("PostgreSQL cannot be used, work waits for it: %s", why)
-        await self.close()  # whatever state it is in, a new one is in a known state
+        await self.close()  # its state is unknown
         await asyncio.sleep(self._back_off.next_seconds())
 
-    def _note_success(self) -> None:
+    def _log_success(self) -> None:
         if not self.connected:
             self.connected = True
             self._reasons_logged.clear()
@@ -355,7 +352,7 @@ def columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 def _sqlstate(error: psycopg.Error | UnfitDatabase) -> str:
-    """Return the error's code: 22000 (data exception) where psycopg itself could not send a value."""
+    """Return the error's code; 22000 (data exception) if psycopg itself could not send a value."""
     code = error.sqlstate if isinstance(error, psycopg.Error) else None
     return code or ("22000" if isinstance(error, psycopg.DataError) else "")
 
@@ -374,9 +371,9 @@ def _refused(error: psycopg.Error | UnfitDatabase) -> RowRefused:
 
 
 def _hang_up(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
-    # Not a cancelled coroutine: psycopg would ask the silent server to cancel the statement, and wait for its answer.
+    # Not by cancelling the coroutine: psycopg would send the silent server a cancel request, and wait for its answer.
     with (
-        contextlib.suppress(psycopg.OperationalError, OSError),  # it is closed already
+        contextlib.suppress(psycopg.OperationalError, OSError),  # the connection is closed already
         socket.socket(fileno=os.dup(connection.fileno())) as connected,
     ):
         connected.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,4 @@
-"""The PostgreSQL sink: one row for each task, and one ledger entry for each position.
-
-The ledger knows which positions are done and which row belongs to which position.
-"""
+"""The PostgreSQL sink: one row for each task, and one ledger entry with the row's id for each finished position."""
 
 import asyncio
 import random
@@ -16,11 +13,11 @@ from processor.store.postgres import Postgres, columns
 from shared.messages import TaskType
 
 PAGE_OFFSETS = 10_000
-"""Offsets of a partition that are requested at once after it was assigned, and entries that are pruned at once."""
+"""Offsets that are fetched together after a partition was assigned, and entries that are pruned together."""
 
-# One statement, one round trip, one transaction for many rows. The ledger draws the id, so that RETURNING answers it
-# together with the position; an entry that was there before returns nothing and its row is not written again. DO
-# NOTHING instead of DO UPDATE: it needs no UPDATE privilege. %b, as in text psycopg takes 100 us to escape an answer.
+# One statement, one round trip, one transaction for many rows. The ledger generates the id, so that RETURNING gives it
+# together with the position; an existing entry returns nothing, and its row is not written again. DO NOTHING and not DO
+# UPDATE, which needs the UPDATE privilege. %b, because in text psycopg takes 100 us to escape an answer.
 _WRITE: LiteralString = """
 WITH incoming AS (
     SELECT *
@@ -52,8 +49,8 @@ _PAGE: LiteralString = """
 SELECT "offset", id FROM ledger WHERE topic_id = %s AND partition = %s AND "offset" >= %s AND "offset" < %s
 """
 
-# What prunes goes page by page, also over what stays: a statement that PostgreSQL cannot end in its time would be tried
-# for ever. Each answers where the next page begins after, or NULL at the end.
+# Pruning goes page by page, also over entries that stay: a statement that exceeds STATEMENT_SECONDS would be retried
+# for ever. Each statement returns the last key of its page, or NULL at the end.
 _PRUNE: LiteralString = """
 WITH page AS (
     SELECT topic_id, partition, "offset" FROM ledger
@@ -78,15 +75,14 @@ class Row(NamedTuple):
 
 
 def nowhere() -> Position:
-    """Return a position where no record can be: what is only tried there is in nobody's way."""
+    """Return a position where no record can be, for trial rows that must conflict with no other."""
     return Position("", -1, random.randrange(-(2**62), -1))  # noqa: S311 - differs by replica
 
 
 class Ledger:
-    """The rows and their ledger entries. However often a position comes, its first row stays."""
+    """The rows and their ledger entries. However often a position is written, its first row stays."""
 
     def __init__(self, postgres: Postgres) -> None:
-        """Use this connection."""
         self._postgres = postgres
         self._nowhere = nowhere()
         self._last_written = Row(self._nowhere, "{}", "phone")
@@ -97,17 +93,17 @@ class Ledger:
         """Write the row by group commit, and return its id once it is committed.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses this very row.
+            processor.store.postgres.RowRefused: PostgreSQL refuses this row.
         """
         return await self._rows.submit(row)
 
     async def id_at(self, position: Position) -> int | None:
-        """Return the id of the row at the position by group commit, or None where there is none."""
+        """Return the id of the row at the position by group commit, or None if there is none."""
         return await self._positions.submit(position)
 
     async def _store_all(self, rows: Sequence[Row], *, suspect: bool) -> list[int]:
         began_at = time.monotonic()
-        first: dict[Position, Row] = {}  # a record that is delivered twice at once is one row of the statement
+        first: dict[Position, Row] = {}  # a record that was delivered twice is one row of the statement
         for row in rows:
             first.setdefault(row.position, row)
         ids = await self.write(list(first.values()), suspect=suspect)
@@ -116,13 +112,9 @@ class Ledger:
         return [ids[row.position] for row in rows]
 
     async def write(self, rows: Sequence[Row], *, suspect: bool = False) -> dict[Position, int]:
-        """Write rows and enter their positions, all or none. Returns each position's id, new or of its first time.
+        """Write the rows and their ledger entries, all or none. Return each position's id, new or existing.
 
-        Positions must differ. A crash leaves all of it or nothing behind.
-
-        Args:
-            rows: what is written.
-            suspect: it is one row, of a batch that was refused.
+        Positions must differ. `suspect`: this is one row, of a batch that was refused.
 
         Raises:
             processor.store.postgres.RowRefused: PostgreSQL refuses one of the rows, and none is written.
@@ -135,7 +127,7 @@ class Ledger:
         )
         ids = {Position(*position): row_id for *position, row_id in entered}
         if len(ids) < len(rows):
-            # Asked after, not in the same statement, whose snapshot may be older than an entry it ran into.
+            # A second statement, because the snapshot of the first may be older than an entry that it conflicted with.
             known = [position for row in rows if (position := row.position) not in ids]
             found = await self._postgres.execute(_FIND, columns(known))
             ids.update({Position(*position): row_id for *position, row_id in found})
@@ -143,7 +135,7 @@ class Ledger:
         return ids
 
     async def finished(self, topic_id: str, partition: int) -> "FinishedRecords":
-        """Return which records of the partition are done already, for the time that it stays assigned."""
+        """Return the records of the partition that are done already, for as long as it stays assigned."""
         [(last,)] = await self._postgres.execute(_LAST, [topic_id, partition])
         return FinishedRecords(self, topic_id, partition, last)
 
@@ -152,24 +144,24 @@ class Ledger:
         return dict(await self._postgres.execute(_PAGE, [topic_id, partition, first, first + PAGE_OFFSETS]))
 
     async def find(self, positions: Sequence[Position], *, suspect: bool = False) -> list[int | None]:
-        """Return the ids at the positions, in their order; None for those that are not done."""
+        """Return the ids at the positions, in their order; None if a position is not done."""
         found = await self._postgres.execute(_FIND, columns(list(set(positions))))
         ids = {Position(*position): row_id for *position, row_id in found}
         return [ids.get(position) for position in positions]
 
     async def prune(self, topic_id: str, partition: int, first_offset: int) -> None:
-        """Delete the entries below `first_offset`, the first that Kafka still has: their records cannot come again.
+        """Delete the entries below `first_offset`, the low watermark: their records cannot be delivered again.
 
-        Entries stay whose id an idempotency key still answers.
+        Entries of idempotency keys stay, because the key still returns their id.
 
         Raises:
-            processor.store.postgres.RowRefused: PostgreSQL refuses to delete some of it.
+            processor.store.postgres.RowRefused: PostgreSQL refuses to delete some of them.
         """
         await self._postgres.prune(_PRUNE, [topic_id, partition, first_offset], -1, [PAGE_OFFSETS])
 
 
 class FinishedRecords:
-    """The records of one partition that were done before it was assigned. Keeps one page: ask in rising order."""
+    """The records of a partition that were done before it was assigned. Caches one page: call with rising offsets."""
 
     def __init__(self, ledger: Ledger, topic_id: str, partition: int, last: int | None) -> None:
         self.topic_id = topic_id
@@ -181,7 +173,7 @@ class FinishedRecords:
         self._in_order = asyncio.Lock()
 
     async def find(self, offset: int) -> int | None:
-        """Return the id of the record's row, or None where the record is not done."""
+        """Return the id of the record's row, or None if the record is not done."""
         if offset > self._last:
             return None
         async with self._in_order:

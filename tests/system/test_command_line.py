@@ -141,10 +141,10 @@ def test_help_and_what_is_wrong_do_not_wait_for_the_programs_imports(arguments):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("processor", "redrive", "--reason", "fax"), f"processor: .*'fax' is none of {', '.join(ErrorCode)}"),
-        (("processor", "redrive", "--since", "soon\n"), r"processor: .*'soon\\n' is no time such as 2026-01-31 or .*"),
-        (("processor", "redrive", "--limit", "0"), "processor: .*'0' is no whole number of 1 or more"),
-        (("processor", "redrive", "--limit", "-1"), "processor: .*'-1' is no whole number of 1 or more"),
+        (("processor", "redrive", "--reason", "fax"), f"processor: .*'fax' is not one of {', '.join(ErrorCode)}"),
+        (("processor", "redrive", "--since", "soon\n"), r"processor: .*'soon\\n' is not a time such as 2026-01-31 .*"),
+        (("processor", "redrive", "--limit", "0"), "processor: .*'0' is not a whole number of at least 1"),
+        (("processor", "redrive", "--limit", "-1"), "processor: .*'-1' is not a whole number of at least 1"),
         (("processor", "redrive", "--limit"), "processor: Option '--limit' requires an argument; see --help"),
         (("processor", "redrive", "--dry"), "processor: No such option: --dry .*--dry-run.*; see --help"),
         (("processor", "redrive", "all"), "processor: .*unexpected.*all.*; see --help"),

@@ -32,7 +32,7 @@ def test_while_a_provider_is_down_tasks_wait_and_their_attempts_are_not_burned(
     until(lambda: len(topics.read_results()) == 500, "all results")
     assert topics.read_dead_letters() == []
     assert circuit(processor) == ("closed", "closed")
-    assert processor.log_text().count("is asked only now and then") == 1
+    assert processor.log_text().count("only probes are sent until it answers") == 1
     assert processor.log_text().count("dadata answers again") == 1
 
 

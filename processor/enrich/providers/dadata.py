@@ -1,4 +1,4 @@
-"""DaData's standardization, of phones and e-mail addresses for two: POST /api/v1/clean/phone, /api/v1/clean/email."""
+"""DaData's standardization, for example of phone numbers and email addresses: POST /api/v1/clean/phone, .../email."""
 
 import httpx
 from pydantic import SecretStr
@@ -18,17 +18,17 @@ def dadata(
     secret_key: SecretStr,
     prepare: Prepare,
 ) -> Provider:
-    """Return a provider that cleans one record a request; DaData bills by the record.
+    """Return a provider that cleans one value a request; DaData bills by the value.
 
     Answers with `qc` codes that mean garbage are answers like any other.
 
     Args:
-        path: what is cleaned, as the end of the request's path.
-        answer_field: field of the answer that holds the cleaned text.
-        url: base address, to which the path is appended.
-        api_key: goes into `Authorization: Token ...`.
-        secret_key: goes into `X-Secret`.
-        prepare: makes what sends the requests.
+        path: last part of the request's path, which names the kind of value.
+        answer_field: field of the answer that holds the cleaned value.
+        url: base URL.
+        api_key: sent in `Authorization: Token ...`.
+        secret_key: sent in `X-Secret`.
+        prepare: returns the function that sends the requests.
     """
     headers = {
         "Authorization": f"Token {api_key.get_secret_value()}",
@@ -39,8 +39,7 @@ def dadata(
     send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/api/v1/clean/{path}", headers=headers))
 
     async def clean(data: str) -> Answer:
-        body = to_json([data])
-        match await call(send, body):
+        match await call(send, to_json([data])):
             case [dict(answer)]:
                 return _checked(answer_field, answer)
             case _:
@@ -50,15 +49,15 @@ def dadata(
 
 
 def _checked(answer_field: str, answer: Answer) -> Answer:
-    # What the contract says of the fields that tell one from junk: all of them may be null, and a code is an int32 in
-    # DaData's specification, a string in its client for C#. All other fields are kept as they come.
+    # Checks only the fields that distinguish an answer from junk. All of them may be null, and a code is an int32 in
+    # DaData's specification but a string in its C# client. All other fields are stored as they are.
     if not answer.keys() & {answer_field, "qc"}:
         raise UnusableAnswer(f"the answer has neither {answer_field} nor qc")
     for name in (answer_field, "source"):
         if not isinstance(answer.get(name), str | None):
-            raise UnusableAnswer(f"the answer's {name} is no text")
+            raise UnusableAnswer(f"the answer's {name} is not text")
     for name in ("qc", "qc_conflict"):
         code = answer.get(name)
         if isinstance(code, bool) or not (isinstance(code, int | None) or (isinstance(code, str) and code.isdecimal())):
-            raise UnusableAnswer(f"the answer's {name} is no number")
+            raise UnusableAnswer(f"the answer's {name} is not a number")
     return answer

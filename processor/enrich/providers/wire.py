@@ -1,7 +1,8 @@
 """A small HTTP/1.1 client for providers: keep-alive connections on the event loop, parsed by httptools.
 
-Just what a JSON API needs. At 256 requests in flight httpx's own pool does 150 a second, aiohttp costs 80 us of CPU a
-request more than this, and pyreqwest, whose thread waits for Python's lock, answers 10 ms later (docs/decisions.md).
+It has only what a JSON API needs. With 256 requests in flight, httpx's own pool makes 150 a second, aiohttp takes 80 us
+of CPU a request more than this, and pyreqwest, whose thread waits for Python's lock, answers 10 ms later
+(docs/decisions.md).
 """
 
 import asyncio
@@ -16,28 +17,28 @@ import httpx
 from processor.enrich.errors import ProviderError, ProviderUnavailable, UnusableAnswer
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-"""A larger answer is none: nothing of the kind is documented, and memory is bounded."""
+"""Larger answers are rejected: none is documented, and memory must stay bounded."""
 
 HEADERS_MAX = 200
-"""An answer with more is none: each that is kept takes many times the bytes that it was sent in."""
+"""Answers with more are rejected: in memory, a header takes many times the bytes in which it was sent."""
 
 KEEP_ALIVE_SECONDS = 30.0
 """How long an idle connection is kept. DaData allows 60 new connections a minute."""
 
 CONTINUES = range(100, 200)
-"""Statuses that announce another answer (RFC 9110, section 15.2)."""
+"""Statuses that are followed by another answer (RFC 9110, section 15.2)."""
 
 
 class Response(Protocol):
-    """The part of httpx.Response that is used, so that an httpx.Response can take its place."""
+    """The part of httpx.Response that is used, so that an httpx.Response can be passed instead."""
 
     @property
     def status_code(self) -> int:
-        """HTTP's status."""
+        """The HTTP status."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """By name, in lower case."""
+        """The headers by name, in lower case."""
 
     @property
     def content(self) -> bytes:
@@ -45,37 +46,37 @@ class Response(Protocol):
 
 
 Send = Callable[[bytes], Awaitable[Response]]
-"""Sends the request that it was prepared from with this body, once. Raises ProviderUnavailable where nothing whole
-comes back in time, UnusableAnswer where it is too large."""
+"""Sends the prepared request with this body, once. Raises ProviderUnavailable if no complete answer comes in time,
+UnusableAnswer if the answer is too large."""
 
 Prepare = Callable[[httpx.Request], Send]
-"""Takes method, address and headers."""
+"""Prepares the request's method, URL and headers."""
 
 
 class Wire:
-    """The connections to all providers. No cookies, redirects, retries, compression, or proxies of the environment.
+    """The connections to all providers. No cookies, redirects, retries, compression, or proxies from the environment.
 
-    A request takes the connection that was idle for the shortest time, or opens one: there are as many as there were
-    requests at once. TLS trusts what the system trusts, or the file in SSL_CERT_FILE. Lives on the event loop.
+    A request takes the connection that was idle for the shortest time, or opens one: there are as many connections as
+    there were concurrent requests. TLS trusts the system's CAs, or the file in SSL_CERT_FILE. Lives on the event loop.
     """
 
     def __init__(self) -> None:
-        """Open nothing yet."""
+        """Open no connection yet."""
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
         self._tls = ssl.create_default_context()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
 
     def prepare(self, request: httpx.Request, timeout_seconds: float) -> Send:
-        """Return what sends the request; its body, where it has one, counts for nothing.
+        """Return the function that sends the request; the body of `request` is ignored.
 
         Args:
-            request: method, address and headers.
-            timeout_seconds: from before the connection is there to the last byte of the answer.
+            request: gives method, URL and headers.
+            timeout_seconds: limit from the start of connecting to the last byte of the answer.
         """
         url = request.url
         host, tls = url.raw_host.decode(), url.scheme == "https"
@@ -94,7 +95,7 @@ class Wire:
                     response = await connection.ask(head % len(body) + body)
             except TimeoutError:
                 raise ProviderUnavailable(f"no answer within {timeout_seconds:g} seconds") from None
-            except OSError as error:  # ssl's errors and those of name look-ups are some
+            except OSError as error:  # includes the errors of TLS and of name resolution
                 raise ProviderUnavailable(f"no answer: {type(error).__name__}") from None
             if connection.reusable:
                 connection.idle_since = time.monotonic()
@@ -126,7 +127,7 @@ class _Response(NamedTuple):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, with one request at a time; the methods named `on_` are the parser's."""
+    """One connection, with one request at a time. The parser calls the methods named `on_`."""
 
     idle_since = 0.0
     _ends_with_connection = False
@@ -134,19 +135,19 @@ class _Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may be sent over it."""
+        """Whether another request may be sent."""
         return self._answer is None and not self._transport.is_closing()
 
     def close(self) -> None:
-        """Close it at once, whatever is under way."""
+        """Close the connection at once, even during a request."""
         self._transport.abort()
 
     async def ask(self, request: bytes) -> Response:
-        """Send the request and return the answer. Whatever else happens, the connection is closed.
+        """Send the request and return the answer. If there is none, the connection is closed.
 
         Raises:
-            ProviderUnavailable: what comes is no answer, or cut.
-            UnusableAnswer: what comes is a 200 with too large a body.
+            ProviderUnavailable: the answer is not HTTP, is truncated, or is too large in any other way.
+            UnusableAnswer: the answer is a 200 whose body is too large.
         """
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._answer = answer
@@ -167,13 +168,13 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Part of asyncio's Protocol."""
         if self._answer is None:
-            self.close()  # nobody has asked
+            self.close()  # there is no request
             return
         self._bytes_left -= len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
-            self._fail("it is no HTTP")
+            self._fail("it is not HTTP")
         if self._bytes_left < 0:
             reason = f"it has more than {ANSWER_BYTES_MAX} bytes"
             large = self._body and self._parser.get_status_code() == 200
@@ -188,7 +189,7 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin an answer."""
         if self._answer is None:
-            self.close()  # nobody has asked
+            self.close()  # there is no request
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._ends_with_connection = False
@@ -201,7 +202,7 @@ class _Connection(asyncio.Protocol):
         self._headers[name.decode("ascii").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        """Find out how the body ends (RFC 9112, section 6.3)."""
+        """Determine how the body ends (RFC 9112, section 6.3)."""
         self._ends_with_connection = not self._headers.keys() & {"content-length", "transfer-encoding"}
 
     def on_body(self, body: bytes) -> None:
@@ -209,7 +210,7 @@ class _Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """Hand the answer over, unless it only announces another."""
+        """Deliver the answer, unless it only announces another."""
         status = self._parser.get_status_code()
         if self._answer is None or status in CONTINUES:
             return

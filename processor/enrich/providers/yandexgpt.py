@@ -9,29 +9,29 @@ from processor.enrich.providers.call import call
 from processor.enrich.providers.wire import Prepare
 
 TEMPERATURE = 0.3
-"""YandexGPT's own default, said aloud."""
+"""YandexGPT's default, made explicit."""
 
 ANSWER_TOKENS_MAX = 2000
-"""The longest answer that every generation of the model takes."""
+"""The largest limit that every generation of the model accepts."""
 
 
 def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepare: Prepare) -> Provider:
-    """Return a provider that answers a prompt with the object inside the answer's `result`.
+    """Return a provider that answers a prompt with the object in the answer's `result`.
 
-    Only ALTERNATIVE_STATUS_FINAL is a whole answer; a truncated one is an answer too, marked by its own status.
+    Only ALTERNATIVE_STATUS_FINAL marks a complete answer; a truncated one is an answer too, with a status of its own.
 
     Args:
-        url: base address, to which the path is appended.
-        api_key: of a service account; goes into `Authorization: Api-Key ...`.
+        url: base URL.
+        api_key: key of a service account, sent in `Authorization: Api-Key ...`.
         folder_id: the home folder of that service account.
-        model: name and version, as in `yandexgpt-lite/latest`.
-        prepare: makes what sends the requests.
+        model: name and version, such as `yandexgpt-lite/latest`.
+        prepare: returns the function that sends the requests.
     """
     headers = {
         "Authorization": f"Api-Key {api_key.get_secret_value()}",
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "x-data-logging-enabled": "false",  # Yandex keeps requests by default, and these hold personal data
+        "x-data-logging-enabled": "false",  # Yandex stores requests by default, and these contain personal data
     }
     send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/foundationModels/v1/completion", headers=headers))
     model_uri = f"gpt://{folder_id}/{model}"
@@ -40,7 +40,7 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
         body = to_json(
             {
                 "modelUri": model_uri,
-                # maxTokens is an int64, which JSON carries as a string there.
+                # maxTokens is an int64, which this API writes as a string in JSON.
                 "completionOptions": {
                     "stream": False,
                     "temperature": TEMPERATURE,
@@ -49,12 +49,9 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
                 "messages": [{"role": "user", "text": data}],
             }
         )
-        answer = await call(send, body)
-        match answer:
-            # The reference shows the object itself, what is really sent wraps it.
-            case {"result": dict(result)}:
-                return _checked(result)
-            case dict(result):
+        match await call(send, body):
+            # The API wraps the object; its reference shows the object itself.
+            case {"result": dict(result)} | dict(result):
                 return _checked(result)
             case _:
                 raise UnusableAnswer("the answer is not an object")

@@ -34,7 +34,7 @@ def test_data_is_as_long_as_its_type_allows_and_no_longer(task_type, characters_
 @pytest.mark.parametrize("data", ["\0", "8 916\0", "\0" * 256, "a\0b\n"])
 @pytest.mark.parametrize("task_type", TASK_DATA)
 def test_data_with_u0000_is_no_task_and_the_message_says_why(task_type, data):
-    with pytest.raises(InvalidTask, match=r"U\+0000 .* PostgreSQL"):
+    with pytest.raises(InvalidTask, match=r"U\+0000, .* PostgreSQL"):
         decode_task(value(task_type=task_type, data=data))
 
     assert not Draft202012Validator(Task.model_json_schema()).is_valid(

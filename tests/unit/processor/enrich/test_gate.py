@@ -168,9 +168,9 @@ def test_each_change_of_state_is_told_once(caplog):
     run(scenario())
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "test is asked only now and then, as it failed too often: the provider answered 503"),
+        ("WARNING", "test has failed too often, only probes are sent until it answers: the provider answered 503"),
         ("INFO", "test answers again"),
-        ("ERROR", "test refuses our account, its tasks are dead-lettered until it takes it: 403"),
+        ("ERROR", "test refuses our account, its tasks are dead-lettered until it accepts it: 403"),
     ]
 
 
