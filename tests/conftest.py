@@ -49,7 +49,10 @@ with warnings.catch_warnings(record=True):
 
 ROOT = Path(__file__).parents[1]
 
+# No deadlines: how long an example takes says nothing about the code on a busy machine.
+hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)  # for `make fuzz`
+hypothesis.settings.load_profile("tests")
 
 # Test processes that run side by side draw from separate ranges of ports.
 _process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
