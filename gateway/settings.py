@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from shared.settings import Settings, SettingsOfEnvironment
 
@@ -13,16 +13,20 @@ SECRET_KEY_EXAMPLE = "change-me-change-me-change-me-change-me"  # noqa: S105 - i
 """The key in .env.example, with which anyone could make tokens."""
 
 
+def _strong(secret_key: SecretStr) -> SecretStr:
+    """Return the key if it cannot be guessed, else raise ValueError."""
+    key = secret_key.get_secret_value()
+    if key == SECRET_KEY_EXAMPLE:
+        raise ValueError("is the example's, which is public; make your own: openssl rand -hex 32")
+    if len(key.encode()) < SECRET_KEY_BYTES_MIN:
+        raise ValueError(f"has fewer than {SECRET_KEY_BYTES_MIN} bytes; make a longer one: openssl rand -hex 32")
+    return secret_key
+
+
 class TokenSettings(SettingsOfEnvironment):
     """The settings of the command `token`."""
 
-    secret_key: Annotated[SecretStr, Field(description="Signs the bearer tokens.")]
-
-    @field_validator("secret_key")
-    @classmethod
-    def _is_strong(cls, secret_key: SecretStr) -> SecretStr:
-        _check(secret_key)
-        return secret_key
+    secret_key: Annotated[SecretStr, AfterValidator(_strong), Field(description="Signs the bearer tokens.")]
 
 
 class GatewaySettings(Settings):
@@ -59,18 +63,5 @@ class GatewaySettings(Settings):
         if info.data.get("gateway_auth") == "required":
             if secret_key is None:
                 raise ValueError("is required with GATEWAY_AUTH=required")
-            _check(secret_key)
+            _strong(secret_key)
         return secret_key
-
-
-def _check(secret_key: SecretStr) -> None:
-    """Check the strength of a key that signs tokens.
-
-    Raises:
-        ValueError: it can be guessed.
-    """
-    key = secret_key.get_secret_value()
-    if key == SECRET_KEY_EXAMPLE:
-        raise ValueError("is the example's, which is public; make your own: openssl rand -hex 32")
-    if len(key.encode()) < SECRET_KEY_BYTES_MIN:
-        raise ValueError(f"has fewer than {SECRET_KEY_BYTES_MIN} bytes; make a longer one: openssl rand -hex 32")

@@ -109,30 +109,21 @@ class Result(BaseModel):
 class ErrorCode(StrEnum):
     """Why a task did not become a result: the dead letter's header and the REST answer's `error_code`."""
 
-    INVALID_TASK = "invalid_task"
-    TASK_REJECTED = "task_rejected"
-    PROVIDER_UNAVAILABLE = "provider_unavailable"
-    PROVIDER_REFUSED_ACCOUNT = "provider_refused_account"
-    INTERNAL_ERROR = "internal_error"
+    status: int
+    """The HTTP status of the REST answer."""
+    meaning: str
 
-    @property
-    def status(self) -> int:
-        """The HTTP status of the REST answer."""
-        return _ERROR_CODES[self][0]
+    INVALID_TASK = "invalid_task", 422, "the task is not valid"
+    TASK_REJECTED = "task_rejected", 422, "this task is rejected"
+    PROVIDER_UNAVAILABLE = "provider_unavailable", 503, "the provider does not answer"
+    PROVIDER_REFUSED_ACCOUNT = "provider_refused_account", 502, "the provider refuses the service's account"
+    INTERNAL_ERROR = "internal_error", 500, "the service failed to process this task"
 
-    @property
-    def meaning(self) -> str:
-        """Its meaning, for people."""
-        return _ERROR_CODES[self][1]
+    def __new__(cls, value: str, status: int = 0, meaning: str = "") -> Self:  # defaults: mypy checks ErrorCode("...")
+        code = str.__new__(cls, value)
+        code._value_, code.status, code.meaning = value, status, meaning
+        return code
 
-
-_ERROR_CODES = {
-    ErrorCode.INVALID_TASK: (422, "the task is not valid"),
-    ErrorCode.TASK_REJECTED: (422, "this task is rejected"),
-    ErrorCode.PROVIDER_UNAVAILABLE: (503, "the provider does not answer"),
-    ErrorCode.PROVIDER_REFUSED_ACCOUNT: (502, "the provider refuses the service's account"),
-    ErrorCode.INTERNAL_ERROR: (500, "the service failed to process this task"),
-}
 
 _CORRELATION_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

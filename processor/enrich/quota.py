@@ -123,7 +123,8 @@ class Quota:
         if self._longest_seconds is not None:
             if len(self._in_flight) < slots:
                 return 0.0
-            return math.inf if slots == self._most_slots() else self._next_change_seconds(now)
+            most_slots = self._all.own + len(self._all.turns)
+            return math.inf if slots == most_slots else self._next_change_seconds(now)
         while self._requests and self._held_until(self._requests[0]) <= now:
             self._requests.popleft()
         if slots == 0:
@@ -190,9 +191,6 @@ class Quota:
 
     def _turn_seconds(self) -> float:
         return TURN_LENGTHS * self.longest_seconds
-
-    def _most_slots(self) -> int:
-        return self._all.own + len(self._all.turns)
 
     def _next_change_seconds(self, now: float) -> float:
         """Return how long it is until this replica may have more slots than now."""

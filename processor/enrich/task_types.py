@@ -84,11 +84,12 @@ TABLE: Mapping[TaskType, TaskTypeEntry] = {
     "email": TaskTypeEntry("dadata_email", DADATA, _dadata("email", "email")),
     "gpt": TaskTypeEntry("yandexgpt", YANDEXGPT, _yandexgpt),
 }
+ACCOUNTS = tuple(dict.fromkeys(entry.account for entry in TABLE.values()))
 
 
 def provider_gates(settings: ProcessorSettings) -> dict[str, Gate]:
     """Return account name -> its gate."""
-    return {account.name: account.gate(settings) for account in _accounts()}
+    return {account.name: account.gate(settings) for account in ACCOUNTS}
 
 
 def lanes(settings: ProcessorSettings, wire: Wire, gates: Mapping[str, Gate]) -> dict[TaskType, Lane]:
@@ -97,7 +98,7 @@ def lanes(settings: ProcessorSettings, wire: Wire, gates: Mapping[str, Gate]) ->
     An account without keys is logged once; its tasks are refused without a request.
     """
     refused = {}
-    for account in _accounts():
+    for account in ACCOUNTS:
         if not all(getattr(settings, key.lower()) for key in account.keys):
             keys = " and ".join(account.keys)
             types = " and ".join(task_type for task_type, entry in TABLE.items() if entry.account is account)
@@ -109,7 +110,3 @@ def lanes(settings: ProcessorSettings, wire: Wire, gates: Mapping[str, Gate]) ->
         else Lane(name, provider(settings, wire), gates[account.name])
         for task_type, (name, account, provider) in TABLE.items()
     }
-
-
-def _accounts() -> list[Account]:
-    return list({entry.account.name: entry.account for entry in TABLE.values()}.values())

@@ -1,1 +1,1 @@
-"""The store step: what PostgreSQL knows of records, rows and idempotency keys."""
+"""The store step: rows, finished positions and idempotency keys in PostgreSQL."""

@@ -33,16 +33,11 @@ class Response(Protocol):
     """The part of httpx.Response that is used, so that an httpx.Response can be passed instead."""
 
     @property
-    def status_code(self) -> int:
-        """The HTTP status."""
-
+    def status_code(self) -> int: ...
     @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers by name, in lower case."""
-
+    def headers(self) -> Mapping[str, str]: ...
     @property
-    def content(self) -> bytes:
-        """The whole body."""
+    def content(self) -> bytes: ...
 
 
 Send = Callable[[bytes], Awaitable[Response]]
@@ -162,11 +157,9 @@ class _Connection(asyncio.Protocol):
             raise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of asyncio's Protocol."""
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Part of asyncio's Protocol."""
         if self._answer is None:
             self.close()  # there is no request
             return
@@ -181,13 +174,11 @@ class _Connection(asyncio.Protocol):
             self._fail(reason, UnusableAnswer if large else ProviderUnavailable)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Part of asyncio's Protocol."""
         if self._ends_with_connection and error is None:
             self.on_message_complete()
         self._fail("the connection was closed")
 
     def on_message_begin(self) -> None:
-        """Begin an answer."""
         if self._answer is None:
             self.close()  # there is no request
         self._headers: dict[str, str] = {}
@@ -195,7 +186,6 @@ class _Connection(asyncio.Protocol):
         self._ends_with_connection = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Store a header."""
         if len(self._headers) == HEADERS_MAX:
             self._fail(f"it has more than {HEADERS_MAX} headers")
             return
@@ -206,7 +196,6 @@ class _Connection(asyncio.Protocol):
         self._ends_with_connection = not self._headers.keys() & {"content-length", "transfer-encoding"}
 
     def on_body(self, body: bytes) -> None:
-        """Store a part of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:
