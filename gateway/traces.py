@@ -17,12 +17,12 @@ from gateway.kafka.replies_in import Replied
 from gateway.kafka.tasks_out import NotTaken
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
-from shared.messages import CORRELATION_ID_HEADER, ErrorCode
+from shared.messages import CORRELATION_ID, CORRELATION_ID_HEADER, ErrorCode
 from shared.traces import OUTCOME, Traces, fail, parent_of, record_attributes, with_parent
 
 SERVICE_NAME = "integration-service-gateway"
 
-_TASK_PATH = re.compile("/tasks/([0-9a-f-]{36})")
+_TASK_PATH = re.compile(f"/tasks/({CORRELATION_ID.pattern})")
 
 
 class TracedGateway:

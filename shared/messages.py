@@ -125,7 +125,8 @@ class ErrorCode(StrEnum):
         return code
 
 
-_CORRELATION_ID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CORRELATION_ID = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+"""Form of a gateway's ids (RFC 9562, version 7). uuid.UUID accepts other spellings and takes three times as long."""
 
 
 def correlation_id_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
@@ -133,8 +134,8 @@ def correlation_id_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str
 
     Other producers may have written anything there, even a phone number.
     """
-    value = dict(headers or ()).get(CORRELATION_ID_HEADER) or b""
-    return value.decode() if _CORRELATION_ID.fullmatch(value) else None
+    value = (dict(headers or ()).get(CORRELATION_ID_HEADER) or b"").decode("latin-1")
+    return value if CORRELATION_ID.fullmatch(value) else None
 
 
 class InvalidTask(ValueError):

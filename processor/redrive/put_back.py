@@ -52,7 +52,7 @@ class Redriven:
             connection_parameters: libpq's host, port, user, password, dbname, sslmode, sslrootcert.
 
         Raises:
-            processor.ledger.UnfitDatabase: the database cannot hold every answer.
+            processor.store.postgres.UnfitDatabase: the database cannot hold every answer.
         """
         try:
             self._connection = psycopg.connect(
