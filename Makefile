@@ -13,7 +13,7 @@ LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--only-binary :all: --emit-build-options --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo test test-compose chaos fuzz bench up down dump check fix lock sbom audit system
+.PHONY: help demo scale-demo test test-compose chaos fuzz bench up down dump screenshots check fix lock sbom audit system
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -52,6 +52,10 @@ down: $(VENV)/run.txt ## stop what `make up` left running
 
 dump: $(VENV)/run.txt system ## write dump.sql from the database of a real run
 	@$(VENV)/bin/python -m sandbox dump
+
+screenshots: $(VENV)/dev.txt system ## take the README's pictures of the try-it page
+	@tools/install.sh tests
+	@$(VENV)/bin/python -m tools.screenshots
 
 check: $(VENV)/dev.txt ## check formatting, lint, types and the GitHub workflows
 	@$(VENV)/bin/ruff format --check --quiet . || { echo "make fix corrects the formatting"; exit 1; }

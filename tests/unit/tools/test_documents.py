@@ -120,7 +120,7 @@ def test_what_a_document_names_exists(document):
     text = (ROOT / document).read_text()
     here = (ROOT / document).parent
 
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) + re.findall(r'src(?:set)?="([^"]+)"', text):
         assert (here / link).exists(), link
     rules = {f"{name}_{end}" for name in exposed() for end in ("sum", "count", "bucket")} | exposed().keys()
     for metric in re.findall(r"(?<![\w:/-])integration_\w+", text):
