@@ -1,19 +1,23 @@
-"""`make scale-demo`: 1, then 2, then 4 replicas drain a backlog; then 4, 2 and 1 of them share a quota."""
+"""`make scale-demo`: 1, then 2, then 4 replicas drain a backlog, live on a terminal or in lines without one."""
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
-from rich.console import Console
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from sandbox.child import Child, NotReady
 from sandbox.demo import Mismatch
-from sandbox.scale_figures import Phase, Replica, Results, divided
-from sandbox.scale_screen import Screen, View, phase_table
 from sandbox.stack import Stack, Step, running
 
 TASKS = 600
@@ -29,14 +33,6 @@ MEASURED_FROM, MEASURED_TO = 0.7, 0.2
 """The rate is measured between these shares of the backlog left: after the new replicas have warmed up, and before one
 of them may run out of work."""
 
-QUOTA = 20
-QUOTA_LATENCY_MS = 400
-"""Constant: if a request takes longer than usual, its slot stays taken that much longer."""
-
-QUOTA_SECONDS = 4.0
-BUSY_WITH_QUOTA = 60
-"""Fewest tasks outstanding while the quota is measured: three seconds' worth."""
-
 PARTITIONS = 12
 SETTINGS = {
     "DADATA_CONCURRENT_REQUESTS": str(CONCURRENT_REQUESTS),
@@ -44,13 +40,47 @@ SETTINGS = {
     "IN_FLIGHT_MAX": "100",  # low enough to show waiting records too
 }
 
-BURST = 24
-"""Tasks in one batch when the fleet is kept busy."""
-
 PATIENCE_SECONDS = 120.0
 ANSWER_SECONDS = 10.0
 SCRAPE_SECONDS = 0.5
-WARM_UP_SECONDS = 1.5
+LINE_SECONDS = 2.0
+"""Time between two lines if the output is not a terminal."""
+
+BURST = 24
+"""Tasks in one batch when the replicas are kept busy."""
+
+BAR_CHARACTERS = 30
+WAITING, IN_FLIGHT = "█", "▒"
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One replica's metrics. `waiting`: partition it owns -> records in Kafka that it has not taken yet."""
+
+    waiting: Mapping[int, int] = field(default_factory=dict)
+    in_flight: int = 0
+
+    @staticmethod
+    def read(metrics: str) -> "Replica":
+        """Parse a replica's `/metrics`. A replica that owns no partition reports none."""
+        waiting, in_flight = {}, 0
+        for family in text_string_to_metric_families(metrics):
+            for sample in family.samples:
+                if sample.name == "integration_lag_records" and sample.labels["state"] == "waiting":
+                    waiting[int(sample.labels["partition"])] = int(sample.value)
+                elif sample.name == "integration_in_flight_records":
+                    in_flight = int(sample.value)
+        return Replica(dict(sorted(waiting.items())), in_flight)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The measurements with one number of replicas."""
+
+    replicas: int
+    rate: float
+    results_repeated: int
+    calls_repeated: int
 
 
 def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> None:
@@ -71,21 +101,18 @@ def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> Non
     stack = Stack(processors=1, simulated_only=True, settings=settings)
     with running(stack, step):
         with ExitStack() as closing:
-            fleet = Fleet(stack, partitions, closing, Screen(console))
-            scaled = [fleet.drain(replicas, tasks) for replicas in (1, 2, 4)]
-            fleet.until(lambda: fleet.results.outstanding == 0, "the last results of the backlog")
-            fleet.begin_quota()
-            limited = [fleet.spend_quota(replicas) for replicas in (4, 2, 1)]
-            fleet.until(lambda: fleet.results.outstanding == 0, "the last results within the quota")
-            refused, calls_repeated = fleet.calls()
+            fleet = Fleet(stack, partitions, closing, console)
+            phases = [fleet.drain(replicas, tasks) for replicas in (1, 2, 4)]
+            fleet.until(lambda: fleet.outstanding == 0, "the last results")
         rows = int(stack.postgres.psql("tasks", "-At", "-c", "SELECT count(*) FROM integration_service"))
-    console.print(phase_table(f"Limit: {CONCURRENT_REQUESTS} requests in flight for each replica", scaled))
-    console.print(phase_table(f"Limit: {QUOTA} requests a second for the whole fleet", limited))
-    check(fleet.results, rows, calls_repeated)
+    console.print(phase_table(phases))
+    if rows != fleet.sent or fleet.unknown or any(each.results_repeated or each.calls_repeated for each in phases):
+        raise Mismatch(f"{fleet.sent:,} tasks became {rows:,} rows; {fleet.unknown} results belong to no task")
     console.print(
-        f"\n[bold green]{sentence(scaled, limited)}[/bold green]\n"
-        f"{rows:,} tasks, {rows:,} results, {rows:,} rows. In the second part the provider allowed {QUOTA} requests "
-        f"in any second and refused {refused}. {time.monotonic() - started_at:.0f} s including starting and stopping.",
+        f"\n[bold green]4 replicas did {phases[-1].rate / phases[0].rate:.1f} times as many tasks a second as one. "
+        f"Scaling repeated no result and no call.[/bold green]\n"
+        f"{rows:,} tasks, {rows:,} results, {rows:,} rows. "
+        f"{time.monotonic() - started_at:.0f} s including starting and stopping.",
         highlight=False,
     )
 
@@ -93,58 +120,58 @@ def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> Non
 class Fleet:
     """Drives the replicas: repeatedly sends tasks, reads results and metrics, and shows them."""
 
-    def __init__(self, stack: Stack, partitions: int, closing: ExitStack, screen: Screen) -> None:
-        """Open the connections and the screen; `closing` closes them."""
-        self.results = Results()
+    def __init__(self, stack: Stack, partitions: int, closing: ExitStack, console: Console) -> None:
+        """Open the connections and the display; `closing` closes them."""
+        self.sent = self.unknown = 0
+        """Tasks that were sent, and results of tasks that never were."""
+        self._results: list[tuple[float, int]] = []  # time of writing, task_id
+        self._answered: Counter[int] = Counter()
         self._stack = stack
         self._partitions = partitions
-        self._screen = closing.enter_context(screen)
+        self._console = console
+        moves = console.is_terminal and not console.is_dumb_terminal
+        self._live = closing.enter_context(Live(console=console, auto_refresh=False, transient=True)) if moves else None
         self._client = closing.enter_context(httpx.Client(timeout=ANSWER_SECONDS, trust_env=False))
         connection = {"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0}
         self._producer = Producer(connection)
         self._consumer = Consumer({**connection, "group.id": "scale-demo", "enable.auto.commit": False})
         closing.callback(self._consumer.close)
         self._consumer.assign([TopicPartition("results", number, 0) for number in range(partitions)])
-        self._title = ""
         self._replicas: list[Replica] = []
-        self._done: list[Phase] = []
-        self._scraped_at = 0.0
+        self._scraped_at = self._line_at = 0.0
         self._repeated = (0, 0)
-        self._control(latency_ms=LATENCY_MS)
+        wanted = {"remember_inputs": True, "latency_ms": LATENCY_MS}
+        self._client.put(f"{stack.simulators_url}/_control", json=wanted).raise_for_status()
+
+    @property
+    def outstanding(self) -> int:
+        """Number of tasks that were sent and have no result yet."""
+        return self.sent - len(self._answered)
 
     def drain(self, replicas: int, tasks: int) -> Phase:
         """Scale up to `replicas`, and measure their rate on a backlog of `tasks` for each of them."""
         working = len(self._stack.processors)
         for _ in range(replicas - working):
             self._stack.add_processor()
-        self._begin(f"Replicas: {replicas} (of 1, 2, 4), {CONCURRENT_REQUESTS} requests in flight for each")
+        self._console.print(f"\nReplicas: {replicas}, with {CONCURRENT_REQUESTS} requests in flight each")
+        self._replicas, self._scraped_at = [], 0.0  # the new replicas' partitions are not known yet
         # The running replicas are kept busy, so that the new ones join while there is work in flight.
         self.until(self._is_divided, f"{replicas} replicas to own partitions", busy=4 * CONCURRENT_REQUESTS * working)
         backlog = tasks * replicas
         self._send(backlog)
-        self.until(lambda: self.results.outstanding <= backlog * MEASURED_TO, f"{replicas} replicas to drain a backlog")
-        first, last = (self.results.sent - 1 - int(backlog * left) for left in (MEASURED_FROM, MEASURED_TO))
-        return self._phase(replicas, self.results.rate_from_to(first, last))
-
-    def begin_quota(self) -> None:
-        """Replace the replicas by as many new ones that share a quota of the fleet."""
-        count = len(self._stack.processors)
-        self._done = []
-        self._begin(f"Replicas: {count} new ones, {QUOTA} requests a second for all together")
-        self._stack.stop_processors(count)
-        self._control(latency_ms=QUOTA_LATENCY_MS, dadata_requests_per_second=QUOTA)
-        for _ in range(count):
-            self._stack.add_processor(DADATA_REQUESTS_PER_SECOND=str(QUOTA))
-
-    def spend_quota(self, replicas: int) -> Phase:
-        """Scale down to `replicas`, and measure how much of the fleet's quota they use."""
-        self._begin(f"Replicas: {replicas} (of 4, 2, 1), {QUOTA} requests a second for all together")
-        self._stack.stop_processors(len(self._stack.processors) - replicas)
-        self.until(self._is_divided, f"{replicas} replicas to own partitions", busy=BUSY_WITH_QUOTA)
-        begin = time.time() + WARM_UP_SECONDS
-        end = begin + QUOTA_SECONDS
-        self.until(lambda: time.time() >= end + WARM_UP_SECONDS, "time to pass", busy=BUSY_WITH_QUOTA)
-        return self._phase(replicas, self.results.rate(begin, end))
+        self.until(lambda: self.outstanding <= backlog * MEASURED_TO, f"{replicas} replicas to drain a backlog")
+        first, last = (self.sent - 1 - int(backlog * left) for left in (MEASURED_FROM, MEASURED_TO))
+        times = sorted(written_at for written_at, _ in self._results)
+        rate = (last - first) / max(times[last] - times[first], 0.001)
+        calls = self._client.get(f"{self._stack.simulators_url}/_requests").raise_for_status().json()["answered"]
+        before, self._repeated = (
+            self._repeated,
+            (
+                self._answered.total() - len(self._answered),
+                sum(calls.values()) - len(calls),
+            ),
+        )
+        return Phase(replicas, rate, *(now - then for now, then in zip(self._repeated, before, strict=True)))
 
     def until(self, condition: Callable[[], bool], what: str, *, busy: int = 0) -> None:
         """Poll until the condition holds, and send tasks whenever fewer than `busy` are outstanding.
@@ -157,27 +184,27 @@ class Fleet:
         while not condition():
             if time.monotonic() > give_up_at:
                 raise Mismatch(f"waited {PATIENCE_SECONDS:g} seconds in vain for {what}")
-            if self.results.outstanding < busy:
+            if self.outstanding < busy:
                 self._send(BURST)
-            self._turn()
+            for message in self._consumer.consume(1000, timeout=0.05):
+                if message.error() is not None:
+                    raise Mismatch(f"the results cannot be read: {message.error().str()}")
+                task_id = json.loads(message.value())["task_id"]
+                self.unknown += not 0 <= task_id < self.sent
+                self._answered[task_id] += 1
+                self._results.append((message.timestamp()[1] / 1000, task_id))
+            if time.time() >= self._scraped_at + SCRAPE_SECONDS:
+                self._show(time.time())
 
-    def calls(self) -> tuple[int, int]:
-        """Return how many calls the provider refused over its limit, and how many others exceeded one for each task."""
-        counts = self._asked()["providers"]["phone"]
-        refused = int(counts.get("429", 0))
-        return refused, int(counts["requests"]) - refused - self.results.sent
-
-    def _turn(self) -> None:
-        for message in self._consumer.consume(1000, timeout=0.05):
-            if message.error() is not None:
-                raise Mismatch(f"the results cannot be read: {message.error().str()}")
-            self.results.came(json.loads(message.value())["task_id"], message.timestamp()[1] / 1000)
-        now = time.time()
-        if now >= self._scraped_at + SCRAPE_SECONDS:
-            self._scraped_at = now
-            self._replicas = [self._scrape(url, child) for url, child in self._stack.processors.items()]
-            rate = self.results.rate(now - 2.5, now - 0.5)
-            self._screen.show(View(self._title, self._partitions, self._replicas, rate, self._done), now)
+    def _show(self, now: float) -> None:
+        self._scraped_at = now
+        self._replicas = [self._scrape(url, child) for url, child in self._stack.processors.items()]
+        rate = sum(now - 2.5 <= written_at < now - 0.5 for written_at, _ in self._results) / 2
+        if self._live is not None:
+            self._live.update(picture(self._replicas, rate), refresh=True)
+        elif now >= self._line_at + LINE_SECONDS:
+            self._line_at = now
+            self._console.print(line(self._replicas, rate), highlight=False, soft_wrap=True)
 
     def _scrape(self, url: str, child: Child) -> Replica:
         if not child.running:
@@ -187,54 +214,58 @@ class Fleet:
         except httpx.TransportError:
             return Replica()  # it is starting
 
-    def _begin(self, title: str) -> None:
-        self._title = title
-        self._replicas = []  # nothing is known of the new set of replicas yet
-        self._scraped_at = 0.0
-
     def _is_divided(self) -> bool:
-        return divided(self._replicas, self._partitions)
+        owned = Counter(partition for replica in self._replicas for partition in replica.waiting)
+        owners = sum(bool(replica.waiting) for replica in self._replicas)
+        return owners == min(len(self._replicas), self._partitions) and owned == Counter(range(self._partitions))
 
     def _send(self, count: int) -> None:
-        for task_id in self.results.send(count):
+        for task_id in range(self.sent, self.sent + count):
             task = {"task_id": task_id, "task_type": "phone", "data": f"8 9{task_id:09}"}
             self._producer.produce("tasks", json.dumps(task).encode(), partition=task_id % self._partitions)
+        self.sent += count
         self._producer.flush(ANSWER_SECONDS)
 
-    def _phase(self, replicas: int, rate: float) -> Phase:
-        answered = self._asked()["answered"]
-        before, self._repeated = self._repeated, (self.results.repeated, sum(answered.values()) - len(answered))
-        results_repeated, calls_repeated = (now - then for now, then in zip(self._repeated, before, strict=True))
-        phase = Phase(replicas, rate, results_repeated, calls_repeated)
-        self._done.append(phase)
-        return phase
 
-    def _asked(self) -> Any:
-        return self._client.get(f"{self._stack.simulators_url}/_requests").raise_for_status().json()
-
-    def _control(self, **settings: object) -> None:
-        wanted = {"remember_inputs": True, **settings}
-        self._client.put(f"{self._stack.simulators_url}/_control", json=wanted).raise_for_status()
+def line(replicas: Sequence[Replica], rate: float) -> str:
+    """Return the state as one line."""
+    owners = " | ".join(numbers(replica.waiting) for replica in replicas)
+    waiting = sum(sum(replica.waiting.values()) for replica in replicas)
+    in_flight = sum(replica.in_flight for replica in replicas)
+    return f"{rate:4.0f}/s  waiting {waiting:5,}  in flight {in_flight:4,}  partitions: {owners}"
 
 
-def sentence(scaled: Sequence[Phase], limited: Sequence[Phase]) -> str:
-    """Return the measured result as a sentence."""
-    alone, *_, all_of_them = scaled
-    rates = ", ".join(f"{phase.rate:.1f} with {phase.replicas}" for phase in limited)
-    return (
-        f"{all_of_them.replicas} replicas did {all_of_them.rate / alone.rate:.1f} times as many tasks a second as one. "
-        f"Of a shared quota of {QUOTA} a second they used {rates}. Scaling repeated no result and no call."
-    )
-
-
-def check(results: Results, rows: int, calls_repeated: int) -> None:
-    """Check that each task has exactly one result, one row and one call.
-
-    Raises:
-        Mismatch: one of them is missing, repeated or unknown.
-    """
-    if results.repeated or results.unknown or calls_repeated or rows != results.sent:
-        raise Mismatch(
-            f"{results.sent:,} tasks became {rows:,} rows; {results.repeated} results and {calls_repeated} calls "
-            f"were repeated; {results.unknown} results belong to no task"
+def picture(replicas: Sequence[Replica], rate: float) -> RenderableType:
+    """Return the state as a picture of at most 80 columns: a bar for each replica."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("replica", "partitions", "waiting", "in flight"):
+        table.add_column(column, justify="left" if column == "partitions" else "right", no_wrap=True)
+    table.add_column(f"{WAITING} waiting {IN_FLIGHT} in flight", width=BAR_CHARACTERS)
+    most = max([TASKS, *(sum(each.waiting.values()) + each.in_flight for each in replicas)])
+    for number, replica in enumerate(replicas, 1):
+        waiting = sum(replica.waiting.values())
+        bar = "".join(
+            sign * -(-count * BAR_CHARACTERS // most)
+            for sign, count in ((WAITING, waiting), (IN_FLIGHT, replica.in_flight))
         )
+        table.add_row(
+            *(str(number), numbers(replica.waiting), f"{waiting:,}", f"{replica.in_flight:,}", bar[:BAR_CHARACTERS])
+        )
+    return Group(Text(f"{rate:.0f} tasks a second", style="bold green"), table)
+
+
+def numbers(partitions: Iterable[int]) -> str:
+    """Return ascending partition numbers as text such as `0-5,7`."""
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(partitions), lambda pair: pair[1] - pair[0])]
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none yet"
+
+
+def phase_table(phases: Sequence[Phase]) -> Table:
+    """Return a table of the measurements with each number of replicas."""
+    table = Table()
+    for column in ("replicas", "tasks a second", "ratio", "results repeated", "calls repeated"):
+        table.add_column(column, justify="right")
+    for phase in phases:
+        repeated = (str(phase.results_repeated), str(phase.calls_repeated))
+        table.add_row(str(phase.replicas), f"{phase.rate:.1f}", f"{phase.rate / phases[0].rate:.2f}", *repeated)
+    return table
