@@ -22,10 +22,10 @@ help: ## list the commands
 demo: $(VENV)/run.txt system ## start everything locally, send tasks, show their results, stop everything
 	@$(VENV)/bin/python -m sandbox demo
 
-scale-demo: $(VENV)/run.txt system ## drain a backlog with 1, then 2, then 4 replicas, and show it live
+scale-demo: $(VENV)/run.txt system ## work through a backlog with 1, then 2, then 4 replicas, and show it live
 	@$(VENV)/bin/python -m sandbox scale-demo
 
-test: $(VENV)/dev.txt ## run the whole test suite on real Kafka and PostgreSQL
+test: $(VENV)/dev.txt ## run all tests but the containers', on real Kafka and PostgreSQL
 	@tools/install.sh tests
 	@$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
@@ -41,10 +41,10 @@ fuzz: $(VENV)/dev.txt system ## send CALLS= random requests and RECORDS= random 
 	@$(VENV)/bin/python -m tests.fuzz \
 		$(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS)) $(if $(RECORDS),--records $(RECORDS))
 
-bench: $(VENV)/dev.txt system ## compare its speed with what a user would write instead (half an hour)
+bench: $(VENV)/dev.txt system ## compare the speed with that of the programs that one would write instead (half an hour)
 	@$(VENV)/bin/python -m bench
 
-up: $(VENV)/run.txt system ## start the same stack, send a first task, print links, leave the stack running
+up: $(VENV)/run.txt system ## start everything locally, send a first task, print links, leave it all running
 	@$(VENV)/bin/python -m sandbox up
 
 down: $(VENV)/run.txt ## stop what `make up` left running
@@ -74,7 +74,7 @@ lock: $(VENV)/tools.txt ## pin all packages by hash after a requirements file ha
 		grep -E "# [a-z, ]*$$image" requirements.txt | $(LOCK) -c locks/dev.txt - -o locks/$$image.txt || exit 1; done
 	@$(LOCK) requirements-tools.txt -o locks/tools.txt
 
-sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse licences that are not on the list
+sbom: $(VENV)/tools.txt ## list what the images install (CycloneDX), and refuse licences not accepted in tools/sbom.py
 	@rm -rf sbom && mkdir sbom
 	@for image in $(IMAGES); do \
 		$(TOOLS)/bin/uv venv --quiet --clear --no-project --python $(TOOLS)/bin/python $(TOOLS)/$$image && \
@@ -92,17 +92,17 @@ system:
 
 # A stamp is written last, so that an interrupted installation does not count as complete.
 $(VENV)/run.txt: locks/run.txt | $(VENV)/bin/pip
-	@echo "Installing Python packages (the first time only)"
+	@echo "Installing Python packages (again only if the lock changes)"
 	@$(PIP) -r locks/run.txt
 	@cp locks/run.txt $@
 
 $(VENV)/dev.txt: locks/dev.txt | $(VENV)/bin/pip
-	@echo "Installing Python packages for the tests (the first time only)"
+	@echo "Installing Python packages for the tests (again only if the lock changes)"
 	@$(PIP) -r locks/dev.txt
 	@cp locks/dev.txt $@
 
 $(VENV)/tools.txt: locks/tools.txt | $(VENV)/bin/pip
-	@echo "Installing the tools that lock and check packages (the first time only)"
+	@echo "Installing the tools that lock and check packages (again only if their lock changes)"
 	@$(VENV)/bin/python -m venv $(TOOLS)
 	@$(PIP:$(VENV)%=$(TOOLS)%) -r locks/tools.txt
 	@cp locks/tools.txt $@

@@ -36,10 +36,10 @@ JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGN
 REQUEST_ID_CHARACTERS_MAX = 128
 
 DISCONNECT_LOOK_SECONDS = 1.0
-"""How long a request waits before a task is started that notices when its caller disconnects."""
+"""How long a request waits for its reply before it also starts to watch for its caller's disconnect."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a caller that has disconnected; only in the metrics."""
+"""nginx's status for a caller that has disconnected. Only the metrics show it."""
 
 router = APIRouter()
 
@@ -70,7 +70,7 @@ async def post_task(request: Request) -> Response:
 
     waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     try:
-        replies.expect(correlation_id, waiter)  # before the task is sent: a reply may be quick
+        replies.expect(correlation_id, waiter)  # before the task is sent, because the reply may come at once
         sent = gateway.kafka.send(body, headers)
         del body  # frees the memory while the reply is awaited
         sent.add_done_callback(lambda _: _stop_waiting_unless_taken(waiter, sent))
@@ -100,13 +100,13 @@ async def post_task(request: Request) -> Response:
 
 @router.get("/tasks/{correlation_id}")
 async def get_task(correlation_id: str, request: Request) -> Response:
-    """Return a task's result by the correlation id of its POST. Every gateway knows it."""
+    """Return a task's result, which every gateway knows, by the correlation id of its POST."""
     gateway: Gateway = request.app.state.gateway
     subject = _let_in(gateway, request)
     if subject is not None:
         assert gateway.tokens is not None
         if not gateway.tokens.owns(correlation_id, subject):
-            raise Problem("not_found")  # not 403, which would reveal that another's task exists
+            raise Problem("not_found")  # not 403, which would reveal that another caller's task exists
     reply = gateway.replies.find(correlation_id)
     if reply is not None:
         return _answer(reply, request.state.correlation_id)
@@ -116,7 +116,7 @@ async def get_task(correlation_id: str, request: Request) -> Response:
 
 
 def _let_in(gateway: Gateway, request: Request) -> str | None:
-    """Authenticate and count the request. Returns the caller's subject, or None where tokens are off.
+    """Authenticate and count the request. Return the caller's subject, or None if tokens are off.
 
     Raises:
         Problem: the caller is unknown, or makes too many requests.
@@ -140,7 +140,7 @@ def _subject(tokens: Tokens, request: Request) -> str:
 
 def _count(caller_limit: CallerLimit, subject: str | None, request: Request) -> None:
     """Count the request, and add the remaining number to the answer's headers."""
-    assert request.client is not None  # over TCP there is an address
+    assert request.client is not None  # over TCP every caller has an address
     allowance = caller_limit.take(caller_at(request.client.host) if subject is None else subject, time.monotonic())
     left = f'"caller";r={allowance.remaining};t={allowance.reset_seconds}'
     request.state.answer_headers += [
@@ -169,7 +169,7 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
 
 
 async def _read_body(request: Request) -> bytes:
-    """Return the body. Reading stops as soon as it is known to be too large."""
+    """Return the body. Stop reading as soon as it is known to be too large."""
     encoding = request.headers.get("content-encoding", "identity")
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")) or encoding.lower() != "identity":
         raise Problem("unsupported_media_type")
@@ -190,7 +190,7 @@ def _stop_waiting_unless_taken(waiter: asyncio.Future[Reply], sent: asyncio.Futu
 
 
 async def _wait(waiter: asyncio.Future[Reply], seconds: float, request: Request) -> None:
-    """Wait until the waiter is done, at most so many seconds.
+    """Wait until the waiter is done, but no longer than `seconds`.
 
     Raises:
         ClientDisconnect: the caller has disconnected.
@@ -198,7 +198,7 @@ async def _wait(waiter: asyncio.Future[Reply], seconds: float, request: Request)
     await asyncio.wait({waiter}, timeout=min(seconds, DISCONNECT_LOOK_SECONDS))
     if waiter.done() or seconds <= DISCONNECT_LOOK_SECONDS:
         return
-    gone = asyncio.ensure_future(request.receive())  # the body is read: the next message is the disconnect
+    gone = asyncio.ensure_future(request.receive())  # the body has been read, so the next message is the disconnect
     try:
         either: set[asyncio.Future[Any]] = {waiter, gone}
         await asyncio.wait(either, timeout=seconds - DISCONNECT_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)

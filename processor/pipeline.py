@@ -27,11 +27,11 @@ def steps(
     enrich: Callable[[Task, Turn], Awaitable[Answer]],
     sink: Callable[[Row], Awaitable[int]],
 ) -> Steps:
-    """Return the steps of a record from the import topic to its result. They run for thousands of records at a time.
+    """Return the steps of a record from the import topic to its result. They run for thousands of records at once.
 
     Args:
         task_types: the types that this processor handles; other groups of processors handle the others.
-        known: returns the id of a row that exists already: the record came before, or its idempotency key did.
+        known: returns the id of a row that exists already, for this record or its idempotency key; None if none does.
         enrich: returns the provider's answer.
         sink: writes the row to PostgreSQL and returns its id.
     """

@@ -23,12 +23,12 @@ from shared.messages import ErrorCode, InvalidTask, Task, TaskType, correlation_
 logger = logging.getLogger(__name__)
 
 NOT_A_TASK: TaskType = "phone"
-"""The processors of this task type dead-letter records that are not tasks, if TASK_TYPES splits the types."""
+"""If TASK_TYPES splits the types, the processors of this type dead-letter the records that are not tasks."""
 
 
 @dataclass(slots=True)
 class Work:
-    """A record on its way through the steps, and their findings."""
+    """A record on its way through the steps, and what they have found out about it."""
 
     record: Record
     finished: FinishedRecords
@@ -38,9 +38,9 @@ class Work:
     position: Position = field(init=False)
     """The record's identity: its own position, or the first one of a record that was put back."""
     claim: Claim | None = None
-    """Its claim on its idempotency key, if it has one."""
+    """The record's claim on its idempotency key, if it has one."""
     known: bool = False
-    """Whether its row existed before."""
+    """Whether the record's row existed before."""
 
 
 def decode(work: Work, task_types: Collection[TaskType]) -> Task | None:
@@ -81,7 +81,7 @@ class Process:
         self._task_types = task_types
 
     async def __call__(self, record: Record, finished: FinishedRecords, turn: Turn) -> Outcome | None:
-        """Return the message to produce for the record, or None if another group of processors handles it.
+        """Return the record's outcome, or None if another group of processors handles it.
 
         After a crash before this returns, the record comes again, and is answered from the ledger if its row exists.
         """
@@ -108,8 +108,8 @@ class Process:
             return outcome
         attempts = turn.begins
         if work.claim is not None:
-            turn.begin()  # a record that is handed back keeps its claim: its next owner may be processing it
-            with contextlib.suppress(RowRefused):  # the claim stays until Kafka has deleted the record
+            turn.begin()  # raises if the record is handed back: then it keeps its claim, for its next owner
+            with contextlib.suppress(RowRefused):  # then the claim stays until Kafka has deleted the record
                 await self._release(work.claim)  # before the caller can see the failure and use the key again
         _log(work, code, reason, attempts, began_at)
         return dead_letter(record, finished.topic_id, code, reason)
@@ -118,7 +118,7 @@ class Process:
 def in_place_of_refused(
     record: Record, finished: FinishedRecords, outcome: Outcome, error: KafkaError
 ) -> Outcome | None:
-    """Return the dead letter of a record whose result Kafka refuses for good; None if the outcome is a dead letter.
+    """Return the dead letter of a record whose result Kafka refuses for good; None for a refused dead letter.
 
     The record has its row: once it is put back, it is answered from the ledger.
     """
@@ -131,7 +131,7 @@ def in_place_of_refused(
 
 
 def _log(work: Work, outcome: str, reason: str, attempts: int, began_at: float) -> None:
-    """Count the record and log its line. `outcome` is the label of integration_tasks, `reason` a dead letter's."""
+    """Count and log the record. `outcome` is its label in integration_tasks, `reason` its dead letter's, else empty."""
     task_type = work.task.task_type if work.task else "none"
     seconds = time.monotonic() - began_at
     tasks(task_type, outcome).inc()

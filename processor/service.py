@@ -161,7 +161,7 @@ class Service:
             sys.exit(1)  # it is logged
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the end
-        logger.info("stopped: %d records in flight are left to the partitions' next owner", operator.handed_back)
+        logger.info("stopped: unfinished records left to the partitions' next owner: %d", operator.handed_back)
         with contextlib.suppress(TimeoutError):  # PostgreSQL does not answer: nothing is lost
             self._on_the_loop(self._close(), EXIT_SECONDS)
 

@@ -86,10 +86,10 @@ class ProcessorSettings(Settings):
     )
     # Quix waits at most 60 seconds for a rebalance to drain.
     drain_seconds: Annotated[
-        float, Field(ge=0, le=50, description="How long a rebalance waits for work in flight.")
+        float, Field(ge=0, le=50, description="How long a rebalance waits for calls that have begun and their results.")
     ] = 5
     shutdown_seconds: Annotated[
-        float, Field(ge=0, le=3600, description="How long a stop waits for work in flight.")
+        float, Field(ge=0, le=3600, description="How long a stop waits for calls that have begun and their results.")
     ] = 20
     processor_http_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of health and metrics; 0 turns them off.")

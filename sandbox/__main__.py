@@ -27,7 +27,7 @@ def main() -> int:
         "demo", help="start everything, send tasks of all three types, show their results, stop everything"
     )
     scale_parser = commands.add_parser(
-        "scale-demo", help="start everything, drain a backlog with 1, 2 and 4 replicas, stop everything"
+        "scale-demo", help="start everything, work through a backlog with 1, 2 and 4 replicas, stop everything"
     )
     scale_parser.add_argument(
         "--tasks", type=backlog, default=TASKS, help="tasks in the backlog for each replica (default: %(default)s)"

@@ -1,4 +1,4 @@
-"""`make scale-demo`: 1, then 2, then 4 replicas drain a backlog, live on a terminal or in lines without one."""
+"""`make scale-demo`: 1, then 2, then 4 replicas work through a backlog, live on a terminal, else in lines."""
 
 import json
 import time

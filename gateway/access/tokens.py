@@ -82,6 +82,6 @@ class Tokens:
 def own_key(key: str, subject: str) -> str:
     """Return the subject's idempotency key in a form that no other subject can have.
 
-    It does not depend on the signing key: that may change, and a paid task must not be paid again.
+    It does not depend on the signing key: that may change, and a paid task must not be paid for again.
     """
     return hashlib.sha256(f"{subject}\0{key}".encode()).hexdigest()

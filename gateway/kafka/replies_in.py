@@ -1,4 +1,4 @@
-"""Replies in: the consumer of the result and the dead-letter topic.
+"""Replies in: the consumer of the result topic and the dead-letter topic.
 
 It joins no consumer group: every gateway reads all partitions of both topics and picks its own replies, so any number
 of gateways can run side by side without rebalances.
@@ -30,7 +30,7 @@ RESULT_BYTES_MAX = 128
 """A longer value is not a result, which is two numbers in JSON."""
 
 REASON_CHARACTERS_MAX = 500
-"""Length at which a dead letter's exception message is cut off."""
+"""Longest reason of a dead letter that is passed on; a longer one is cut off."""
 
 Replied = Callable[[list[tuple[str, Reply]]], None]
 """Called with a batch of (correlation id, reply), on the event loop."""
@@ -48,7 +48,7 @@ class RepliesIn:
             topics: knows the partitions of both topics.
         """
         self.positioned = False
-        """Whether it has read every reply that was there at the start."""
+        """Whether it has caught up once with the replies that were there at the start."""
         self._properties = client_properties(connection, topics.note_error)
         self._dead_letter_topic = dead_letter_topic
         self._topics = topics
@@ -94,7 +94,7 @@ class RepliesIn:
             {
                 **self._properties,
                 **self._brokers.properties,
-                "group.id": f"integration-service-gateway-{uuid.uuid4()}",  # required, and never joined
+                "group.id": f"integration-service-gateway-{uuid.uuid4()}",  # required, but never joined
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
@@ -112,7 +112,7 @@ class RepliesIn:
         self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
 
     def _assign(self, wanted: dict[Partition, str]) -> None:
-        """Read from new partitions, too: at the start from REMEMBERED_SECONDS ago, later from their first record.
+        """Read new partitions, too: those known at the start from REMEMBERED_SECONDS ago, others from their beginning.
 
         Raises:
             KafkaException: Kafka does not return the offsets.
@@ -138,7 +138,7 @@ class RepliesIn:
             _, end = self._consumer.get_watermark_offsets(found, timeout=ADMIN_REQUEST_SECONDS)
             start = found.offset if found.offset >= 0 else end
             starts[found.topic, found.partition] = max(start, end - share)
-            if start < end - share:  # too many to read: earlier requests may have replies that are not known here
+            if start < end - share:  # too many: replies to requests made before now may be missing here
                 self._loop.call_soon_threadsafe(self._forget_until, time.time())
         return starts
 
@@ -150,13 +150,13 @@ class RepliesIn:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._behind.discard(partition)
                 self.positioned = self.positioned or not self._behind
-            elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # on the group that is never joined
+            elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # about the group, which is never joined
                 self._topics.log(error)
             return None
         self._next_offsets[partition] = message.offset() + 1
         try:
             headers = dict(headers_of(message))  # the last one of a name counts
-        except UnreadableHeaders:  # not made by a gateway
+        except UnreadableHeaders:  # the task was not sent by a gateway, whose headers are readable
             return None
         correlation_id = _text(headers.get(CORRELATION_ID_HEADER))
         if message.topic() == self._dead_letter_topic:
@@ -170,5 +170,5 @@ class RepliesIn:
 
 
 def _text(header: bytes | None) -> str:
-    # Any producer may have written anything there.
+    # Other producers may have written anything there.
     return (header or b"").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Commits each partition's low watermark, with the records finished beyond it, in a thread beside the run loop."""
+"""Commits each partition's committable offset, and what is finished beyond it, in a thread beside the run loop."""
 
 import logging
 import threading
@@ -117,7 +117,7 @@ class Commits:
         return Progress(partition, topic_id, offset, in_flight, set(earlier.in_hand))
 
     def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
-        """Commit the low watermarks. Returns whether that is done in `seconds`; else the next call goes on."""
+        """Commit the committable offsets. Return whether that is done in `seconds`; if not, the next call goes on."""
         give_up_at = time.monotonic() + seconds
         if self._under_way is not None and not self._is_committed(self._under_way, seconds):
             return False

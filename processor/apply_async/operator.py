@@ -8,24 +8,24 @@ what the records mean.
 
 How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, quixstreams/dataframe/joins/lookups):
 
-* It is a stream function that keeps records, and a periodic task, called once in each turn of the run loop, that
-  accounts for the finished ones. An outcome goes downstream on the event loop's thread as soon as it exists, because
-  nothing wakes the run loop while it waits for a record. So everything downstream must work on any thread, as Quix's
-  stateless functions and its producer do.
+* It is a stream function that keeps records, and a periodic task, called in each iteration of the run loop, that
+  accounts for the finished ones. As a rule, an outcome goes downstream on the event loop's thread as soon as it exists,
+  because nothing wakes the run loop while it waits for a record. So everything downstream must work on any thread, as
+  Quix's stateless functions and its producer do.
 * A record is finished when its outcome is delivered. To count deliveries, the operator stands in front of `produce` of
-  Quix's producer. It hands outcomes to the client inside Quix's producer: Quix's own would remember a failed delivery
-  and raise it at the next outcome.
+  Quix's producer. It hands outcomes to the client inside that producer, with a delivery report of its own: Quix's
+  report would remember a failed delivery and raise it at the next outcome.
 * An outcome that Kafka refuses does not stop other records. It is sent once more in a batch of its own, then replaced
   by another outcome if the application has one, and otherwise held: its offset stays uncommitted, it is sent again from
   time to time, and it does not count as in flight.
 * Quix stores an offset as soon as it has read the record, and would commit it at its commit interval, when partitions
   are revoked and when it stops. Set `commit_interval=NEVER_SECONDS`; in the other two cases the operator commits each
-  partition's low watermark itself and leaves Quix an empty checkpoint.
+  partition's committable offset itself and leaves Quix an empty checkpoint.
 * Kafka does not tell a consumer that a topic was deleted and created again. A record's coroutine starts once Kafka has
   confirmed, after the record was read, that the topic still has the id that it had at the assignment. If it has another
   one, all partitions are assigned anew, from the new topic's beginning.
-* It stands between Quix and its consumer to learn of assigned, revoked and lost partitions and of a Kafka that does not
-  answer in a rebalance, and it reads messages in batches. Everything that it replaces is in `quix.py`.
+* It stands between Quix and its consumer, to read messages in batches, and to learn when partitions are assigned,
+  revoked or lost, and when Kafka does not answer in a rebalance. Everything that it replaces is in `quix.py`.
 """
 
 import asyncio
@@ -57,19 +57,19 @@ from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained,
 logger = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 1.0
-"""Between two commits. After a crash Kafka delivers again what was finished since the last one."""
+"""Time between two commits. After a crash Kafka delivers again what was finished since the last one."""
 
 LAST_COMMIT_SECONDS = 1.0
-"""How long a revoke waits for its commit, at least."""
+"""Least time limit of the commit with which partitions are given up."""
 
 FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it accounts for finished records again."""
 
 PAUSED_POLL_SECONDS = 0.005
-"""How long one poll may take while reading is paused, when only finished records can change anything."""
+"""How long one poll may take while reading is paused, until finished records are accounted for again."""
 
 ARRIVED_MAX = 100
-"""Messages that are read from the consumer at once."""
+"""Largest number of messages that are read from the consumer at once."""
 
 IN_FLIGHT_BYTES_MAX = 256 * 1024 * 1024
 """Default limit of the size of records in flight: 5000 records of Kafka's largest size would be 5 GB."""
@@ -78,10 +78,10 @@ HELD_RECORDS_MAX = 10_000
 """Number of held records at which reading stops, so that they cannot grow without limit."""
 
 HELD_BYTES_MAX = 64 * 1024 * 1024
-"""Size of the records held in memory. Those beyond it are read again after the next rebalance or restart."""
+"""Limit of the size of held records in memory. Others are read again after the next rebalance or restart."""
 
 HELD_RETRY_SECONDS_FIRST, HELD_RETRY_SECONDS_MAX = 1.0, 30.0
-"""Between two attempts to send held outcomes: doubled each time, and reset when Kafka accepts one."""
+"""Time between two attempts to send the outcomes of held records: doubled each time, reset when Kafka accepts one."""
 
 PURGE_SECONDS = 1.0
 """How long a replaced producer may take to report its undelivered messages."""
@@ -89,7 +89,7 @@ PURGE_SECONDS = 1.0
 PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 WAIT_SECONDS = 0.005
-"""Between two checks of a rebalance for finished records."""
+"""Time between two checks for finished records during a rebalance."""
 
 LOOP_SECONDS = 1.0
 """How long the run loop waits for the event loop to hand back the records that have not begun."""
@@ -111,7 +111,7 @@ class Ownership(Protocol):
     def changed(self, partitions: Mapping[Partition, Note]) -> None:
         """Called with the assigned partitions, and with none between a revoke or a loss and the next assignment.
 
-        The value is the note of the process that owned the partition before; empty if that was this one, or none.
+        The value is the note of the process that owned the partition before; empty if that was this one, or nobody.
         """
 
     def note(self) -> Note:
@@ -120,16 +120,16 @@ class Ownership(Protocol):
 
 Delivered = Callable[[Any, KafkaError | None, Any], None]
 """Called with an outcome, Kafka's error or None, and the produced message or None if Kafka's client refused it at once.
-Once for each record that an outcome produces, on Quix's thread; must not raise."""
+Called once for each record that is produced for an outcome, on Quix's thread; must not raise."""
 
 Refused = Callable[[Record, Any, Any, KafkaError], Any]
-"""Called with a record, the value that `prepare` returned for its partition, its outcome, and Kafka's error (one of
-ABOUT_THE_RECORD). Returns the outcome to send instead, or None to hold the record. On Quix's thread; must not raise."""
+"""Called on Quix's thread, with a record, the value that `prepare` returned for its partition, its outcome, and Kafka's
+error (one of ABOUT_THE_RECORD). Returns the outcome to send instead, or None to hold the record; must not raise."""
 
 
 @dataclass(slots=True, eq=False)
 class _Assignment:
-    """One partition, from the moment it is assigned until it is revoked, lost or read from again."""
+    """One partition, from its assignment until it is revoked, lost, or read again from a lower offset."""
 
     progress: Progress
     grip: Grip = Grip.OURS
@@ -154,7 +154,7 @@ class _Item:
     stage: Stage = Stage.QUEUED
     begins: int = 0
     undelivered: int = 0
-    """Number of records that its outcome has produced and Kafka has not acknowledged."""
+    """Number of records that were produced for its outcome and that Kafka has not acknowledged."""
     prepared: Any = None
     outcome: Any = None
     error: Exception | None = None
@@ -187,14 +187,14 @@ class _Item:
 
 @dataclass(slots=True, eq=False)
 class _Production:
-    """A record that an outcome has produced, until Kafka has it."""
+    """A record that is produced for an outcome, until Kafka has acknowledged it."""
 
     item: _Item
     outcome: Any
     options: dict[str, Any]
     """Arguments of confluent_kafka's `produce`."""
     alone: bool = False
-    """Whether it was sent in a batch of its own, so that an error is about this record."""
+    """Whether it was sent in a batch of its own, so that an error can only be about this record."""
     held: bool = False
     """Whether its record is held."""
     error: KafkaError | None = None
@@ -210,10 +210,11 @@ async def _nothing(topic_id: str, partition: int) -> None:
 
 
 class ApplyAsync(StreamFunction):
-    """The operator behind `apply_async`. The coroutines and everything downstream run on the event loop's thread.
+    """The operator behind `apply_async`. The coroutines run on the event loop's thread, everything else on Quix's.
 
-    Everything else runs on Quix's. Invariant: every record that is taken leaves exactly once: it goes downstream, or is
-    handed back uncommitted.
+    Outcomes go downstream on the event loop's thread, except those that replace a refused one or had to wait until
+    their partition was assigned again. Invariant: every record that is taken leaves exactly once: it goes downstream,
+    or is handed back uncommitted.
     """
 
     def __init__(
@@ -242,18 +243,18 @@ class ApplyAsync(StreamFunction):
                 record after a crash or a rebalance; until it has begun its turn, a rebalance or a stop cancels it and
                 hands the record back.
             loop: an event loop that runs in another thread.
-            topic_ids: of all topics of the dataframe; known, and watched on the loop.
+            topic_ids: the ids of all topics of the dataframe; they are known already, and watched on the loop.
             prepare: called with the topic's id and the partition each time a partition is assigned, before its first
                 record, which waits for it. By default it returns None.
             in_flight_max: number of records in flight at which reading pauses; it resumes at half of that.
-            in_flight_bytes_max: the same in bytes; records that have arrived already are taken beyond it.
+            in_flight_bytes_max: the same in bytes; messages that have arrived and are not taken yet do not count.
             drain_seconds: how long a rebalance waits for records whose turn has begun.
             shutdown_seconds: how long `stop` waits for them.
-            ownership: is called with the assigned partitions.
-            delivered: is called with the result of each delivery.
-            refused: returns an outcome to send in place of one that Kafka refuses.
-            lone_producer: returns a producer with these properties besides its own, which sends each record in a batch
-                of its own; called when Kafka first refuses an outcome. By default one like the application's.
+            ownership: told which partitions are assigned.
+            delivered: called when Kafka has acknowledged or finally refused an outcome.
+            refused: returns the outcome to send in place of one that Kafka refuses.
+            lone_producer: returns a producer that has these properties in addition to its own, and sends each record in
+                a batch of its own; called when Kafka first refuses an outcome. By default, one like the application's.
         """
         StreamFunction.__init__(self, self._take)
         self._func = func
@@ -323,7 +324,7 @@ class ApplyAsync(StreamFunction):
 
     @property
     def in_flight(self) -> int:
-        """Number of records that were taken and are not finished. May be read from any thread."""
+        """Number of records that were taken, and are neither finished nor held. May be read from any thread."""
         return len(self._items)
 
     @property
@@ -362,7 +363,7 @@ class ApplyAsync(StreamFunction):
             and running.record == record
             and running.assignment.progress.topic_id == assignment.progress.topic_id
         ):
-            # Its partition was revoked and assigned again while its coroutine runs: one call is enough.
+            # Its partition was revoked and assigned again while its coroutine was running: one call is enough.
             with self._lock:
                 running.assignment = assignment
         else:
@@ -371,7 +372,7 @@ class ApplyAsync(StreamFunction):
 
     def _submit(self, item: _Item) -> None:
         position = (item.record.topic, item.record.partition, item.record.offset)
-        self._remove(position)  # one that was handed back, or belongs to a topic that was created again
+        self._remove(position)  # an item that was handed back, or is of the topic before it was created again
         self._items[position] = item
         self._in_flight_bytes += item.record.size_bytes
         self._inbox.append(item)
@@ -380,7 +381,7 @@ class ApplyAsync(StreamFunction):
             self._loop.call_soon_threadsafe(self._ask_for_topics)
 
     def poll(self) -> None:
-        """Account for finished records, commit, pause or resume reading. Quix calls it in each turn of its run loop."""
+        """Account for finished records, commit, pause or resume reading. Called in every iteration of the run loop."""
         if self._outbox or self.deliveries:
             self._account()
         if self._commits.assigned_ids is not self.topic_ids.known and self._stop is None:
@@ -411,7 +412,7 @@ class ApplyAsync(StreamFunction):
             self._resume()
 
     def _poll(self, timeout: float | None = None) -> Any:
-        """Return the next message. Messages are read in batches, because each call lets another thread run."""
+        """Return the next message. Messages are read in batches: each call to librdkafka lets another thread run."""
         if self._arrived and self._reading:
             return self._readable(self._arrived.popleft())
         if self._limit.reading is Reading.STANDING_STILL and not self._paused:
@@ -421,14 +422,14 @@ class ApplyAsync(StreamFunction):
         if message is None:
             return None
         self._arrive([message])
-        # A rebalance in this call discards what arrived before it: the partition's next owner reads it again.
+        # A rebalance in this call discards what had arrived before it: the partition's next owner reads that again.
         self._arrive(self._quix.consumer.consume(ARRIVED_MAX, 0))
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
     def _readable(self, message: Any) -> Any:
         """Return the message, without its headers if confluent_kafka cannot read them.
 
-        Quix would end the application over such headers, and then every other replica.
+        Such headers would make Quix end this application, and then every other replica's.
         """
         try:
             headers_of(message)
@@ -502,12 +503,12 @@ class ApplyAsync(StreamFunction):
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: Any) -> None:
             unfinished = self._revoke()
-            logger.info("revoked: %d records in flight are left to the partitions' next owner", unfinished)
+            logger.info("revoked: unfinished records left to the partitions' next owner: %d", unfinished)
             self._quix.forget_checkpoint()
             on_revoke(consumer, partitions)
 
         def lose(consumer: Any, partitions: Any) -> None:
-            self._own_nothing()  # others own the partitions by now, and emit their records' outcomes
+            self._own_nothing()  # other replicas own the partitions by now, and emit the outcomes of their records
             on_lost(consumer, partitions)
 
         self._join = partial(self._quix.subscribe, topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
@@ -529,7 +530,7 @@ class ApplyAsync(StreamFunction):
         logger.info("assigned %d partitions", len(partitions))
 
     def _start_over(self) -> None:
-        """Read from their beginning the topics that were deleted and created again."""
+        """Read topics that were deleted and created again, from their beginning."""
         before, now = self._commits.assigned_ids, self.topic_ids.known
         assigned = [TopicPartition(each.topic, each.partition) for each in self._quix.consumer.assignment()]
         for each in assigned:
@@ -547,7 +548,7 @@ class ApplyAsync(StreamFunction):
         """Wait for the records that have begun, for a bounded time, and leave the rest to the partitions' next owner.
 
         Returns:
-            The number of those left.
+            The number of unfinished records, which are left.
         """
         give_up_at = time.monotonic() + self._drain_seconds
         self._drain()
@@ -567,7 +568,7 @@ class ApplyAsync(StreamFunction):
         return unfinished
 
     def _release(self, grip: Grip) -> None:
-        """Loosen the grip on all partitions. Everything that was emitted is in the outbox when this returns."""
+        """Loosen the grip on all partitions. Once this has returned, nothing of their records is emitted any more."""
         self._arrived.clear()
         self._ends.clear()
         with self._lock:
@@ -589,7 +590,7 @@ class ApplyAsync(StreamFunction):
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         earlier = self._assignments.get((topic, partition))
-        if earlier is not None:  # read again without a rebalance: the offsets were reset
+        if earlier is not None:  # it is read again without a rebalance, because the offsets were reset
             with self._lock:
                 earlier.grip = Grip.GONE
             self._quix.forget_checkpoint()
@@ -611,14 +612,14 @@ class ApplyAsync(StreamFunction):
             elif item.stage is Stage.SETTLED:
                 continue  # another production of its outcome has failed before
             elif item.stage is not Stage.DELIVERING:
-                early.append(production)  # its coroutine has not come to its end yet
+                early.append(production)  # its item is not in the outbox yet
             elif item.assignment.grip > Grip.OURS:
                 item.advance(Stage.ENDED)  # the partition's next owner emits it
                 self._settle(item)
             elif production.error.code() in PURGED:
                 self._send_again(production)
             elif not production.alone or production.error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
-                # Kafka refuses whole batches: for one record of them, or because they are too large together.
+                # Kafka refuses a whole batch because of one record in it, or because all of it is too large.
                 self._send_alone(production)
             else:
                 self._refuse(production, production.error)
@@ -677,14 +678,14 @@ class ApplyAsync(StreamFunction):
         self._await_delivery(item)
 
     def _hold(self, production: _Production, error: KafkaError) -> None:
-        """Keep the record out of the others' way: it is not in flight, and no offset is committed past it."""
+        """Keep the record from blocking others: it does not count as in flight, but no offset is committed past it."""
         record, topic = production.item.record, production.options["topic"]
         position = (record.topic, record.partition, record.offset)
         if not production.held:
             production.held = True
             production.item.assignment.held += 1
             self._remove(position)
-        production.message = None  # a copy of the record
+        production.message = None  # frees a copy of the record
         why = explained(error.name(), error.str())
         if error.name() not in ABOUT_THE_RECORD:
             self.topic_trouble = f"the topic {topic} accepts no outcomes: {why}"
@@ -695,7 +696,7 @@ class ApplyAsync(StreamFunction):
             self._held.append(production)
             self._held_bytes += record.size_bytes
         else:
-            logger.warning("%s[%d]@%d is held, and not in memory: restart this processor to send it again", *position)
+            logger.warning("%s[%d]@%d is held, but not in memory: it is sent again after a restart", *position)
 
     def _send_held_again(self, now: float) -> None:
         self._held_retry_at = now + self._held_back_off.next_seconds()
@@ -711,7 +712,7 @@ class ApplyAsync(StreamFunction):
             self.topic_trouble = None
 
     def _settle(self, item: _Item) -> None:
-        """End the operator's work on the record: count it as finished, or leave it to its partition's next owner."""
+        """End the operator's work on the record: count it as finished, or leave it to the partition's next owner."""
         record = item.record
         position = (record.topic, record.partition, record.offset)
         if self._items.get(position) is item:
@@ -773,11 +774,11 @@ class ApplyAsync(StreamFunction):
         # Quix does not allow yet), and too far after offsets were reset to lower ones.
         self._unpause()
         assigned = [(each.topic, each.partition) for each in self._quix.consumer.assignment()]
-        if assigned:  # else it is between two assignments
+        if assigned:  # otherwise this is between two assignments
             self._quix.assign([TopicPartition(*each, self._next_offsets[each]) for each in assigned])
 
     def _unpause(self) -> None:
-        if self._paused:  # not the assigned ones: between two assignments there are none
+        if self._paused:  # these, not the assigned ones: between two assignments none is assigned
             self._quix.consumer.resume(self._paused)
             self._paused = []
 
@@ -785,7 +786,7 @@ class ApplyAsync(StreamFunction):
         self._pause()
         if self._stop_by is None:
             self._stop_by = now + self._shutdown_seconds
-            logger.info("stopping: %d records in flight", self._unfinished())
+            logger.info("stopping: unfinished records: %d", self._unfinished())
             self._drain()
         if now >= self._stop_by or (not self._waited_for() and self._commit()):
             self._release(Grip.GIVEN_UP)
@@ -804,14 +805,14 @@ class ApplyAsync(StreamFunction):
 
         def hand_back() -> None:
             for item in list(self._items.values()):
-                if item.stage is Stage.QUEUED:  # a task that is cancelled before its first step never runs it
+                if item.stage is Stage.QUEUED:  # no cancel(): a task cancelled before its first step runs nothing
                     item.advance(Stage.HANDED_BACK)
                     self._outbox.append(item)
                 elif item.stage is Stage.RUNNING:
                     assert item.task is not None
                     item.advance(Stage.HANDED_BACK)
                     item.task.cancel()
-            self._loop.call_soon(self._loop.call_soon, drained.set)  # one turn later, when they have ended
+            self._loop.call_soon(self._loop.call_soon, drained.set)  # one iteration later, when they have ended
 
         self._loop.call_soon_threadsafe(hand_back)
         drained.wait(LOOP_SECONDS)
@@ -826,7 +827,7 @@ class ApplyAsync(StreamFunction):
     # On the event loop's thread ------------------------------------------------------------------------------------
 
     def hands_back(self, item: _Item) -> bool:
-        """Return whether the record goes back to Kafka, so that nothing may begin for it."""
+        """Return whether the record is to be handed back, so that nothing costly may begin for it."""
         return self._draining or item.gone
 
     def _ask_for_topics(self) -> None:
@@ -839,7 +840,7 @@ class ApplyAsync(StreamFunction):
     def _start_tasks(self, items: "list[_Item]") -> None:
         for item in items:
             if item.stage is Stage.HANDED_BACK:
-                continue  # while Kafka was queried
+                continue  # it was handed back while Kafka was queried
             assignment = item.assignment
             if self.topic_ids.known[item.record.topic] != assignment.progress.topic_id:
                 item.advance(Stage.HANDED_BACK)
@@ -884,8 +885,8 @@ class ApplyAsync(StreamFunction):
         self._outbox.append(item)
 
     def _emit(self, item: _Item) -> None:
-        """Send the outcome downstream, unless the partition was given up. In a context of its own, on any thread."""
-        with self._lock:  # either it is emitted before the partition is given up and its commit has it, or not at all
+        """Send the outcome downstream, unless the partition was given up. Runs in its own context, on any thread."""
+        with self._lock:  # it is emitted before the partition is given up, whose commit then has it, or not at all
             if item.assignment.grip > Grip.OURS:
                 return
             set_message_context(item.context)
@@ -901,7 +902,7 @@ class ApplyAsync(StreamFunction):
 def apply_async(
     sdf: StreamingDataFrame, func: Callable[[Record, Any, Turn], Awaitable[Any]], **options: Any
 ) -> tuple[StreamingDataFrame, ApplyAsync]:
-    """Apply a coroutine to every record; its result goes downstream as soon as it is there.
+    """Apply a coroutine to every record; its outcome goes downstream as soon as it exists.
 
     Args:
         sdf: a dataframe of an application with `commit_interval=NEVER_SECONDS`.
@@ -909,7 +910,7 @@ def apply_async(
         options: of ApplyAsync.
 
     Returns:
-        The dataframe to go on with, and the operator.
+        The dataframe, to be continued, and the operator.
     """
     operator = ApplyAsync(sdf, func, **options)
     return operator.dataframe, operator
@@ -919,7 +920,7 @@ def _send(producer: Any, production: _Production) -> None:
     given = {name: value for name, value in production.options.items() if value is not None}
     try:
         producer.produce(**given, on_delivery=production.on_delivery)
-    except KafkaException as error:  # the client refuses it itself, for instance as larger than its own limit
+    except KafkaException as error:  # the client itself refuses it, for example because it is larger than its own limit
         production.on_delivery(error.args[0], None)
     except BufferError:
         production.on_delivery(KafkaError(KafkaError._QUEUE_FULL), None)

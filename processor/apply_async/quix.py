@@ -102,7 +102,7 @@ class Seam:
         produce: Callable[..., Any],
         each_turn: Callable[[], None],
     ) -> None:
-        """Have Quix call these functions instead, and `each_turn` once in each turn of its run loop."""
+        """Have Quix call these functions instead, and `each_turn` once in each iteration of its run loop."""
         consumer, producer = self._context.consumer, self._context.producer
         consumer.assign, consumer.subscribe, consumer.poll = assign, subscribe, poll
         consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)

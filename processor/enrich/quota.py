@@ -6,22 +6,22 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 RATE_SECONDS = 1.0
-"""The window of a quota per second: any second, wherever it begins."""
+"""The window of a quota per second: any second, whenever it begins."""
 
 RATE_MARGIN_SECONDS = 0.015
-"""Extra time for which a slot stays taken, because requests do not all take equally long to arrive."""
+"""Further time for which a slot is held, because some requests take longer to arrive than others."""
 
 LATE_SECONDS_MAX = 0.2
-"""Upper bound of the further time for a request that took so long that it may have arrived late."""
+"""Limit of the time added to that for a request that took so long that it may have arrived late."""
 
 TURN_LENGTHS = 4
-"""A replica's time slice at a shared slot, as a multiple of the longest request. No request starts in the last part."""
+"""Length of a time slice at a shared slot, in longest requests. No request begins within the last one of them."""
 
 REMEMBERING = 0.98
 """Smoothing factor of the request times: the weight that earlier requests keep."""
 
 BURST_PARTS = 9
-"""A rate is spread over this many parts of its second; otherwise the provider would see one burst a second."""
+"""A second's requests are spread over this many parts of it, so that the provider does not see one burst a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Share:
 
     own: int
     turns: tuple[tuple[int, int], ...]
-    """(partition's place among those that share the slot, number of those partitions)."""
+    """(the partition's place among those that share the slot, their number), for each time slice."""
 
 
 def share(slots: int, partitions: int, owned: Collection[int]) -> Share:
@@ -38,7 +38,7 @@ def share(slots: int, partitions: int, owned: Collection[int]) -> Share:
 
     If there are at least as many slots as partitions, each partition has slots of its own. If there are fewer, adjacent
     partitions share one. A replica that owns all of them has the whole slot (Quix's range assignor gives a replica
-    adjacent partitions); otherwise their owners use it in turn, by the clock.
+    adjacent partitions); otherwise their owners use it alternately, by the clock.
     """
     if slots >= partitions:
         return Share(sum((p + 1) * slots // partitions - p * slots // partitions for p in owned), ())
@@ -68,17 +68,17 @@ class Quota:
     """The slots of this replica, and the requests that hold them.
 
     A quota is a number of slots. In a quota per second, a request holds its slot for a second from its arrival at the
-    provider; in a quota of concurrent requests, until it ends. Pure: no I/O, no clock, one owner; `now` is in seconds
-    since 1970 by a monotonic clock, because replicas divide time slices by it.
+    provider, which is estimated; in a quota of concurrent requests, until it ends. Pure: no I/O, no clock, one owner;
+    `now` is in seconds since 1970 by a monotonic clock, because replicas agree on time slices by it.
 
-    Invariant: the requests that hold a slot are never more than this replica's slots, unless it has just lost some.
+    Invariant: no more requests hold a slot than this replica has slots, unless it has just lost some.
     """
 
     def __init__(self, slots: int, *, longest_seconds: float | None = None) -> None:
         """Start without a share.
 
         Args:
-            slots: those of the whole fleet.
+            slots: the slots of the whole fleet.
             longest_seconds: longest duration of a request, for a quota of concurrent requests; None for a rate.
         """
         self._slots = slots
@@ -161,10 +161,11 @@ class Quota:
             self._requests.remove(request)
 
     def busy_until(self, now: float) -> float | None:
-        """Return until when requests of this replica may hold slots; None if none does. May be called from any thread.
+        """Return the time until which this replica's requests may hold slots; None if none does. For any thread.
 
         The next owner of the partitions needs it if this replica dies now. With a quota of concurrent requests, the
-        provider may still work on a request then; it is expected to last at most twice as long as any recent one.
+        provider may still work on a request then; it is assumed to last at most twice as long as the slowest recent
+        one.
         """
         if self._longest_seconds is None:
             until = self._last_begun + self._held_seconds + LATE_SECONDS_MAX
@@ -175,7 +176,7 @@ class Quota:
 
     def _held_until(self, request: Request) -> float:
         # The provider counts arrivals, and a request that took longer than usual may have arrived late. Computed here
-        # and not at the end of the request: while the first requests run, the usual time is not known.
+        # and not once at the request's end, because the usual time becomes known only after some requests.
         late = request.lasted - self._fastest - self._usually_slower
         return request.begun + min(max(0.0, late), LATE_SECONDS_MAX) + self._held_seconds
 

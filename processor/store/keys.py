@@ -31,18 +31,19 @@ FINGERPRINT_BYTES = 16
 _KEY = re.compile(IDEMPOTENCY_KEY_PATTERN.encode())
 
 CLAIMS_DAYS = 7
-"""How long a record that never finishes keeps its idempotency key. Kafka has deleted the record by then, if the service
-has created the topic (shared.topics.TASKS_DAYS)."""
+"""How long a record that never finishes keeps its idempotency key. At about that time Kafka deletes the record, if the
+service has created the topic (shared.topics.TASKS_DAYS)."""
 
 PAUSE_SECONDS_FIRST = 0.02
 PAUSE_SECONDS_MAX = 0.5
 
 LOOKS_MAX = 7200
-"""An hour of looks while PostgreSQL answers, then a dead letter. Without a limit, waiting records could fill the
-in-flight limit of a replica and keep the record that they wait for from being read."""
+"""How often a record polls for its key's id before it becomes a dead letter: for an hour while PostgreSQL answers.
+Without a limit, waiting records could fill the in-flight limit of a replica, and keep the record that they wait for
+from being read."""
 
-# Ordered by key, so that two replicas that claim the same keys do not deadlock. %b, because psycopg's text form of
-# bytes depends on the session's standard_conforming_strings.
+# Ordered by key, so that two replicas that claim the same keys do not deadlock. %b sends bytes in binary, because their
+# text form in psycopg depends on the session's standard_conforming_strings.
 _CLAIM: LiteralString = """
 INSERT INTO idempotency_keys (key, fingerprint, topic_id, partition, "offset")
 SELECT key, fingerprint, topic_id, partition, "offset"
@@ -110,7 +111,7 @@ class Owner(NamedTuple):
 
 
 class KeyRefused(Exception):
-    """A record gets neither its key nor the key's id. The message never repeats the key or the task."""
+    """A record gets neither its key nor the id of the key's row. The message never repeats the key or the task."""
 
     code: ErrorCode
 
@@ -122,7 +123,7 @@ class OtherTask(KeyRefused):
 
 
 class StillClaimed(KeyRefused):
-    """The key's record was not finished in time."""
+    """The key's first record was not finished in time."""
 
     code = ErrorCode.PROVIDER_UNAVAILABLE
 
@@ -131,7 +132,7 @@ class Keys:
     """The claims on keys. Waiting for a key holds no slot of a provider, and may be cancelled at any time."""
 
     def __init__(self, postgres: Postgres, id_at: Callable[[Position], Awaitable[int | None]]) -> None:
-        """Use this connection. `id_at` returns the id of the row at a position."""
+        """Store the connection, and `id_at`, which returns the id of the row at a position."""
         self._postgres = postgres
         self._id_at = id_at
         self._nowhere = nowhere()
@@ -139,10 +140,10 @@ class Keys:
         self._releases = GroupCommit(self.release_all)
 
     async def wait_for(self, claim: Claim) -> int | None:
-        """Return the id of the key's row, or None if the key belongs to this record and its provider must be called.
+        """Return the id of the key's row; None if the key belongs to this record, whose provider must then be called.
 
         Raises:
-            KeyRefused: the key belongs to another task, or its record is not finished in time.
+            KeyRefused: the key belongs to another task, or its first record is not finished in time.
         """
         for attempt in range(1, LOOKS_MAX + 1):
             owner = await self._claims.submit(claim)
@@ -152,7 +153,7 @@ class Keys:
                 if owner.row_id is not None or owner.claim.position == claim.position:
                     return owner.row_id
             elif (row_id := await self._id_at(claim.position)) is not None:
-                return row_id  # of a record with another key that names the same position
+                return row_id  # written for this position by a record with another key
             await asyncio.sleep(back_off_seconds(attempt, PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX))
         raise StillClaimed("the first record with the idempotency key is not finished yet")
 
@@ -167,7 +168,7 @@ class Keys:
     async def claim(self, claims: Sequence[Claim], *, suspect: bool = False) -> list[Owner | None]:
         """Claim the keys that are free, and return the owner of each key, in the claims' order.
 
-        The owner is None if it released the key meanwhile, or if the claim's position already owns another key. A crash
+        An owner is None if the key was released meanwhile, or if the claim's position already owns another key. A crash
         leaves claims behind; their records find them when they are delivered again.
 
         Raises:
@@ -232,7 +233,8 @@ def claim_of(headers: Headers | None, task: Task, position: Position) -> Claim |
 
 
 def fingerprint(key: bytes, task: Task) -> bytes:
-    """Return a hash that tells tasks with the same key apart. A task's hashes under two keys differ."""
-    digest = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=hashlib.blake2b(key).digest())  # takes 64 bytes at most
+    """Return a hash that tells different tasks with one key apart. With another key, a task has another hash."""
+    # The key is hashed first, because blake2b takes a key of 64 bytes at most.
+    digest = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=hashlib.blake2b(key).digest())
     digest.update(task.task_type.encode() + b"\0" + task.data.encode())
     return digest.digest()
