@@ -132,7 +132,7 @@ def test_work_that_outlasts_a_stop_is_handed_back_and_done_by_the_next(topics, d
     until(lambda: len(topics.read_results()) == 9, "all but one")
 
     assert processor.stop() == 0
-    assert "1 records in flight go to" in processor.log_text()
+    assert "1 records in flight are left to" in processor.log_text()
     start_processor()
 
     all_done(topics, database, 10)
