@@ -128,7 +128,7 @@ class EveryRequest:
         except Exception as error:  # noqa: BLE001 - the boundary: a bug in one request is that request's 500
             # Not the exception's text, which may repeat the task.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("unforeseen %s in request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
+            logger.error("unforeseen %s at request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
             if not status:  # else the answer has begun, and uvicorn closes the connection
                 answer = Problem(ErrorCode.INTERNAL_ERROR, "unforeseen error").response(state["correlation_id"])
                 await answer(scope, receive, send_with_headers)

@@ -14,7 +14,7 @@ from pathlib import Path
 STOP_SECONDS = 30.0
 """Time between SIGTERM and SIGKILL."""
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 """Longest time that a program may take to become ready."""
 
 
