@@ -11,7 +11,10 @@ Headers = list[tuple[str, bytes | None]]
 
 def last_header(headers: Headers | None, name: str) -> bytes | None:
     """Return the last header of this name, as Kafka's own `lastHeader` does; None if there is none."""
-    return next((value or b"" for other, value in reversed(headers or ()) if other == name), None)
+    for other, value in reversed(headers or ()):
+        if other == name:
+            return value or b""
+    return None
 
 
 class Position(NamedTuple):
