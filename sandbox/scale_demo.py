@@ -257,7 +257,7 @@ def picture(replicas: Sequence[Replica], rate: float) -> RenderableType:
 def numbers(partitions: Iterable[int]) -> str:
     """Return ascending partition numbers as text such as `0-5,7`."""
     runs = [[number for _, number in run] for _, run in groupby(enumerate(partitions), lambda pair: pair[1] - pair[0])]
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none yet"
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none"
 
 
 def phase_table(phases: Sequence[Phase]) -> Table:

@@ -32,7 +32,7 @@ def test_the_picture_fits_a_terminal_of_80_columns():
 
     assert not [line for line in lines if "…" in line]
     text = "\n".join(lines)
-    for words in ("640 tasks a second", "0-1", "24,690", "3,702", "none yet"):
+    for words in ("640 tasks a second", "0-1", "24,690", "3,702", "none"):
         assert words in text
 
 
@@ -44,11 +44,11 @@ def test_a_bar_shows_what_waits_and_what_is_in_flight():
 
 
 def test_without_a_terminal_the_state_is_one_line():
-    assert line(REPLICAS, 639.6) == (" 640/s  waiting 25,090  in flight 3,802  partitions: 0-1 | 2 | none yet")
+    assert line(REPLICAS, 639.6) == (" 640/s  waiting 25,090  in flight 3,802  partitions: 0-1 | 2 | none")
 
 
 @pytest.mark.parametrize(
-    ("partitions", "text"), [([], "none yet"), ([3], "3"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8"), (range(12), "0-11")]
+    ("partitions", "text"), [([], "none"), ([3], "3"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8"), (range(12), "0-11")]
 )
 def test_runs_of_partitions_are_shortened(partitions, text):
     assert numbers(partitions) == text
