@@ -44,7 +44,7 @@ class BenchServices(Services):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.delete()
 
     def new_name(self) -> str:
         """Return an unused name."""

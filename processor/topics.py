@@ -11,7 +11,7 @@ from confluent_kafka.admin import OffsetSpec
 from processor.apply_async.topic_ids import ids_of
 from processor.record import Partition
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, Rights, ensure
+from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, Rights, create_missing, describe
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,11 @@ class Topics:
         """
         while True:
             try:
-                _, self.missing = ensure(self._kafka.client, topics, partitions, rights, self._trouble)
-                if not self.missing:
+                described = describe(self._kafka.client, rights)
+                self.missing = described.missing
+                if self.missing:
+                    create_missing(self._kafka.client, described, topics, partitions, self._trouble)
+                else:
                     self.cluster_id = self._kafka.client.list_topics(
                         next(iter(topics)), timeout=ADMIN_REQUEST_SECONDS
                     ).cluster_id

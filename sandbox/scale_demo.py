@@ -124,7 +124,7 @@ class Fleet:
         """Open the connections and the display; `closing` closes them."""
         self.sent = self.unknown = 0
         """Tasks that were sent, and results of tasks that never were."""
-        self._results: list[tuple[float, int]] = []  # time of writing, task_id
+        self._written_at: list[float] = []
         self._answered: Counter[int] = Counter()
         self._stack = stack
         self._partitions = partitions
@@ -161,7 +161,7 @@ class Fleet:
         self._send(backlog)
         self.until(lambda: self.outstanding <= backlog * MEASURED_TO, f"{replicas} replicas to drain a backlog")
         first, last = (self.sent - 1 - int(backlog * left) for left in (MEASURED_FROM, MEASURED_TO))
-        times = sorted(written_at for written_at, _ in self._results)
+        times = sorted(self._written_at)
         rate = (last - first) / max(times[last] - times[first], 0.001)
         calls = self._client.get(f"{self._stack.simulators_url}/_requests").raise_for_status().json()["answered"]
         before, self._repeated = (
@@ -192,14 +192,14 @@ class Fleet:
                 task_id = json.loads(message.value())["task_id"]
                 self.unknown += not 0 <= task_id < self.sent
                 self._answered[task_id] += 1
-                self._results.append((message.timestamp()[1] / 1000, task_id))
+                self._written_at.append(message.timestamp()[1] / 1000)
             if time.time() >= self._scraped_at + SCRAPE_SECONDS:
                 self._show(time.time())
 
     def _show(self, now: float) -> None:
         self._scraped_at = now
         self._replicas = [self._scrape(url, child) for url, child in self._stack.processors.items()]
-        rate = sum(now - 2.5 <= written_at < now - 0.5 for written_at, _ in self._results) / 2
+        rate = sum(now - 2.5 <= written_at < now - 0.5 for written_at in self._written_at) / 2
         if self._live is not None:
             self._live.update(picture(self._replicas, rate), refresh=True)
         elif now >= self._line_at + LINE_SECONDS:

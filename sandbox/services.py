@@ -78,10 +78,14 @@ class Services:
         return self.start_provider("sandbox.simulators", "/health", *options)
 
     def stop(self) -> None:
-        """Stop everything, the newest first so that each program can finish its work, and delete the data."""
+        """Stop everything, the newest first so that each program can finish its work."""
         for child in reversed(self.children):
             child.resume()
             child.stop()
+
+    def delete(self) -> None:
+        """Stop everything, and delete the data."""
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

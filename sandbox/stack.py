@@ -234,7 +234,7 @@ def running(stack: Stack, step: Step) -> Iterator[Stack]:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
         with step("Stopping the stack"):
-            stack.stop()
+            stack.delete()
 
 
 def _started_at(pid: int) -> str | None:

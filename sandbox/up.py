@@ -35,7 +35,7 @@ def up(console: Console, step: Step, processors: int) -> None:
         except BaseException:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             with step("Stopping the stack"):
-                stack.stop()
+                stack.delete()
             raise
     show_lines(console, lines)
     console.print("\n[bold]make down[/bold] stops it.")

@@ -45,6 +45,11 @@ class Described:
     denied: Sequence[str]
     """The missing permissions, in words."""
 
+    @property
+    def missing(self) -> list[str]:
+        """What keeps the program from using the topics, in words: absent topics, or else permissions."""
+        return [f"the topic {name}" for name in self.absent] or list(self.denied)
+
 
 class Administrator:
     """An AdminClient that is replaced if it has forgotten all brokers."""
@@ -128,33 +133,24 @@ def _create(admin: AdminClient, topics: Mapping[str, Mapping[str, str]], partiti
     return not_created
 
 
-def ensure(
+def create_missing(
     admin: AdminClient,
+    described: Described,
     topics: Mapping[str, Mapping[str, str]],
     partitions: int,
-    rights: Rights,
     trouble: KafkaTrouble,
-) -> tuple[Mapping[str, Any], list[str]]:
-    """Describe the topics, create missing ones, and log what keeps the program from using them. Blocks.
+) -> None:
+    """Create the absent topics, and log what still keeps the program from using them. Blocks.
 
     Args:
         admin: Kafka's client.
+        described: the topics as they are now.
         topics: name -> configuration of a topic that is created.
         partitions: of a topic that is created.
-        rights: the permissions that the program needs on each of them.
         trouble: logs it.
-
-    Returns:
-        Name -> description of the existing topics, and what is missing, in words.
-
-    Raises:
-        KafkaException: Kafka does not answer.
     """
-    described = describe(admin, rights)
-    missing = [f"the topic {name}" for name in described.absent] or list(described.denied)
-    reasons = missing
+    missing = list(described.denied)
     if described.absent:
-        reasons = _create(admin, {name: topics[name] for name in described.absent}, partitions)
-    if reasons:
-        trouble.tell_missing(reasons)
-    return described.found, missing
+        missing = _create(admin, {name: topics[name] for name in described.absent}, partitions)
+    if missing:
+        trouble.tell_missing(missing)

@@ -100,8 +100,7 @@ def session_folder():
 def session_services(session_folder):
     services = Services(session_folder, session_folder / "logs")
     yield services
-    for child in services.children:
-        child.stop()
+    services.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.kafka.client import RETRY_SECONDS, client_properties
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import Administrator, ensure
+from shared.topics import Administrator, create_missing, describe
 
 logger = logging.getLogger("gateway.kafka")
 
@@ -104,16 +104,19 @@ class Topics:
             KafkaException: Kafka does not answer.
         """
         rights = {name: ("WRITE",) if name == self._import_topic else ("READ",) for name in self._topics}
-        found, self.absent = ensure(admin, self._topics, self._new_topic_partitions, rights, self._trouble)
-        if len(found) < len(self._topics):
-            self._new_since = time.monotonic()  # some are being created
+        described = describe(admin, rights)
+        self.absent = described.missing
+        if self.absent:
+            create_missing(admin, described, self._topics, self._new_topic_partitions, self._trouble)
+        if described.absent:
+            self._new_since = time.monotonic()
             return
         denied, self._denied = self._denied, None
         if self.absent:
             return
         wanted = {
             (name, partition.id): str(topic.topic_id)
-            for name, topic in found.items()
+            for name, topic in described.found.items()
             if name != self._import_topic
             for partition in topic.partitions
         }

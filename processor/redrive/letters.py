@@ -93,8 +93,8 @@ class DeadLetters:
         """Return the topic as it is now, provided that these rights on it are granted."""
         try:
             described = describe(self._admin, {name: rights})
-            if missing := [f"the topic {name}" for name in described.absent] + list(described.denied):
-                raise KafkaSilent(f"Kafka: missing: {', '.join(missing)}")
+            if described.missing:
+                raise KafkaSilent(f"Kafka: missing: {', '.join(described.missing)}")
             topic = described.found[name]
             with contextlib.closing(self._new_consumer()) as consumer:
                 bounds = {

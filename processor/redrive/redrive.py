@@ -251,7 +251,7 @@ class Redrive:
 
         def delivered(identity: Position, error: KafkaError | None, _: Any = None) -> None:
             if error is None:
-                del failed[identity]
+                failed.pop(identity, None)
             else:
                 failed[identity] = error
 

@@ -51,9 +51,7 @@ class FaultServices(Services):
 
     def close(self) -> None:
         """Stop everything, whatever state it is in, and close the clients."""
-        for child in reversed(self.children):
-            child.resume()
-            child.stop()
+        self.stop()
         if self.proxies:
             self.simulators_client.close()
         self.toxiproxy.close()

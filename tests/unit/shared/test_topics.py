@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import describe, ensure
+from shared.topics import create_missing, describe
 
 
 def future(answer):
@@ -76,9 +76,10 @@ def test_topics_are_made_unless_another_program_was_faster_and_what_keeps_kafka_
     )
     trouble = KafkaTrouble(logging.getLogger("kafka"), "waiting for Kafka")
 
-    found, missing = ensure(admin, {name: {"a": "1"} for name in answers}, 3, dict.fromkeys(answers, ()), trouble)
+    found = describe(admin, dict.fromkeys(answers, ()))
+    create_missing(admin, found, {name: {"a": "1"} for name in answers}, 3, trouble)
 
-    assert (found, missing) == ({}, ["the topic made", "the topic faster", "the topic refused"])
+    assert (found.found, found.missing) == ({}, ["the topic made", "the topic faster", "the topic refused"])
     assert asked == [(name, 3, {"a": "1"}) for name in answers]
     why = error("POLICY_VIOLATION").args[0].str()
     assert [line for line in caplog.messages if line.startswith("waiting")] == [
@@ -90,8 +91,9 @@ def test_rights_that_are_missing_are_told():
     admin = SimpleNamespace(describe_topics=lambda *_, **__: {"tasks": future(topic("READ"))})
     told = []
 
-    found, missing = ensure(admin, {"tasks": {}}, 3, {"tasks": ("WRITE",)}, SimpleNamespace(tell_missing=told.append))
+    found = describe(admin, {"tasks": ("WRITE",)})
+    create_missing(admin, found, {"tasks": {}}, 3, SimpleNamespace(tell_missing=told.append))
 
-    assert missing == ["the right WRITE on the topic tasks"]
-    assert told == [missing]
-    assert found.keys() == {"tasks"}
+    assert found.missing == ["the right WRITE on the topic tasks"]
+    assert told == [found.missing]
+    assert found.found.keys() == {"tasks"}
