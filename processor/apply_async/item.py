@@ -51,15 +51,24 @@ class IllegalStep(AssertionError):
     """A record was to go to a stage that cannot follow its own: a bug in the operator."""
 
 
-def step(now: Stage, to: Stage) -> Stage:
-    """Return the next stage.
+class Staged:
+    """Has a stage, and takes only legal steps."""
 
-    Raises:
-        IllegalStep: `to` cannot follow `now`.
-    """
-    if to not in LEGAL[now]:
-        raise IllegalStep(f"{now.name} -> {to.name}")
-    return to
+    __slots__ = ("stage",)
+
+    def __init__(self) -> None:
+        """Start as a record that was taken."""
+        self.stage = Stage.QUEUED
+
+    def advance(self, to: Stage) -> None:
+        """Go to the stage.
+
+        Raises:
+            IllegalStep: it cannot follow the present one.
+        """
+        if to not in LEGAL[self.stage]:
+            raise IllegalStep(f"{self.stage.name} -> {to.name}")
+        self.stage = to
 
 
 class Grip(IntEnum):

@@ -45,7 +45,7 @@ from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models.messagecontext import MessageContext
 
 from processor.apply_async.commits import Commits, Note, Progress
-from processor.apply_async.item import MAY_BE_WITH_THE_NEXT_OWNER, Grip, Stage, step
+from processor.apply_async.item import MAY_BE_WITH_THE_NEXT_OWNER, Grip, Stage, Staged
 from processor.apply_async.limits import Reading, ReadingLimit
 from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
@@ -142,7 +142,7 @@ class _Assignment:
 
 
 @dataclass(slots=True, eq=False)
-class _Item:
+class _Item(Staged):
     """A record in flight, and its Turn."""
 
     operator: "ApplyAsync"
@@ -151,6 +151,7 @@ class _Item:
     assignment: _Assignment
     elsewhere: bool
     taken_at: float
+    size_bytes: int
     stage: Stage = Stage.QUEUED
     begins: int = 0
     undelivered: int = 0
@@ -167,9 +168,6 @@ class _Item:
     @property
     def handed_back(self) -> bool:
         return self.stage is Stage.HANDED_BACK
-
-    def advance(self, stage: Stage) -> None:
-        self.stage = step(self.stage, stage)
 
     def begin(self) -> None:
         running = self.stage in (Stage.RUNNING, Stage.BEGUN)
@@ -368,13 +366,13 @@ class ApplyAsync(StreamFunction):
                 running.assignment = assignment
         else:
             elsewhere = offset in assignment.progress.in_hand
-            self._submit(_Item(self, record, context, assignment, elsewhere, self.polled_at))
+            self._submit(_Item(self, record, context, assignment, elsewhere, self.polled_at, record.size_bytes))
 
     def _submit(self, item: _Item) -> None:
         position = (item.record.topic, item.record.partition, item.record.offset)
         self._remove(position)  # an item that was handed back, or is of the topic before it was created again
         self._items[position] = item
-        self._in_flight_bytes += item.record.size_bytes
+        self._in_flight_bytes += item.size_bytes
         self._inbox.append(item)
         if not self._loop_woken:  # wakes the loop once for a burst of records
             self._loop_woken = True
@@ -726,7 +724,9 @@ class ApplyAsync(StreamFunction):
             raise item.error  # a failed coroutine stops the application, with its offset uncommitted
         if stage is Stage.HANDED_BACK:
             if not self._draining:  # its partition was assigned again just as its coroutine ended
-                self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
+                self._submit(
+                    _Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at, item.size_bytes)
+                )
         elif stage is Stage.ENDED:
             item.assignment.progress.leave_in_hand(record.offset)
         else:
@@ -735,7 +735,7 @@ class ApplyAsync(StreamFunction):
     def _remove(self, position: tuple[str, int, int]) -> None:
         item = self._items.pop(position, None)
         if item is not None:
-            self._in_flight_bytes -= item.record.size_bytes
+            self._in_flight_bytes -= item.size_bytes
 
     def _commit(self, *seconds: float) -> bool:
         note = self._ownership.note() if self._ownership is not None else {}

@@ -40,17 +40,16 @@ class GroupCommit(Generic[Item, Answer]):
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._runner: asyncio.Task[None] | None = None
 
-    async def submit(self, item: Item) -> Answer:
-        """Return the item's answer. If the caller is cancelled, the statement may or may not have run.
+    def submit(self, item: Item) -> "asyncio.Future[Answer]":
+        """Return the item's answer to be awaited, which raises what the statement raised for this item alone.
 
-        Raises:
-            Exception: the statement raised it for this item alone.
+        If it is cancelled, the statement may or may not have run.
         """
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answered))
         if self._runner is None:
             self._runner = asyncio.ensure_future(self._run_all())
-        return await answered
+        return answered
 
     async def _run_all(self) -> None:
         while self._waiting:

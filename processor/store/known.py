@@ -26,7 +26,8 @@ def first_position(headers: Headers | None) -> Position | None:
 
     The last header of the name counts. A header that is not a position was not written by redrive, and is ignored.
     """
-    parts = _POSITION.fullmatch(last_header(headers, REDRIVEN_FROM_HEADER) or b"")
+    text = last_header(headers, REDRIVEN_FROM_HEADER)
+    parts = None if text is None else _POSITION.fullmatch(text)
     if parts is None or int(parts[2]) > _PARTITION_MAX or int(parts[3]) > _OFFSET_MAX:
         return None
     return Position(parts[1].decode(), int(parts[2]), int(parts[3]))

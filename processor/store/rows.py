@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import LiteralString, NamedTuple
 
 from processor.metrics import GROUP_COMMIT_ROWS, GROUP_COMMIT_SECONDS
@@ -89,17 +89,17 @@ class Ledger:
         self._rows = GroupCommit(self._store_all, size_of=lambda row: len(row.data))
         self._positions = GroupCommit(self.find)
 
-    async def store(self, row: Row) -> int:
+    def store(self, row: Row) -> Awaitable[int]:
         """Write the row by group commit, and return its id once it is committed.
 
         Raises:
             processor.store.postgres.RowRefused: PostgreSQL refuses this row.
         """
-        return await self._rows.submit(row)
+        return self._rows.submit(row)
 
-    async def id_at(self, position: Position) -> int | None:
+    def id_at(self, position: Position) -> Awaitable[int | None]:
         """Return the id of the row at the position by group commit, or None if there is none."""
-        return await self._positions.submit(position)
+        return self._positions.submit(position)
 
     async def _store_all(self, rows: Sequence[Row], *, suspect: bool) -> list[int]:
         began_at = time.monotonic()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.apply_async.item import LEGAL, MAY_BE_WITH_THE_NEXT_OWNER, Grip, IllegalStep, Stage, step
+from processor.apply_async.item import LEGAL, MAY_BE_WITH_THE_NEXT_OWNER, Grip, IllegalStep, Stage, Staged
 
 NEVER_EMITTED = {Stage.HANDED_BACK, Stage.FAILED, Stage.SETTLED}
 
@@ -37,14 +37,16 @@ def test_what_may_not_be_repeated_has_begun_in_every_stage_that_the_next_owner_i
 
 @given(st.lists(st.sampled_from(Stage)))
 def test_of_any_steps_only_the_legal_ones_are_taken(wanted):
-    stage, taken = Stage.QUEUED, [Stage.QUEUED]
+    record = Staged()
+    taken = [record.stage]
     for to in wanted:
-        if to in LEGAL[stage]:
-            stage = step(stage, to)
-            taken.append(stage)
+        if to in LEGAL[record.stage]:
+            record.advance(to)
+            taken.append(to)
         else:
-            with pytest.raises(IllegalStep, match=f"{stage.name} -> {to.name}"):
-                step(stage, to)
+            with pytest.raises(IllegalStep, match=f"{record.stage.name} -> {to.name}"):
+                record.advance(to)
+            assert record.stage is taken[-1]
 
     assert taken.count(Stage.SETTLED) <= 1
     assert taken.count(Stage.QUEUED) == 1
