@@ -49,7 +49,7 @@ CIRCUIT = Enum(
     states=["closed", "unavailable", "refused"],
 )
 
-IN_FLIGHT = Gauge("integration_in_flight_records", "Records taken and not finished.")
+IN_FLIGHT = Gauge("integration_in_flight_records", "Records taken that are neither finished nor held.")
 IN_FLIGHT_MAX = Gauge(
     "integration_in_flight_max_records", "Number of records in flight at which reading stops: IN_FLIGHT_MAX."
 )
