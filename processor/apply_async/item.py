@@ -3,6 +3,7 @@
 QUEUED -> RUNNING <-> BEGUN -> ENDED -> EMITTED -> DELIVERING -> SETTLED
 """
 
+from dataclasses import dataclass, field
 from enum import IntEnum, auto
 
 
@@ -51,14 +52,11 @@ class IllegalStep(AssertionError):
     """A record was to go to a stage that cannot follow its own: a bug in the operator."""
 
 
+@dataclass(slots=True, eq=False)
 class Staged:
     """Has a stage, and takes only legal steps."""
 
-    __slots__ = ("stage",)
-
-    def __init__(self) -> None:
-        """Start as a record that was taken."""
-        self.stage = Stage.QUEUED
+    stage: Stage = field(default=Stage.QUEUED, init=False)
 
     def advance(self, to: Stage) -> None:
         """Go to the stage.

@@ -151,8 +151,7 @@ class _Item(Staged):
     assignment: _Assignment
     elsewhere: bool
     taken_at: float
-    size_bytes: int
-    stage: Stage = Stage.QUEUED
+    size_bytes: int = field(init=False)
     begins: int = 0
     undelivered: int = 0
     """Number of records that were produced for its outcome and that Kafka has not acknowledged."""
@@ -160,6 +159,9 @@ class _Item(Staged):
     outcome: Any = None
     error: Exception | None = None
     task: "asyncio.Task[None] | None" = None
+
+    def __post_init__(self) -> None:
+        self.size_bytes = self.record.size_bytes  # once: it is asked for twice
 
     @property
     def gone(self) -> bool:
@@ -366,7 +368,7 @@ class ApplyAsync(StreamFunction):
                 running.assignment = assignment
         else:
             elsewhere = offset in assignment.progress.in_hand
-            self._submit(_Item(self, record, context, assignment, elsewhere, self.polled_at, record.size_bytes))
+            self._submit(_Item(self, record, context, assignment, elsewhere, self.polled_at))
 
     def _submit(self, item: _Item) -> None:
         position = (item.record.topic, item.record.partition, item.record.offset)
@@ -724,9 +726,7 @@ class ApplyAsync(StreamFunction):
             raise item.error  # a failed coroutine stops the application, with its offset uncommitted
         if stage is Stage.HANDED_BACK:
             if not self._draining:  # its partition was assigned again just as its coroutine ended
-                self._submit(
-                    _Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at, item.size_bytes)
-                )
+                self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
         elif stage is Stage.ENDED:
             item.assignment.progress.leave_in_hand(record.offset)
         else:
