@@ -7,7 +7,7 @@ from typing import Any
 
 from processor import service
 from processor.enrich import task_types
-from processor.enrich.errors import Answer, Provider
+from processor.enrich.errors import Answer, Line, Provider
 from processor.settings import ProcessorSettings
 from shared.settings import read_settings
 
@@ -32,7 +32,8 @@ ANSWER: Answer = {
 def at_once(*_: Any, **__: Any) -> Provider:
     """Return a provider that answers without a request."""
 
-    async def answer(data: str) -> Answer:
+    async def answer(data: str, line: Line) -> Answer:
+        line.sent()
         return ANSWER
 
     return answer

@@ -57,6 +57,7 @@ def drain(
     seconds_max: float = PATIENCE_SECONDS,
     provider: tuple[Child, str] | None = None,
     together: bool = False,
+    loaded: int | None = None,
     burst: int = 1,
     **settings: str,
 ) -> Run:
@@ -73,6 +74,7 @@ def drain(
         seconds_max: time after which the program is stopped.
         provider: the provider to use instead of the default one.
         together: whether to send the tasks only after all replicas have joined the group.
+        loaded: partitions that get these tasks; by default all.
         burst: results that arrive at once at the start; they do not count for the rate.
         settings: further environment variables of the program.
 
@@ -104,7 +106,7 @@ def drain(
         if together:
             for program in programs:
                 program.wait_until(lambda: services.has_joined(environment["KAFKA_CONSUMER_GROUP"], replicas))
-            services.send(import_topic, tasks, partitions)
+            services.send(import_topic, tasks, loaded or partitions)
         first = wait(1, PATIENCE_SECONDS)
         first_at, cpu = time.monotonic(), cpu_seconds(parts)
         last = wait(tasks, seconds_max)
@@ -140,6 +142,7 @@ def program_environment(
         "DADATA_SECRET_KEY": "secret",
         "DADATA_CONCURRENT_REQUESTS": str(in_flight),
         "DADATA_REQUESTS_PER_SECOND": "0",
+        "DADATA_NEW_CONNECTIONS_PER_MINUTE": "0",
         "LOG_LEVEL": "ERROR",
         **services.new_database(),
         **settings,

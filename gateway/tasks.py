@@ -18,6 +18,7 @@ from gateway.problems import BODY_BYTES_MAX, Problem
 from gateway.replies import Reply, TooManyWaiting
 from gateway.state import Gateway
 from shared.messages import (
+    AWAITED_UNTIL_HEADER,
     CORRELATION_ID_HEADER,
     IDEMPOTENCY_KEY_HEADER,
     IDEMPOTENCY_KEY_PATTERN,
@@ -71,6 +72,8 @@ async def post_task(request: Request) -> Response:
     waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     try:
         replies.expect(correlation_id, waiter)  # before the task is sent, because the reply may come at once
+        if wait_seconds > 0:
+            headers.append((AWAITED_UNTIL_HEADER, b"%d" % int(1000 * (time.time() + wait_seconds))))
         sent = gateway.kafka.send(body, headers)
         del body  # frees the memory while the reply is awaited
         sent.add_done_callback(lambda _: _stop_waiting_unless_taken(waiter, sent))

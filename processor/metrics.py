@@ -37,16 +37,33 @@ provider_seconds = cache(PROVIDER_SECONDS.labels)
 WAITING_FOR_SLOT = Gauge(
     "integration_waiting_for_slot", "Tasks that wait until a request to their provider may start.", ["provider"]
 )
-QUOTA_SLOTS = Gauge(
-    "integration_quota_slots", "This replica's share of the fleet's quota: requests a second, or at once.", ["provider"]
+AWAITED_WAITING = Gauge(
+    "integration_awaited_waiting_for_slot", "Those of them whose result somebody waits for.", ["provider"]
 )
-QUOTA_USED_SLOTS = Gauge("integration_quota_used_slots", "How much of its share this replica uses now.", ["provider"])
+QUOTA_SLOTS = Gauge(
+    "integration_quota_slots",
+    "This replica's slots of the fleet's quota, by its lease: requests a second, or at once.",
+    ["provider"],
+)
+QUOTA_USED_SLOTS = Gauge("integration_quota_used_slots", "How many of its slots this replica uses now.", ["provider"])
+NEW_CONNECTIONS = Gauge(
+    "integration_new_connections", "Connections that this replica has opened in the last minute.", ["provider"]
+)
+NEW_CONNECTIONS_LEFT = Gauge(
+    "integration_new_connections_left", "Connections that this replica's lease lets it open now.", ["provider"]
+)
+
+BALANCE = Gauge("integration_provider_balance_rubles", "Balance of the account at the provider.", ["provider"])
+REMAINING_TODAY = Gauge(
+    "integration_provider_remaining_today", "Requests that the provider still accepts today.", ["provider"]
+)
 
 CIRCUIT = Enum(
     "integration_circuit",
-    "1 for the circuit breaker's state: closed (requests are made), unavailable or refused (only occasional probes).",
+    "1 for the state of the fleet's circuit breaker: closed (requests are made), or, with only occasional probes, "
+    "unavailable, refused (the account) or misconfigured (every task is rejected).",
     ["provider"],
-    states=["closed", "unavailable", "refused"],
+    states=["closed", "unavailable", "refused", "misconfigured"],
 )
 
 IN_FLIGHT = Gauge("integration_in_flight_records", "Records taken that are neither finished nor held.")

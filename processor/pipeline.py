@@ -10,6 +10,7 @@ from quixstreams.models import SerializationContext, Serializer, Topic
 
 from processor.apply_async.operator import ApplyAsync, apply_async
 from processor.enrich.errors import Answer
+from processor.enrich.gate import Ticket
 from processor.outcome import Outcome, result
 from processor.process import Work, decode
 from processor.record import Position, Record, Turn
@@ -24,7 +25,7 @@ def steps(
     *,
     task_types: Collection[TaskType],
     known: Callable[[Record, Position, Claim | None, FinishedRecords, Turn], Awaitable[int | None]],
-    enrich: Callable[[Task, Turn], Awaitable[Answer]],
+    enrich: Callable[[Task, Ticket, Turn], Awaitable[Answer]],
     sink: Callable[[Row], Awaitable[int]],
 ) -> Steps:
     """Return the steps of a record from the import topic to its result. They run for thousands of records at once.
@@ -43,7 +44,7 @@ def steps(
         row_id = await known(work.record, work.position, work.claim, work.finished, work.turn)
         work.known = row_id is not None
         if row_id is None:
-            answer = await enrich(task, work.turn)
+            answer = await enrich(task, work.ticket, work.turn)
             row_id = await sink(Row(work.position, to_json(answer).decode(), task.task_type))
         return result(work.record, task.task_id, row_id)
 

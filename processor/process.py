@@ -11,14 +11,24 @@ from typing import Any
 from confluent_kafka import KafkaError
 
 from processor.enrich.errors import ProviderError
+from processor.enrich.gate import Ticket
 from processor.metrics import DEAD_LETTERS, task_seconds, tasks
 from processor.outcome import Outcome, dead_letter
-from processor.record import Position, Record, Turn
+from processor.record import Position, Record, Turn, last_header
 from processor.store.keys import Claim, KeyRefused, claim_of
 from processor.store.known import first_position
 from processor.store.postgres import RowRefused
 from processor.store.rows import FinishedRecords
-from shared.messages import ErrorCode, InvalidTask, Task, TaskType, correlation_id_of, decode_task
+from shared.messages import (
+    AWAITED_UNTIL_HEADER,
+    ErrorCode,
+    InvalidTask,
+    Task,
+    TaskType,
+    awaited_until,
+    correlation_id_of,
+    decode_task,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +49,8 @@ class Work:
     """The record's identity: its own position, or the first one of a record that was put back."""
     claim: Claim | None = None
     """The record's claim on its idempotency key, if it has one."""
+    ticket: Ticket = field(init=False)
+    """With which the record waits for its provider."""
     known: bool = False
     """Whether the record's row existed before."""
 
@@ -55,7 +67,9 @@ def decode(work: Work, task_types: Collection[TaskType]) -> Task | None:
         return None
     own = Position(work.finished.topic_id, record.partition, record.offset)
     work.position = first_position(record.headers) or own
-    work.claim = claim_of(record.headers, task, work.position)
+    until = awaited_until(last_header(record.headers, AWAITED_UNTIL_HEADER))
+    work.claim = claim_of(record.headers, task, work.position, until)
+    work.ticket = Ticket(until, None if work.claim is None else work.position)
     return task
 
 

@@ -22,9 +22,10 @@ from processor.application import KafkaConsumerException, application, lone_prod
 from processor.apply_async.operator import HELD_RECORDS_MAX, ApplyAsync
 from processor.apply_async.topic_ids import TopicIds
 from processor.enrich.enrich import Enrich
-from processor.enrich.gate import Gates
+from processor.enrich.providers.dadata_account import watch_dadata
 from processor.enrich.providers.wire import Wire
 from processor.enrich.task_types import lanes, provider_gates
+from processor.fleet import Fleet
 from processor.health import serve_health
 from processor.lag import Lag
 from processor.metrics import HELD, IN_FLIGHT, IN_FLIGHT_MAX, OLDEST_UNFINISHED, POSTGRES_CONNECTED
@@ -107,11 +108,14 @@ class Service:
         self._failed: list[str] = []
         self._operator: ApplyAsync | None = None  # None until Kafka and the topics are available
         self._topics = Topics(settings.kafka_connection())
-        self._gates = provider_gates(settings)
         self._wire = traced.wire()
         self._postgres = Postgres(settings.postgres_connection())
         self._ledger = traced.ledger(self._postgres)
-        self._keys = Keys(self._postgres, self._ledger.id_at)
+        self._gates = provider_gates(settings, storable=lambda: self._ledger.storable)
+        self._fleet = Fleet(
+            settings.postgres_connection(), self._gates.values(), connected=lambda: self._postgres.connected
+        )
+        self._keys = Keys(self._postgres, self._ledger.id_at, self._fleet.lend)
 
     def run(self) -> None:
         """Serve health, wait for Kafka and the topics, run the pipeline until a signal stops it, and close the rest."""
@@ -142,6 +146,16 @@ class Service:
         self._operator = app.operator = operator = self._pipeline(app, topic_ids)
         lag = self._measure(operator)
         self._in_background("connecting to PostgreSQL", self._postgres.connect())
+        self._in_background("renewing the leases", self._fleet.run())
+        if settings.dadata_api_key and settings.dadata_secret_key:
+            watching = watch_dadata(
+                settings.dadata_url,
+                settings.dadata_api_key,
+                settings.dadata_secret_key,
+                gate=self._gates["dadata"],
+                is_mine=lambda: self._fleet.is_first,
+            )
+            self._in_background("asking for DaData's balance", watching)
         self._in_background("measuring the lag", lag.watch(self._topics))
         self._in_background("pruning the ledger", self._prune())
         logger.info(
@@ -183,7 +197,6 @@ class Service:
             loop=self._loop,
             prepare=self._ledger.finished,
             topic_ids=topic_ids,
-            ownership=Gates(self._gates.values(), self._loop, self._topics.partitions),
             in_flight_max=settings.in_flight_max,
             drain_seconds=settings.drain_seconds,
             shutdown_seconds=settings.shutdown_seconds,
@@ -223,7 +236,9 @@ class Service:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        self._wire.close()
+        for gate in self._gates.values():
+            gate.close()
+        await self._fleet.close()
         await self._postgres.close()
 
     # Health, called on its own threads -------------------------------------------------------------------------------
@@ -251,6 +266,7 @@ class Service:
         return {
             "held": 0 if self._operator is None else self._operator.held,
             "providers": {name: gate.state for name, gate in self._gates.items()},
+            "look_at": {name: gate.look_at for name, gate in self._gates.items() if gate.state == "misconfigured"},
         }
 
     # Work on the event loop ------------------------------------------------------------------------------------------

@@ -55,7 +55,10 @@ class ProcessorSettings(Settings):
     ] = 20
     dadata_concurrent_requests: Annotated[
         int, Field(ge=1, le=10_000, description="Limit of concurrent requests to DaData, of one replica.")
-    ] = 64
+    ] = 30
+    dadata_new_connections_per_minute: Annotated[
+        int, Field(ge=0, le=10_000, description="The whole fleet's quota of new connections to DaData; 0 = no quota.")
+    ] = 50
     provider_timeout_seconds: Annotated[
         float, Field(gt=0, le=3600, description="Time limit of one request to DaData.")
     ] = 5.0
@@ -82,7 +85,7 @@ class ProcessorSettings(Settings):
         int, Field(ge=1, le=100, description="Attempts at one task before it is dead-lettered.")
     ] = 5
     in_flight_max: Annotated[int, Field(ge=1, le=100_000, description="Limit of one replica's records in flight.")] = (
-        5000
+        50_000
     )
     # Quix waits at most 60 seconds for a rebalance to drain.
     drain_seconds: Annotated[

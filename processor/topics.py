@@ -27,7 +27,6 @@ class Topics:
 
     def __init__(self, connection: dict[str, str]) -> None:
         """Reach Kafka with these connection properties of librdkafka."""
-        self._partitions: dict[str, int] = {}
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
         self._kafka = Administrator(
             {
@@ -69,15 +68,6 @@ class Topics:
                 self._kafka.client.poll(0)  # calls error_cb with the reason, if librdkafka has one, before this error
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
             time.sleep(RETRY_SECONDS)
-
-    def partitions(self, name: str) -> int:
-        """Return the topic's number of partitions; the last known one if Kafka does not answer. Blocks."""
-        try:
-            metadata = self._kafka.client.list_topics(name, timeout=ADMIN_REQUEST_SECONDS)
-            self._partitions[name] = len(metadata.topics[name].partitions)
-        except KafkaException as error:
-            logger.warning("the number of partitions may have changed: %s", error.args[0].str())
-        return self._partitions.get(name, 0)
 
     async def ids(self, names: Collection[str]) -> dict[str, str]:
         """Return name -> Kafka's own id of the topics that exist.

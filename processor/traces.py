@@ -21,7 +21,8 @@ from opentelemetry.util.types import AttributeValue
 
 from processor.apply_async.operator import Refused
 from processor.enrich.enrich import Lane
-from processor.enrich.errors import Answer, Provider
+from processor.enrich.errors import Answer, Line, NotNow, Provider
+from processor.enrich.gate import Ticket
 from processor.enrich.providers.wire import Response, Send, Wire
 from processor.outcome import Outcome
 from processor.record import Position, Record, Turn
@@ -41,6 +42,7 @@ WAITED_SECONDS = "integration.waited_seconds"
 BATCH_ROWS = "integration.batch_rows"
 """Rows of the statement that wrote the row."""
 
+EnrichStep = Callable[[Task, Ticket, Turn], Awaitable[Answer]]
 Step = Callable[[Record, FinishedRecords, Turn], Awaitable[Outcome | None]]
 
 
@@ -156,25 +158,25 @@ class TracedSteps:
         seconds = None if message is None else message.latency()
         outcome.span.end(None if seconds is None else outcome.started_ns + int(seconds * 1e9))
 
-    def enrich(self, enrich: Callable[[Task, Turn], Awaitable[Answer]]) -> Callable[[Task, Turn], Awaitable[Answer]]:
+    def enrich(self, enrich: EnrichStep) -> EnrichStep:
         """Return the step so that it adds the task type to the record's span, and counts attempts."""
 
-        async def traced(task: Task, turn: Turn) -> Answer:
+        async def traced(task: Task, ticket: Ticket, turn: Turn) -> Answer:
             get_current_span().set_attribute(TASK_TYPE, task.task_type)
             _asking.set(_Asking(since=time.monotonic()))
-            return await enrich(task, turn)
+            return await enrich(task, ticket, turn)
 
         return traced
 
     def lanes(self, lanes: Mapping[TaskType, Lane]) -> dict[TaskType, Lane]:
-        """Return the lanes with a client span for each attempt; a lane without a gate makes none."""
+        """Return the lanes with a client span for each attempt; a lane without keys makes none."""
         return {
-            task_type: lane if lane.gate is None else replace(lane, ask=self._ask(lane.name, lane.ask))
+            task_type: lane if lane.ask is None else replace(lane, ask=self._ask(lane.name, lane.ask))
             for task_type, lane in lanes.items()
         }
 
     def _ask(self, provider: str, ask: Provider) -> Provider:
-        async def traced(data: str) -> Answer:
+        async def traced(data: str, line: Line) -> Answer:
             asking = _asking.get()
             asking.attempt += 1
             attributes: dict[str, AttributeValue] = {
@@ -186,7 +188,10 @@ class TracedSteps:
                 attributes[http.HTTP_REQUEST_RESEND_COUNT] = asking.attempt - 1
             try:
                 with self._traces.span("POST", SpanKind.CLIENT, attributes):
-                    return await ask(data)
+                    return await ask(data, line)
+            except NotNow:  # it was not sent
+                asking.attempt -= 1
+                raise
             finally:
                 asking.since = time.monotonic()
 
@@ -226,11 +231,11 @@ class _TracedWire(Wire):
             url.URL_FULL: str(address),
         }
 
-        async def traced(body: bytes) -> Response:
+        async def traced(body: bytes, line: Line) -> Response:
             span = get_current_span()
             span.update_name(f"{request.method} {address.path}")
             span.set_attributes(attributes)
-            response = await send(body)
+            response = await send(body, line)
             span.set_attribute(http.HTTP_RESPONSE_STATUS_CODE, response.status_code)
             return response
 

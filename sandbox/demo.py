@@ -1,7 +1,11 @@
-"""`make demo`: sends tasks of all three types by REST and straight onto Kafka, and shows their results."""
+"""`make demo`: sends tasks of all three types by REST and straight onto Kafka, and shows their results.
+
+Then a task by REST overtakes a backlog, unless that would cost money.
+"""
 
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +14,7 @@ import httpx
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress
 from rich.table import Table
 
 from sandbox.stack import Stack, Step, running
@@ -29,6 +34,14 @@ BY_KAFKA = [
     (8, "phone", "not a phone at all"),
 ]
 BROKEN = b'{"task_id": 9, "task_type": "fax"'
+
+BACKLOG = range(101, 201)
+"""The task_ids of the backlog: five seconds of work at the quota."""
+
+OVERTAKING = {"task_id": 10, "task_type": "phone", "data": "8 495 123 45 67"}
+
+REQUESTS_PER_SECOND = 20
+"""DaData's quota, which the simulators enforce while the backlog waits. It is the processor's default, too."""
 
 
 @dataclass
@@ -54,15 +67,18 @@ def demo(console: Console, step: Step) -> None:
         sandbox.child.NotReady: the stack does not start.
     """
     started_at = time.monotonic()
-    with running(Stack(processors=2), step) as stack:
+    settings = {"DADATA_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND)}
+    with running(Stack(processors=2, settings=settings), step) as stack:
         console.print()
-        if stack.simulated:
+        providers = ["YANDEXGPT" if task_type == "gpt" else "DADATA" for _, task_type, _ in BY_REST + BY_KAFKA]
+        paid = [provider for provider in providers if provider not in stack.simulated]
+        if paid:
+            console.print(f"[bold]Providers are real[/bold] where keys are set: {len(paid)} calls are paid for.")
+        else:
             console.print(
                 "Providers are simulated and answer in 100 ms: no call is paid for, and no data leaves this machine.",
                 soft_wrap=True,
             )
-        else:
-            console.print(f"[bold]Providers are real[/bold]: {len(BY_REST) + len(BY_KAFKA)} calls are paid for.")
         with Topics(stack) as topics:
             sent_at = time.monotonic()
             with step(f"Sending {len(BY_REST)} tasks by REST, {len(BY_KAFKA)} on Kafka, and a broken one each way"):
@@ -73,14 +89,17 @@ def demo(console: Console, step: Step) -> None:
                 )
                 dead_letter = topics.dead_letter(broken_sent)
             seconds = time.monotonic() - sent_at
-        rows = stored_rows(stack)
-        check(replies, rows, refused)
-        console.print(reply_table(replies))
-        console.print(row_table(rows, console.width))
-        show_broken(console, refused, dead_letter)
+            rows = stored_rows(stack)
+            check(replies, rows, refused)
+            console.print(reply_table(replies))
+            console.print(row_table(rows, console.width))
+            show_broken(console, refused, dead_letter)
+            overtaken_in = overtake(console, step, stack, topics)
+    overtaken = "" if overtaken_in is None else f", then a backlog overtaken in {overtaken_in:.1f} s"
     console.print(
         f"\n[bold green]{len(replies)} tasks, {len(replies)} replies, {len(rows)} rows, 1 dead letter[/bold green] "
-        f"in {seconds:.1f} s; {time.monotonic() - started_at:.0f} s including starting and stopping everything.\n"
+        f"in {seconds:.1f} s{overtaken};\n"
+        f"{time.monotonic() - started_at:.0f} s including starting and stopping everything.\n"
         "Next: [bold]make up[/bold] leaves the same stack running and prints links to its try-it page,\n"
         "its REST and Kafka documentation, and its metrics. [bold]make scale-demo[/bold] shows how it scales.",
         highlight=False,
@@ -132,6 +151,13 @@ class Topics:
         self._producer.produce("tasks", value)
         self._producer.flush(REPLY_SECONDS)
         return time.monotonic()
+
+    def send_backlog(self) -> None:
+        """Send a backlog of phones. Their keys spread them over the partitions."""
+        for task_id in BACKLOG:
+            task = {"task_id": task_id, "task_type": "phone", "data": f"8 9{task_id:09}"}
+            self._producer.produce("tasks", json.dumps(task).encode(), key=str(task_id))
+        self._producer.flush(REPLY_SECONDS)
 
     def by_kafka(self) -> list[Reply]:
         """Send all tasks and read their results."""
@@ -224,3 +250,72 @@ def show_broken(console: Console, refused: httpx.Response, dead_letter: Any) -> 
     console.print(f"  on Kafka: sent to {dead_letter.topic()} byte for byte, with these headers:", highlight=False)
     for name, value in dead_letter.headers():
         console.print(f"    {name}: {value.decode()}", highlight=False, markup=False, soft_wrap=True)
+
+
+def overtake(console: Console, step: Step, stack: Stack, topics: Topics) -> float | None:
+    """Show how a task that somebody waits for overtakes a backlog, and return the seconds that its reply took.
+
+    Return None, and do nothing, if the backlog would cost money.
+
+    Raises:
+        Mismatch: it does not overtake the backlog, or a task of the backlog becomes no row.
+    """
+    if "DADATA" not in stack.simulated:
+        return None
+    quota = {"dadata_requests_per_second": REQUESTS_PER_SECOND}
+    with (
+        psycopg.connect(stack.postgres.conninfo("tasks"), autocommit=True) as connection,
+        httpx.Client(timeout=REPLY_SECONDS, trust_env=False) as client,
+    ):
+        client.put(f"{stack.simulators_url}/_control", json=quota).raise_for_status()
+        before = len(stored_rows(stack))
+
+        def stored() -> int:
+            [(count,)] = connection.execute("SELECT count(*) FROM integration_service").fetchall()
+            return int(count) - before
+
+        console.print(
+            "\n[bold]A task that overtakes the backlog[/bold], "
+            f"while DaData permits {REQUESTS_PER_SECOND} requests a second",
+            highlight=False,
+            soft_wrap=True,
+        )
+        with step(f"Sending {len(BACKLOG)} phones on Kafka, then 1 by REST"):
+            topics.send_backlog()
+            wait_for_rows(stored, 1)
+            sent_at = time.monotonic()
+            answer = client.post(f"{stack.gateway_url}/tasks", json=OVERTAKING)
+            seconds = time.monotonic() - sent_at
+            left = len(BACKLOG) + 1 - stored()
+        if answer.status_code != 200:
+            raise Mismatch(f"the reply to task {OVERTAKING['task_id']} has status {answer.status_code}: {answer.text}")
+        if left <= 0:
+            raise Mismatch(f"the reply to task {OVERTAKING['task_id']} came after the whole backlog")
+        for line in (
+            f"  by REST: {answer.text} after {1000 * seconds:.0f} ms",
+            f"  on Kafka: {left} of the {len(BACKLOG)} tasks sent before it were still waiting",
+        ):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        with (
+            step("Working off the backlog"),
+            Progress(
+                BarColumn(), MofNCompleteColumn(), console=console, transient=True, disable=not console.is_interactive
+            ) as progress,
+        ):
+            bar = progress.add_task("", total=len(BACKLOG))
+            wait_for_rows(stored, len(BACKLOG) + 1, lambda count: progress.update(bar, completed=count - 1))
+    return seconds
+
+
+def wait_for_rows(stored: Callable[[], int], wanted: int, show: Callable[[int], None] = lambda _: None) -> None:
+    """Wait until as many rows are stored, and show how many there are meanwhile.
+
+    Raises:
+        Mismatch: there are fewer in the end.
+    """
+    give_up_at = time.monotonic() + REPLY_SECONDS
+    while (count := stored()) < wanted:
+        if time.monotonic() > give_up_at:
+            raise Mismatch(f"{count} rows, not {wanted}, were stored within {REPLY_SECONDS:g} seconds")
+        show(count)
+        time.sleep(0.05)

@@ -8,17 +8,28 @@ is set at run time, on the same port:
     PUT /_control       {"latency_ms": 100 | [50, 200],           latency of every answer, or
                          "latency_ms": {"phone": 100, "email": 100, "gpt": [5000, 20000]},
                          "dadata_requests_per_second": 20,        the 21st in any second gets 429; 0 is no quota
+                         "dadata_new_connections_per_minute": 60, requests over the 61st connection that is opened
+                                                                  in any 60 s get 429; 0 is no limit
+                         "dadata_balance": 9922.30,               each answered call costs 0.20, and calls get 403 when
+                                                                  less is left; null is no limit and no profile API
+                         "dadata_daily_limit": 1000,              the 1001st call of a day gets 403; 0 is no limit
                          "yandexgpt_concurrent_requests": 10,     the 11th in flight gets 429; 0 is no quota
+                         "yandexgpt_retired_models": ["yandexgpt-lite/latest"],  requests for these models get 400
                          "remember_inputs": true,                 count the answers for each input
                          "faults": [{"kind": "status", "status": 503, "retry_after": 1,
                                      "provider": "phone" | "email" | "gpt",  for this one only
                                      "when": "...",               only for inputs that contain this
                                      "probability": 0.03,         for this share of requests
                                      "times": 5}]}                for the first 5 requests only
-    GET /_requests      counts of requests and answers so far
+    GET /_requests      counts of requests, answers and DaData's connections so far
     DELETE /_requests   reset the counts
 
 Kinds of faults: status, hang, close, cut, junk, wrong_shape, huge, drip, nul, content_filter, truncated.
+
+With a balance, DaData's profile API answers too: GET /api/v2/profile/balance and GET /api/v2/stat/daily.
+
+The first request of a connection decides which provider the connection belongs to; until then it counts as DaData's.
+A connection beyond the limit counts in the limit's 60 s as well.
 """
 
 import argparse
@@ -28,8 +39,12 @@ import random
 import re
 import sys
 import time
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import orjson
@@ -44,14 +59,106 @@ CLIENT_GONE = 499
 INPUTS_MAX = 1_000_000
 """Most inputs that are counted; further inputs are not."""
 
+PRICE_KOPECKS = 20
+MOSCOW = timezone(timedelta(hours=3))
+BALANCE_PATH = "/api/v2/profile/balance"
+STATISTICS_PATH = "/api/v2/stat/daily"
+
 SETTINGS: dict[str, Any] = {
     "latency_ms": 100,
     "dadata_requests_per_second": 0,
+    "dadata_new_connections_per_minute": 0,
+    "dadata_balance": None,
+    "dadata_daily_limit": 0,
     "yandexgpt_concurrent_requests": 0,
+    "yandexgpt_retired_models": [],
     "remember_inputs": False,
     "faults": [],
 }
 PHRASES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
+
+
+@dataclass(slots=True)
+class Connection:
+    """An open connection. Whether it is beyond the limit is decided once, at its first request."""
+
+    opened: float
+    silent: bool = True
+    dadata: bool = True
+    beyond_limit: bool = False
+
+
+class Connections:
+    """Counts DaData's connections by the time of their opening."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: dict[web.RequestHandler, Connection] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Reset the counters, but not the connections that are open."""
+        self._openings = array("d")  # ascending
+
+    def opened(self, handler: web.RequestHandler) -> None:
+        """Count a connection as DaData's, before its first request."""
+        now = self._clock()
+        self._open[handler] = Connection(now)
+        self._openings.append(now)
+
+    def closed(self, handler: web.RequestHandler) -> None:
+        """Remove a connection from the open ones."""
+        self._open.pop(handler, None)
+
+    def beyond_limit(self, handler: web.RequestHandler | None, dadata: bool, limit: int) -> bool:
+        """Return whether a request for DaData has arrived over a connection that was opened beyond the limit."""
+        connection = self._open.get(handler) if handler is not None else None
+        if connection is None:  # closed already
+            return False
+        if connection.silent:
+            connection.silent = False
+            connection.dadata = dadata
+            if not dadata:
+                self._uncount(connection.opened)
+            elif limit:
+                connection.beyond_limit = self._in_the_minute_before(connection.opened) > limit
+        return dadata and connection.beyond_limit and limit > 0
+
+    def counted(self) -> dict[str, int]:
+        """Return the counts of connections so far."""
+        return {
+            "dadata_connections": len(self._openings),
+            "dadata_most_connections_in_a_minute": max(map(self._in_the_minute_before, self._openings), default=0),
+            "dadata_open_connections": sum(connection.dadata for connection in self._open.values()),
+        }
+
+    def _uncount(self, opened: float) -> None:
+        index = bisect_left(self._openings, opened)
+        if index < len(self._openings) and self._openings[index] == opened:  # not forgotten meanwhile
+            del self._openings[index]
+
+    def _in_the_minute_before(self, moment: float) -> int:
+        return bisect_right(self._openings, moment) - bisect_right(self._openings, moment - 60)
+
+
+class Server(web.Server):
+    """The HTTP server. It reports which connections are opened and closed."""
+
+    def __init__(
+        self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], connections: Connections
+    ) -> None:
+        super().__init__(handle)
+        self._dadata_connections = connections
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Report a connection that has been opened."""
+        super().connection_made(handler, transport)
+        self._dadata_connections.opened(handler)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Report a connection that has been closed."""
+        super().connection_lost(handler, exc)
+        self._dadata_connections.closed(handler)
 
 
 class Simulators:
@@ -60,6 +167,7 @@ class Simulators:
     def __init__(self, latency_ms: float, seed: int) -> None:
         self.settings = {**SETTINGS, "latency_ms": latency_ms}
         self._random = random.Random(seed)
+        self.connections = Connections()
         self.forget()
 
     def forget(self) -> None:
@@ -70,6 +178,8 @@ class Simulators:
         self._most_in_a_second = 0
         self._in_flight: Counter[str] = Counter()
         self._most_in_flight: Counter[str] = Counter()
+        self._cleaned_on: Counter[str] = Counter()
+        self.connections.forget()
 
     def counted(self) -> dict[str, Any]:
         """Return the counts of requests and answers so far."""
@@ -78,29 +188,39 @@ class Simulators:
             "in_flight": self._in_flight,
             "most_in_flight": self._most_in_flight,
             "dadata_most_in_a_second": self._most_in_a_second,
+            **self.connections.counted(),
             "answered": self._answered,
         }
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    def beyond_connection_limit(self, request: web.BaseRequest) -> bool:
+        """Return whether DaData's limit of new connections refuses a request. Every request has to pass here."""
+        limit = self.settings["dadata_new_connections_per_minute"]
+        return self.connections.beyond_limit(request.protocol, request.path.startswith("/api/"), limit)
+
+    async def answer(self, request: web.BaseRequest, beyond_connection_limit: bool) -> web.StreamResponse:
         """Answer one request of either provider."""
         provider = PATHS.get(request.path)
         if provider is None:
-            return _refusal(request, 404, f"Service not found: {request.path.rpartition('/')[2]}")
+            return _too_many_connections(request) if beyond_connection_limit else self._answer_profile(request)
         self._counters[provider]["requests"] += 1
         self._in_flight[provider] += 1
         self._most_in_flight[provider] = max(self._most_in_flight[provider], self._in_flight[provider])
         try:
-            response = await self._answer(request, provider)
+            response = await self._answer(request, provider, beyond_connection_limit)
         finally:
             self._in_flight[provider] -= 1
         self._counters[provider][str(response.status)] += 1
         return response
 
-    async def _answer(self, request: web.BaseRequest, provider: str) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, provider: str, beyond_connection_limit: bool
+    ) -> web.StreamResponse:
+        if beyond_connection_limit:
+            return _too_many_connections(request)
         refused = _check_dadata(request) if provider != "gpt" else _check_yandexgpt(request)
         if refused is not None:
             return refused
-        text = _input(provider, await request.read())
+        text = _input(provider, await request.read(), self.settings["yandexgpt_retired_models"])
         if not isinstance(text, str):
             return _refusal(request, 400, text[0])
         if self._over_quota(provider):
@@ -114,9 +234,39 @@ class Simulators:
         fault = self._fault(provider, text)
         if fault is not None:
             return await self._fail(request, provider, text, fault)
+        if provider != "gpt" and not self._charge():
+            return _disabled(request)
         if self.settings["remember_inputs"] and len(self._answered) < INPUTS_MAX:
             self._answered[text] += 1
         return _json(ANSWERS[provider](text))
+
+    def _charge(self) -> bool:
+        """Charge the account for one answer of DaData, or return False if it has reached a limit."""
+        today = _today()
+        balance, daily_limit = self.settings["dadata_balance"], self.settings["dadata_daily_limit"]
+        if daily_limit and self._cleaned_on[today] >= daily_limit:
+            return False
+        if balance is not None:
+            if _affordable(balance) == 0:
+                return False
+            self.settings["dadata_balance"] = round(balance - PRICE_KOPECKS / 100, 2)
+        self._cleaned_on[today] += 1
+        return True
+
+    def _answer_profile(self, request: web.BaseRequest) -> web.Response:
+        balance, daily_limit = self.settings["dadata_balance"], self.settings["dadata_daily_limit"]
+        if balance is None or request.path not in (BALANCE_PATH, STATISTICS_PATH):
+            return _refusal(request, 404, f"Service not found: {request.path.rpartition('/')[2]}")
+        refused = _check_profile(request)
+        if refused is not None:
+            return refused
+        if request.path == BALANCE_PATH:
+            return _json({"balance": balance})
+        today = _today()
+        done = self._cleaned_on[today]
+        left = min(_affordable(balance), max(0, daily_limit - done)) if daily_limit else _affordable(balance)
+        others = {"company": 0, "merging": 0, "suggestions": 0}
+        return _json({"date": today, "services": {"clean": done, **others}, "remaining": {"clean": left, **others}})
 
     def _over_quota(self, provider: str) -> bool:
         if provider == "gpt":
@@ -191,16 +341,35 @@ class Simulators:
 def _check_dadata(request: web.BaseRequest) -> web.Response | None:
     if request.method != "POST":
         return _refusal(request, 405, "Method not allowed")
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Token" or not key:
-        return _refusal(request, 401, "You should provide Authorization header with your api token")
-    if not request.headers.get("X-Secret"):
-        return _refusal(request, 401, "You should provide X-Secret header with your secret key")
-    if key == "wrong":  # DaData's own text repeats the key
-        return _refusal(request, 403, f"Feature 'CLEAN' disabled for token '{key}'.")
+    refused = _check_dadata_keys(request)
+    if refused is not None:
+        return refused
+    if _dadata_key(request) == "wrong":
+        return _disabled(request)
     if request.content_type != "application/json":
         return _refusal(request, 415, "Content-Type is not supported")
     return None
+
+
+def _check_profile(request: web.BaseRequest) -> web.Response | None:
+    if request.method != "GET":
+        return _refusal(request, 405, "Method not allowed")
+    if _dadata_key(request) == "wrong":
+        return _refusal(request, 401, "Unknown api token")
+    return _check_dadata_keys(request)
+
+
+def _check_dadata_keys(request: web.BaseRequest) -> web.Response | None:
+    if not _dadata_key(request):
+        return _refusal(request, 401, "You should provide Authorization header with your api token")
+    if not request.headers.get("X-Secret"):
+        return _refusal(request, 401, "You should provide X-Secret header with your secret key")
+    return None
+
+
+def _dadata_key(request: web.BaseRequest) -> str:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key if scheme == "Token" else ""
 
 
 def _check_yandexgpt(request: web.BaseRequest) -> web.Response | None:
@@ -214,7 +383,7 @@ def _check_yandexgpt(request: web.BaseRequest) -> web.Response | None:
     return None
 
 
-def _input(provider: str, body: bytes) -> str | tuple[str]:
+def _input(provider: str, body: bytes, retired_models: list[str]) -> str | tuple[str]:
     """Return the request's text, or a tuple with the error message."""
     try:
         value = orjson.loads(body)
@@ -230,6 +399,8 @@ def _input(provider: str, body: bytes) -> str | tuple[str]:
         case {"modelUri": str(uri), "messages": [*_, {"role": "user", "text": str(text)}], "completionOptions": dict()}:
             if not re.fullmatch(r"gpt://[^/]+/[^/]+(/[^/]+)?", uri):
                 return ("Failed to parse model URI",)
+            if uri.split("/", 3)[3] in retired_models:
+                return ("invalid model_uri",)
             if not 0 < len(text) <= 100_000:
                 return (f"text length is {len(text)}, which is outside the range (0, 100000]",)
             return text
@@ -308,7 +479,27 @@ def _refusal(request: web.BaseRequest, status: int, message: str) -> web.Respons
     if PATHS.get(request.path) == "gpt":
         error = {"grpcCode": 3, "httpCode": status, "message": message, "httpStatus": phrase, "details": []}
         return _json({"error": error}, status)
+    if request.path in (BALANCE_PATH, STATISTICS_PATH):
+        code = phrase.lower().replace(" ", "_")
+        return _json({"code": code, "message": message, "fields": {}, "errors": []}, status)
     return _json({"status": status, "error": phrase, "message": message, "path": request.path}, status)
+
+
+def _disabled(request: web.BaseRequest) -> web.Response:
+    """Return DaData's answer to a wrong key or to an account that has reached a limit. Its own text repeats the key."""
+    return _refusal(request, 403, f"Feature 'CLEAN' disabled for token '{_dadata_key(request)}'.")
+
+
+def _too_many_connections(request: web.BaseRequest) -> web.Response:
+    return _refusal(request, 429, "Too many new connections in a minute")
+
+
+def _affordable(balance: float) -> int:
+    return max(0, round(balance * 100) // PRICE_KOPECKS)
+
+
+def _today() -> str:
+    return datetime.now(MOSCOW).date().isoformat()
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
@@ -325,6 +516,7 @@ async def serve(host: str, port: int, latency_ms: float, seed: int) -> None:
     simulators = Simulators(latency_ms, seed)
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        beyond_connection_limit = simulators.beyond_connection_limit(request)
         match request.method, request.path:
             case "PUT", "/_control":
                 wanted = orjson.loads(await request.read())
@@ -340,9 +532,9 @@ async def serve(host: str, port: int, latency_ms: float, seed: int) -> None:
                 return _json({})
             case "GET", "/health":
                 return _json({"status": "ok"})
-        return await simulators.answer(request)
+        return await simulators.answer(request, beyond_connection_limit)
 
-    runner = web.ServerRunner(web.Server(handle))
+    runner = web.ServerRunner(Server(handle, simulators.connections))
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, backlog=2048).start()

@@ -70,6 +70,7 @@ class Stack(Services):
         }
         if "DADATA" in self.simulated:
             simulated["DADATA_REQUESTS_PER_SECOND"] = "0"  # the simulators have no quota unless one is set
+            simulated["DADATA_NEW_CONNECTIONS_PER_MINUTE"] = "0"
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_IMPORT_TOPIC": "tasks",

@@ -32,6 +32,9 @@ CORRELATION_ID_HEADER = "kafka_correlationId"
 REQUEST_ID_HEADER = "X-Request-ID"
 TRACE_HEADERS = {"traceparent": 64, "tracestate": 512}
 """W3C Trace Context's headers, with the largest number of characters; longer values are dropped."""
+AWAITED_UNTIL_HEADER = "integration_awaited_until"
+"""Until when somebody waits for the record's result, in milliseconds since 1970. If there are several, the last counts.
+Such records go before the others at the provider."""
 IDEMPOTENCY_KEY_HEADER = "idempotency_key"
 """Makes a task repeatable. If there are several, the last counts."""
 
@@ -127,6 +130,16 @@ class ErrorCode(StrEnum):
 
 CORRELATION_ID = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """Form of a gateway's ids (RFC 9562, version 7). uuid.UUID accepts other spellings and takes three times as long."""
+
+
+_MILLISECONDS = re.compile(rb"[0-9]{1,18}")
+
+
+def awaited_until(header: bytes | None) -> float | None:
+    """Return the header's time in seconds since 1970; None if there is no header, or if it is not a time."""
+    if header is None or not _MILLISECONDS.fullmatch(header):
+        return None
+    return int(header) / 1000
 
 
 def correlation_id_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 ADMIN_REQUEST_SECONDS = 5.0
 """How long one request may take. librdkafka enforces it and raises a KafkaException, as for every other error."""
 
+BROKERS_REFRESH_MS = 5000
+
 DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 """max.message.bytes of a dead-letter topic that the service creates: a dead letter is larger than its record by its
 headers, and a record may be as large as Kafka's default of 1 MiB."""
@@ -69,7 +71,9 @@ class Administrator:
 
     def _new_client(self) -> None:
         self._brokers = Brokers()
-        self._client = AdminClient({**self._properties, **self._brokers.properties})
+        # A client that was started while Kafka said that it has no brokers asks again only at this interval.
+        refresh = {"topic.metadata.refresh.interval.ms": BROKERS_REFRESH_MS}
+        self._client = AdminClient({**refresh, **self._properties, **self._brokers.properties})
 
 
 def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:

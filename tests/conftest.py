@@ -502,6 +502,7 @@ def start_processor(start, database, simulators):
         "DADATA_SECRET_KEY": "secret",
         "DADATA_URL": simulators.url,
         "DADATA_REQUESTS_PER_SECOND": "0",
+        "DADATA_NEW_CONNECTIONS_PER_MINUTE": "0",
         "YANDEXGPT_API_KEY": "key",
         "YANDEXGPT_FOLDER_ID": "folder",
         "YANDEXGPT_URL": simulators.url,

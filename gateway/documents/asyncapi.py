@@ -7,6 +7,7 @@ from gateway.documents.files import filled
 from gateway.settings import GatewaySettings
 from gateway.tasks import REQUEST_ID_CHARACTERS_MAX
 from shared.messages import (
+    AWAITED_UNTIL_HEADER,
     CORRELATION_ID_HEADER,
     ERROR_CODE_HEADER,
     IDEMPOTENCY_KEY_DAYS,
@@ -20,7 +21,11 @@ from shared.messages import (
 SECURITY_SCHEME_TYPES = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
 """AsyncAPI's names for librdkafka's mechanisms."""
 
-_CARRIED = {CORRELATION_ID_HEADER: examples.CORRELATION_ID, REQUEST_ID_HEADER: examples.REQUEST_ID}
+_CARRIED = {
+    CORRELATION_ID_HEADER: examples.CORRELATION_ID,
+    REQUEST_ID_HEADER: examples.REQUEST_ID,
+    AWAITED_UNTIL_HEADER: examples.AWAITED_UNTIL,
+}
 
 
 def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> dict[str, Any]:
@@ -38,6 +43,7 @@ def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> di
         CORRELATION_ID=examples.CORRELATION_ID,
         REQUEST_ID=examples.REQUEST_ID,
         REQUEST_ID_MAX=REQUEST_ID_CHARACTERS_MAX,
+        AWAITED_UNTIL=examples.AWAITED_UNTIL,
         IDEMPOTENCY_KEY=examples.IDEMPOTENCY_KEY,
         KEY_DAYS=IDEMPOTENCY_KEY_DAYS,
         KEY_PATTERN=IDEMPOTENCY_KEY_PATTERN,

@@ -4,6 +4,8 @@ from shared.messages import TASK_DATA, ErrorCode, InvalidTask, Result, Task, Tas
 
 CORRELATION_ID = "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11"
 REQUEST_ID = "order-4711"
+AWAITED_UNTIL = "1795441376343"
+"""60 seconds after CORRELATION_ID was made."""
 IDEMPOTENCY_KEY = "order-4711/phone"
 
 TASKS: dict[TaskType, Task] = {

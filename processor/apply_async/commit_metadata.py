@@ -1,4 +1,4 @@
-"""Commit metadata: the records beyond a committed offset that are finished or still running, and a note.
+"""Commit metadata: the records beyond a committed offset that are finished or still running.
 
 Kafka keeps a string beside every committed offset, for the consumer's own use. Without it, the partition's next owner
 would process the records again that are finished beyond an unfinished one.
@@ -6,10 +6,9 @@ would process the records again that are finished beyond an unfinished one.
 
 import base64
 import json
-import math
 import operator
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 METADATA_CHARACTERS_MAX = 4096
@@ -28,16 +27,13 @@ class CommitMetadata:
     """Every record below `finished_below` is finished except `unfinished`, which rises from the committed offset.
 
     `in_hand` are the unfinished records that an owner was still processing when it gave the partition up. `topic` is
-    Kafka's id of the cluster and of the topic; None if an earlier version has committed. `writer` identifies the
-    process that has committed; `note` is the application's: small, name -> number.
+    Kafka's id of the cluster and of the topic; None if an earlier version has committed.
     """
 
     topic: tuple[str, str] | None
-    writer: str
     finished_below: int
     unfinished: tuple[int, ...]
     in_hand: tuple[int, ...]
-    note: Mapping[str, float]
 
 
 def encode(
@@ -47,8 +43,6 @@ def encode(
     unfinished: Iterable[int],
     in_hand: Iterable[int],
     topic: tuple[str, str],
-    writer: str,
-    note: Mapping[str, float],
 ) -> str:
     """Return the string to commit beside the offset `committed`; never longer than Kafka accepts."""
     holes = list(unfinished)
@@ -57,20 +51,18 @@ def encode(
         fields = {
             "v": _VERSION,
             "topic": topic,
-            "by": writer,
             "finished": _pack(committed, finished_below, holes),
             "hand": _pack(committed, committed, held),
-            "note": note,
+            "by": "",  # for earlier versions, which reject metadata without these two
+            "note": {},
         }
         text = json.dumps(fields, separators=(",", ":"))
         if len(text) <= METADATA_CHARACTERS_MAX:
             return text
         held = held[: len(held) // 2]
-        if not holes:
-            raise ValueError("the note is too long to be committed")
-        # Too many holes: leave the upper half out.
-        middle = len(holes) // 2
-        finished_below, holes = holes[middle], holes[:middle]
+        if holes:  # leave the upper half out
+            middle = len(holes) // 2
+            finished_below, holes = holes[middle], holes[:middle]
 
 
 def decode(text: str | None, committed: int) -> CommitMetadata | None:
@@ -86,15 +78,12 @@ def decode(text: str | None, committed: int) -> CommitMetadata | None:
             return None
         finished_below, *unfinished = _unpack(committed, fields["finished"])
         _, *in_hand = _unpack(committed, fields["hand"])
-        note = {str(name): float(value) for name, value in fields["note"].items()}
-        if not all(map(math.isfinite, note.values())):
-            return None
         topic = None
         if "topic" in fields:
             cluster_id, topic_id = map(str, fields["topic"])
             topic = cluster_id, topic_id
-        return CommitMetadata(topic, str(fields["by"]), finished_below, tuple(unfinished), tuple(in_hand), note)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
+        return CommitMetadata(topic, finished_below, tuple(unfinished), tuple(in_hand))
+    except (ValueError, KeyError, TypeError, RecursionError, zlib.error):
         return None
 
 

@@ -3,8 +3,7 @@
 import logging
 import threading
 import time
-import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +22,6 @@ COMMIT_SECONDS_MAX = 0.5
 ASK_SECONDS = 10.0
 """How long a rebalance waits for the commits of the partitions' earlier owners."""
 
-Note = Mapping[str, float]
-"""The application's message to a partition's next owner: small, name -> number."""
-
 
 @dataclass(slots=True, eq=False)
 class Progress:
@@ -38,7 +34,6 @@ class Progress:
     in_flight: InFlight
     in_hand: set[int] = field(default_factory=set)
     """Offsets of the records that an earlier owner was still processing when it gave the partition up."""
-    note: Note = field(default_factory=dict)
     changed: bool = False
     """Whether something was finished since the last commit."""
 
@@ -69,15 +64,14 @@ class Commits:
         self._topic_ids = topic_ids
         self.assigned_ids = topic_ids.known
         """Topic -> id, as of the last assignment."""
-        self._writer = uuid.uuid4().hex[:12]
         self._with_metadata = True
         self._under_way: _Commit | None = None
         self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
         self.committed: dict[Partition, int | None] = {}
         """The assigned partitions' committed offsets; 0 if nothing is committed, None if it is not known."""
 
-    def assign(self, partitions: Collection[TopicPartition]) -> dict[Partition, Note]:
-        """Read the commits of the partitions' earlier owners, and return their notes, except those of this process.
+    def assign(self, partitions: Collection[TopicPartition]) -> None:
+        """Read the commits of the partitions' earlier owners.
 
         If the topic was created again since, the commit does not count and the partition's offset is set to its
         beginning. If the commit names another cluster, the topic is a copy: the committed offset counts, but not the
@@ -102,7 +96,6 @@ class Commits:
             self.committed[partition] = 0 if made_again else max(0, answer.offset)
             if metadata is not None and metadata.topic in (None, topic) and not made_again:
                 self._earlier[partition] = (answer.offset, metadata)
-        return {partition: self._note_of_others(partition) for partition in asked}
 
     def start(self, partition: Partition, offset: int) -> Progress:
         """Return the partition's progress for reading from the offset on."""
@@ -116,17 +109,17 @@ class Commits:
         in_flight = InFlight(earlier.finished_below, earlier.unfinished)
         return Progress(partition, topic_id, offset, in_flight, set(earlier.in_hand))
 
-    def commit(self, progress: Collection[Progress], note: Note, seconds: float = COMMIT_SECONDS_MAX) -> bool:
+    def commit(self, progress: Collection[Progress], seconds: float = COMMIT_SECONDS_MAX) -> bool:
         """Commit the committable offsets. Return whether that is done in `seconds`; if not, the next call goes on."""
         give_up_at = time.monotonic() + seconds
         if self._under_way is not None and not self._is_committed(self._under_way, seconds):
             return False
         moved = [
-            (each, self._to_commit(each, committable, note))
+            (each, self._to_commit(each, committable))
             for each in progress
             if each.topic_id == self._topic_ids.known.get(each.partition[0])  # else the offset belongs to another topic
             and (committable := each.in_flight.committable) is not None
-            and (each.changed or committable != each.committed or note != each.note)
+            and (each.changed or committable != each.committed)
         ]
         if not moved:
             return True
@@ -137,7 +130,7 @@ class Commits:
             return True
         for each, _ in moved:
             each.changed = False
-        self._under_way = _Commit(self._consumer, moved, note)
+        self._under_way = _Commit(self._consumer, moved)
         self._under_way.start()
         return self._is_committed(self._under_way, max(0.0, give_up_at - time.monotonic()))
 
@@ -150,11 +143,7 @@ class Commits:
             return []
         return [answer for answer in answers if answer.error is None]
 
-    def _note_of_others(self, partition: Partition) -> Note:
-        _, metadata = self._earlier.get(partition, (0, None))
-        return metadata.note if metadata is not None and metadata.writer != self._writer else {}
-
-    def _to_commit(self, progress: Progress, committable: int, note: Note) -> TopicPartition:
+    def _to_commit(self, progress: Progress, committable: int) -> TopicPartition:
         if not self._with_metadata:
             return TopicPartition(*progress.partition, committable)
         in_flight = progress.in_flight
@@ -164,8 +153,6 @@ class Commits:
             unfinished=in_flight.unfinished(),
             in_hand=progress.in_hand,
             topic=(self._topic_ids.cluster_id, progress.topic_id),
-            writer=self._writer,
-            note=note,
         )
         return TopicPartition(*progress.partition, committable, metadata)
 
@@ -178,7 +165,7 @@ class Commits:
             if progress.partition in commit.errors:
                 progress.changed = True
             else:
-                progress.committed, progress.note = to.offset, commit.note
+                progress.committed = to.offset
                 if progress.partition in self.committed:  # else it was given up meanwhile
                     self.committed[progress.partition] = to.offset
         for error in {error.code(): error for error in commit.errors.values()}.values():
@@ -195,10 +182,9 @@ class Commits:
 class _Commit(threading.Thread):
     """One commit, in a thread: librdkafka waits without limit for the group's coordinator."""
 
-    def __init__(self, consumer: Any, moved: list[tuple[Progress, TopicPartition]], note: Note) -> None:
+    def __init__(self, consumer: Any, moved: list[tuple[Progress, TopicPartition]]) -> None:
         super().__init__(name="commit", daemon=True)
         self.moved = moved
-        self.note = note
         self.errors: dict[Partition, KafkaError] = {}
         self._consumer = consumer
 

@@ -36,7 +36,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
 from quixstreams.context import copy_context, message_context, set_message_context
@@ -44,7 +44,7 @@ from quixstreams.core.stream import StreamFunction, VoidExecutor
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.models.messagecontext import MessageContext
 
-from processor.apply_async.commits import Commits, Note, Progress
+from processor.apply_async.commits import Commits, Progress
 from processor.apply_async.item import MAY_BE_WITH_THE_NEXT_OWNER, Grip, Stage, Staged
 from processor.apply_async.limits import Reading, ReadingLimit
 from processor.apply_async.quix import Seam
@@ -103,19 +103,6 @@ class Standing(NamedTuple):
     in_flight: int
     finished_beyond: int
     held: int = 0
-
-
-class Ownership(Protocol):
-    """The application's interest in partitions. Called on Quix's thread."""
-
-    def changed(self, partitions: Mapping[Partition, Note]) -> None:
-        """Called with the assigned partitions, and with none between a revoke or a loss and the next assignment.
-
-        The value is the note of the process that owned the partition before; empty if that was this one, or nobody.
-        """
-
-    def note(self) -> Note:
-        """Return the note to commit, for the partitions' next owner."""
 
 
 Delivered = Callable[[Any, KafkaError | None, Any], None]
@@ -229,7 +216,6 @@ class ApplyAsync(StreamFunction):
         in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
         drain_seconds: float = 5.0,
         shutdown_seconds: float = 20.0,
-        ownership: Ownership | None = None,
         delivered: Delivered | None = None,
         refused: Refused | None = None,
         lone_producer: Callable[[Mapping[str, Any]], Producer] | None = None,
@@ -250,7 +236,6 @@ class ApplyAsync(StreamFunction):
             in_flight_bytes_max: the same in bytes; messages that have arrived and are not taken yet do not count.
             drain_seconds: how long a rebalance waits for records whose turn has begun.
             shutdown_seconds: how long `stop` waits for them.
-            ownership: told which partitions are assigned.
             delivered: called when Kafka has acknowledged or finally refused an outcome.
             refused: returns the outcome to send in place of one that Kafka refuses.
             lone_producer: returns a producer that has these properties in addition to its own, and sends each record in
@@ -265,7 +250,6 @@ class ApplyAsync(StreamFunction):
         self._in_flight_bytes_max = in_flight_bytes_max
         self._drain_seconds = drain_seconds
         self._shutdown_seconds = shutdown_seconds
-        self._ownership = ownership
         self._delivered = delivered
         self._refused = refused
 
@@ -521,11 +505,9 @@ class ApplyAsync(StreamFunction):
         self._quix.forget_checkpoint()
         self._limit.reassign()
         self._unpause()  # librdkafka keeps a partition paused after its assignment has ended
-        notes = self._commits.assign(partitions)
+        self._commits.assign(partitions)
         self._next_offsets = {(each.topic, each.partition): each.offset for each in partitions}
         self._quix.assign(partitions)
-        if self._ownership is not None:
-            self._ownership.changed(notes)
         self.missing = []
         logger.info("assigned %d partitions", len(partitions))
 
@@ -585,8 +567,6 @@ class ApplyAsync(StreamFunction):
         self._release(Grip.GONE)
         self._commits.committed.clear()
         self._look()
-        if self._ownership is not None:
-            self._ownership.changed({})
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         earlier = self._assignments.get((topic, partition))
@@ -738,8 +718,7 @@ class ApplyAsync(StreamFunction):
             self._in_flight_bytes -= item.size_bytes
 
     def _commit(self, *seconds: float) -> bool:
-        note = self._ownership.note() if self._ownership is not None else {}
-        return self._commits.commit([assignment.progress for assignment in self._assignments.values()], note, *seconds)
+        return self._commits.commit([assignment.progress for assignment in self._assignments.values()], *seconds)
 
     def _look(self) -> None:
         mine = (item.taken_at for item in self._items.values() if not item.gone)

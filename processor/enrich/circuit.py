@@ -1,70 +1,284 @@
-"""Circuit breaker: after several failures in a row, only occasional probes reach the provider."""
+"""The circuit breaker of a provider's account, one for the whole fleet. Pure.
+
+Each replica has a `Circuit`, which stops its requests at once. What the fleet knows is an `Opening`, a row in
+PostgreSQL: `agree` merges the two. While a circuit is open, one replica at a time may send one request, as a probe.
+"""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from shared.back_off import BackOff
+from shared.back_off import BackOff, back_off_seconds
 
 FAILURES_MAX = 10
 """After this many failures in a row, of any tasks, the provider counts as unavailable."""
 
-PROBE_SECONDS_FIRST = 0.5
-PROBE_SECONDS_MAX = 1.0
-"""Between two probes: the longest time until a recovery is noticed. Each probe uses up one attempt of a task."""
+REJECTIONS_MAX = 20
+"""After this many tasks were rejected in a row, in the whole fleet, the service counts as misconfigured."""
 
-State = Literal["closed", "unavailable", "refused"]
+SURE_REJECTIONS = 3
+"""This many rejections in a row are believed at once. Further ones wait, until it is known what they mean."""
+
+PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX = 1.0, 30.0
+"""Between two probes; doubled with each one that fails. Each probe may cost a new connection."""
+
+REFUSED_PAUSE_SECONDS_MAX = 5.0
+"""The same while the account is refused: callers wait for the probe, which costs neither money nor a connection."""
+
+PROBE_START_SECONDS = 2.0
+"""A replica that may send a probe must send it within this time."""
+
+State = Literal["closed", "unavailable", "refused", "misconfigured"]
+"""closed: requests are made. unavailable: the provider has no good answer to anything. refused: it refuses the account.
+misconfigured: it rejects every task, or the request itself."""
+
+
+class Opening(NamedTuple):
+    """What the fleet knows of a circuit. Times are PostgreSQL's, in seconds."""
+
+    state: State = "closed"
+    why: str = ""
+    since: float = 0.0
+    """When the failures began."""
+    probes: int = 0
+    """Probes that have failed."""
+    probe_at: float = 0.0
+    """When a probe may start; while there is a `prober`, when its probe has ended or is given up."""
+    prober: str = ""
+    """The replica that may send the probe; empty if none may yet."""
+
+
+class Report(NamedTuple):
+    """What a replica has seen since its last report. Times are PostgreSQL's, in seconds."""
+
+    state: State
+    """Its own circuit."""
+    follows: bool
+    """Whether it is open only because the fleet's is."""
+    why: str
+    since: float
+    """When its failures began."""
+    answered_at: float
+    """When the provider last answered it."""
+    heard_at: float
+    """When the provider last answered it or rejected a task."""
+    probing: bool
+    """Whether a probe of its own is in flight."""
+    probe_failed: bool
+    wants_probe: bool
+    granted: float
+    """The fleet's `probe_at` of the last probe that it knows to be granted to it."""
+
+
+def agree(
+    opening: Opening, report: Report, me: str, others_answered_at: float, now: float, probe_seconds: float
+) -> Opening:
+    """Return what the fleet knows after a replica's report.
+
+    Invariants: while a probe may be in flight, no other replica gets one; an answer closes the circuit; a replica that
+    alone gets no answers does not stop the others.
+
+    Args:
+        opening: what the fleet knew.
+        report: what this replica has seen.
+        me: this replica.
+        others_answered_at: when the provider last answered another replica.
+        now: PostgreSQL's time.
+        probe_seconds: longest duration of a request.
+    """
+    if opening.state == "closed":
+        if report.state == "closed" or report.follows or others_answered_at > report.since:
+            return opening
+        since = round(report.since, 6)  # PostgreSQL stores microseconds
+        return Opening(report.state, report.why, since, 0, now + PAUSE_SECONDS_FIRST)
+    answered_at = report.answered_at if opening.state == "misconfigured" else report.heard_at
+    if answered_at > opening.since and report.state == "closed":
+        return Opening()
+    if opening.prober == me and report.probe_failed:
+        pause_seconds = back_off_seconds(opening.probes + 2, PAUSE_SECONDS_FIRST, _longest_pause(report.state))
+        return Opening(report.state, report.why, opening.since, opening.probes + 1, now + pause_seconds)
+    if opening.prober == me and not report.probing:
+        start_until = opening.probe_at - probe_seconds
+        if opening.probe_at != report.granted or now >= start_until:  # it does not know of the probe, or is too late
+            return opening._replace(prober="", probe_at=now)
+    if now >= opening.probe_at and report.wants_probe:
+        probe_at = round(now + PROBE_START_SECONDS + probe_seconds, 6)
+        return opening._replace(prober=me, probe_at=probe_at)
+    return opening
+
+
+def _longest_pause(state: State) -> float:
+    return REFUSED_PAUSE_SECONDS_MAX if state == "refused" else PAUSE_SECONDS_MAX
 
 
 class Circuit:
-    """Closed while the provider answers; open after it was unavailable too often or refused the account.
+    """A replica's circuit. `now` is in seconds of a monotonic clock.
 
-    While open, it lets one request at a time through, as a probe. Pure: no I/O, no clock, one owner; `now` is in
-    seconds of a monotonic clock.
-
-    Invariant: while it is open, at most one probe is in flight.
+    Invariant: while it is open, at most one request is in flight that began after it opened: a probe.
     """
 
     def __init__(self) -> None:
+        """Start closed."""
         self.state: State = "closed"
+        self.why = ""
+        self.rejections = 0
+        """Tasks that were rejected in a row."""
+        self.closings = 0
+        """How often it has closed."""
+        self.closed_at = -math.inf
+        self.alone = False
+        """Whether it is open here, while other replicas get answers."""
+        self._answered_at = -math.inf
+        self._heard_at = -math.inf  # when the provider last answered or rejected a task
         self._failures = 0
-        self._probing = False
-        self._probe_at = 0.0
-        self._back_off = BackOff(PROBE_SECONDS_FIRST, PROBE_SECONDS_MAX)
+        self._since = math.inf  # when the failures or rejections in a row began
+        self._following = False  # whether the fleet's circuit is open
+        self._probes = 0
+        self._probing = 0  # number of the probe in flight; 0 if there is none
+        self._probe_failed = False
+        self._probe_from, self._probe_until = math.inf, math.inf
+        self._granted = 0.0  # the fleet's `probe_at` of the last probe
+        self._back_off = BackOff(PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX)  # while it is alone
 
     def wait_seconds(self, now: float) -> float:
-        """Return 0 if a request may start, else the time until the next probe; infinity while a probe is in flight."""
+        """Return 0 if a request may start, else the time until a probe may; infinity if something has to change."""
         if self.state == "closed":
             return 0.0
-        return math.inf if self._probing else max(0.0, self._probe_at - now)
+        if self._probing or now >= self._probe_until:
+            return math.inf
+        return max(0.0, self._probe_from - now)
 
-    def begin(self) -> bool:
-        """Record that a request starts, and return whether it is a probe."""
-        self._probing = self.state != "closed"
+    def begin(self) -> int:
+        """Record that a request starts, and return its number if it is a probe, else 0."""
+        if self.state == "closed":
+            return 0
+        self._probes += 1
+        self._probing = self._probes
         return self._probing
 
-    def cancel(self, probe: bool) -> None:
-        """Record that the request was not made."""
-        self._probing = self._probing and not probe
+    def cancel(self, probe: int) -> None:
+        """Record that the request was not made, or that its end says nothing about the provider."""
+        if probe == self._probing:
+            self._probing = 0
 
-    def answered(self) -> None:
-        """Record that the provider answered, even if it rejected the task."""
-        self.state = "closed"
-        self._failures = 0
-        self._probing = False
+    def answered(self, now: float) -> None:
+        """Record an answer."""
+        self._answered_at = self._heard_at = now
+        self.rejections = 0
+        self._close(now)
 
-    def failed(self, probe: bool, now: float) -> None:
-        """Record that the provider was unavailable."""
+    def rejected(self, probe: int, now: float) -> None:
+        """Record that the provider rejects a task. `count_rejection` counts it."""
+        if self.state == "misconfigured":
+            self._end_probe(probe, "misconfigured", self.why, now)
+        else:
+            self._heard_at = now
+            self._close(now)
+
+    def count_rejection(self, now: float) -> int:
+        """Count a rejected task, and return how many were rejected in a row here."""
+        if not self.rejections:
+            self._since = now
+        self.rejections += 1
+        return self.rejections
+
+    def forget_rejections(self) -> None:
+        """Count rejections from 0 again: the provider has answered another replica."""
+        self.rejections = 0
+        if not self._failures:
+            self._since = math.inf
+
+    def failed(self, probe: int, now: float, why: str) -> None:
+        """Record that the provider had no good answer."""
+        if not self._failures:
+            self._since = now
         self._failures += 1
-        if probe or (self.state == "closed" and self._failures >= FAILURES_MAX):
-            self._open("unavailable", now)
+        if self.state != "closed":
+            self._end_probe(probe, "unavailable", why, now)
+        elif self._failures >= FAILURES_MAX:
+            self._open("unavailable", why, now)
 
-    def refused(self, now: float) -> None:
-        """Record that the provider refused the account: every task fails until the account is corrected."""
-        self._open("refused", now)
+    def open(self, state: State, probe: int, now: float, why: str) -> None:
+        """Record that no request can succeed, whatever its task: `refused` or `misconfigured`."""
+        if self.state != "closed":
+            self._end_probe(probe, state, why, now)
+        else:
+            self._open(state, why, now)
 
-    def _open(self, state: State, now: float) -> None:
-        self._probing = False
-        if self.state == "closed":
+    def answered_at(self, ahead: float) -> float | None:
+        """Return when the provider last answered, by PostgreSQL's clock; None if it has not."""
+        return None if self._answered_at == -math.inf else self._answered_at + ahead
+
+    def report(self, ahead: float, *, wants_probe: bool) -> Report:
+        """Return what the fleet must know. `ahead`: how far PostgreSQL's clock is ahead of the monotonic one."""
+        return Report(
+            self.state,
+            self._following,
+            self.why,
+            self._since + ahead,
+            self._answered_at + ahead,
+            self._heard_at + ahead,
+            bool(self._probing),
+            self._probe_failed,
+            wants_probe and not self._probing,
+            self._granted,
+        )
+
+    def follow(self, opening: Opening, report: Report, me: str, ahead: float, asked_at: float) -> None:
+        """Follow what the fleet has agreed on.
+
+        Args:
+            opening: the agreement.
+            report: what this replica has reported for it.
+            me: this replica.
+            ahead: how far PostgreSQL's clock is ahead of the monotonic one.
+            asked_at: when the report was sent.
+        """
+        if report.probe_failed:
+            self._probe_failed = False
+        if opening.state != "closed":
+            if self._heard_at + ahead != report.heard_at:
+                return  # the provider has answered meanwhile: the next report says so
+            self.state, self.why = opening.state, opening.why
+            self._following, self.alone = True, False
+            if opening.prober != me:
+                self._probe_from = self._probe_until = math.inf
+            elif opening.probe_at != self._granted:
+                self._granted = opening.probe_at
+                self._probe_from, self._probe_until = asked_at, asked_at + PROBE_START_SECONDS
+        elif self._following:
+            self._close(asked_at)
+        elif report.state != "closed" and self.state != "closed" and not self.alone:
+            self.alone = True
             self._back_off.reset()
-        self.state = state
-        self._probe_at = now + self._back_off.next_seconds()
+            self._wait_alone(asked_at)
+
+    def _open(self, state: State, why: str, now: float) -> None:
+        self.state, self.why = state, why
+        self._since = min(self._since, now)
+        self._probing = 0
+        self._probe_from = self._probe_until = math.inf
+
+    def _end_probe(self, probe: int, state: State, why: str, now: float) -> None:
+        if not probe or probe != self._probing:
+            return  # it began before the circuit opened
+        self.state, self.why = state, why
+        self._probing = 0
+        self._probe_from = self._probe_until = math.inf
+        if self.alone:
+            self._wait_alone(now)
+        else:
+            self._probe_failed = True
+
+    def _wait_alone(self, now: float) -> None:
+        self._probe_from = now + min(self._back_off.next_seconds(), _longest_pause(self.state))
+
+    def _close(self, now: float) -> None:
+        if self.state == "misconfigured":
+            self.rejections = 0  # the provider has taken a task, of this replica or of another one
+        self._failures = self._probing = 0
+        self._probe_failed = self._following = self.alone = False
+        self._since = math.inf if not self.rejections else self._since
+        if self.state != "closed":
+            self.closings += 1
+            self.closed_at = now
+            self.state, self.why = "closed", ""

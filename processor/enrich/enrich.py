@@ -6,8 +6,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from processor.enrich.errors import Answer, Provider, ProviderUnavailable, UnusableAnswer
-from processor.enrich.gate import Gate, Pass
+from processor.enrich.errors import (
+    AccountRefused,
+    Answer,
+    Misconfigured,
+    NotNow,
+    Provider,
+    ProviderUnavailable,
+    TaskRejected,
+    UnusableAnswer,
+)
+from processor.enrich.gate import Gate, Pass, Ticket
 from processor.metrics import provider_seconds
 from processor.record import Turn
 from shared.back_off import back_off_seconds
@@ -28,9 +37,10 @@ class Lane:
     """A task type's provider, and its account's gate."""
 
     name: str
-    ask: Provider
-    gate: Gate | None
-    """None if the account has no keys, so that no request is made."""
+    ask: Provider | None
+    gate: Gate
+    missing: str = ""
+    """Names of the account's keys, if they are not set. There is no `ask` then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Enrich:
     lanes: Mapping[TaskType, Lane]
     attempts_max: int
 
-    async def __call__(self, task: Task, turn: Turn) -> Answer:
+    async def __call__(self, task: Task, ticket: Ticket, turn: Turn) -> Answer:
         """Return the provider's answer.
 
         The turn begins with each request, and ends with it if the request may be repeated.
@@ -50,26 +60,35 @@ class Enrich:
         """
         lane = self.lanes[task.task_type]
         gate = lane.gate
-        if gate is None:
-            return await lane.ask(task.data)
+        if lane.ask is None:
+            raise AccountRefused(f"{lane.missing} are not set")
         attempt = unusable = 0
         while True:
-            attempt += 1
             try:
-                return await _ask(lane, gate, await gate.enter(again=attempt > 1), task, turn)
+                return await _ask(lane.name, lane.ask, await gate.enter(ticket), task, turn)
+            except NotNow:
+                continue  # not an attempt
+            except (TaskRejected, Misconfigured) as error:
+                if await gate.stands(ticket, error):
+                    raise
+                turn.end()
+                continue
             except ProviderUnavailable as error:
-                if attempt == self.attempts_max or not error.retryable:
+                attempt += 1
+                if attempt >= self.attempts_max or not error.retryable:
                     raise
                 seconds = pause_seconds(attempt, error.retry_after_seconds)
             except UnusableAnswer:
+                attempt += 1
                 unusable += 1
-                if attempt == self.attempts_max or unusable == UNUSABLE_ANSWERS_MAX:
+                if attempt >= self.attempts_max or unusable == UNUSABLE_ANSWERS_MAX:
                     raise
                 seconds = pause_seconds(attempt)
             await asyncio.sleep(seconds)
 
 
-async def _ask(lane: Lane, gate: Gate, permit: Pass, task: Task, turn: Turn) -> Answer:
+async def _ask(provider: str, ask: Provider, permit: Pass, task: Task, turn: Turn) -> Answer:
+    gate = permit.gate
     try:
         turn.begin()
     except asyncio.CancelledError:
@@ -78,17 +97,20 @@ async def _ask(lane: Lane, gate: Gate, permit: Pass, task: Task, turn: Turn) -> 
     started_at = time.monotonic()
     error: BaseException | None = None
     try:
-        return await lane.ask(task.data)
+        return await ask(task.data, permit)
     except BaseException as other:
         error = other
         raise
     finally:
-        if isinstance(error, ProviderUnavailable | UnusableAnswer):
+        if isinstance(error, ProviderUnavailable | UnusableAnswer | NotNow):
             turn.end()
-        gate.leave(permit, error)
-        if not isinstance(error, asyncio.CancelledError):  # a stop cut it off: its outcome is unknown
-            outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
-            provider_seconds(lane.name, outcome).observe(time.monotonic() - started_at)
+        if isinstance(error, NotNow):
+            gate.cancel(permit)
+        else:
+            gate.leave(permit, error)
+            if not isinstance(error, asyncio.CancelledError):  # a stop cut it off: its outcome is unknown
+                outcome = "answered" if error is None else getattr(error, "code", "unforeseen")
+                provider_seconds(provider, outcome).observe(time.monotonic() - started_at)
 
 
 def pause_seconds(attempt: int, retry_after_seconds: float | None = None) -> float:

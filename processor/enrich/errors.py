@@ -2,23 +2,36 @@
 
 ProviderError
 ├── ProviderUnavailable     retry later: 429, 5xx, timeout, no connection, a truncated answer, invalid JSON
-├── TaskRejected            never retry this input: 400, 413, content filter
+├── TaskRejected            never retry this input, unless the provider rejects every input: 400, 422
+│   └── InputRejected       ... and it says why it rejects this very input: 413, 414, content filter
 ├── AccountRefused          never retry with this account: 401, 402, 403, no key
-├── UnexpectedAnswer        never retry with this program: a redirect, 404, 405, 415
+├── Misconfigured           wait until our configuration is mended: 404, 405, 415
+├── UnexpectedAnswer        never retry with this program: a redirect
 └── UnusableAnswer          retry once at most: a complete 200 that breaks the contract
     └── UnstorableAnswer    ... or that PostgreSQL cannot store
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from shared.messages import ErrorCode
 
 Answer = dict[str, Any]
 """A provider's answer, as it goes into the row."""
 
-Provider = Callable[[str], Awaitable[Answer]]
-"""Makes one request to a provider, for a bounded time. Raises a ProviderError."""
+
+class Line(Protocol):
+    """A request's connection, and who is told that it is sent."""
+
+    connection: Any
+    """A providers.wire.Connection; None if one is to be opened. The one that was used stays here."""
+
+    def sent(self) -> None:
+        """Called when the connection is open, right before the request is sent. May raise, and nothing is sent."""
+
+
+Provider = Callable[[str, Line], Awaitable[Answer]]
+"""Makes one request to a provider, over the given connection, for a bounded time. Raises a ProviderError."""
 
 
 class ProviderError(Exception):
@@ -45,14 +58,24 @@ class TaskRejected(ProviderError):
     code = ErrorCode.TASK_REJECTED
 
 
+class InputRejected(TaskRejected):
+    """The provider refuses this input for its length or its meaning, which says nothing about other inputs."""
+
+
 class AccountRefused(ProviderError):
     """The provider refuses our key, or our quota or balance is used up."""
 
     code = ErrorCode.PROVIDER_REFUSED_ACCOUNT
 
 
+class Misconfigured(ProviderError):
+    """The provider has no such service at this address: no task can succeed."""
+
+    code = ErrorCode.INTERNAL_ERROR
+
+
 class UnexpectedAnswer(ProviderError):
-    """The provider reports that the request itself is wrong: a bug here or a wrong address."""
+    """The provider answers something that this program does not understand."""
 
     code = ErrorCode.INTERNAL_ERROR
 
@@ -69,10 +92,5 @@ class UnstorableAnswer(UnusableAnswer):
     code = ErrorCode.INTERNAL_ERROR
 
 
-def without_keys(names: str) -> Provider:
-    """Return a provider for an account without keys: it refuses every task and names the missing settings."""
-
-    async def refuse(data: str) -> Answer:
-        raise AccountRefused(f"{names} are not set")
-
-    return refuse
+class NotNow(Exception):
+    """The request must not be sent now. It was not sent."""

@@ -1,209 +1,394 @@
-"""The gate to a provider: admits requests in order, within the quota, and if the circuit breaker permits."""
+"""The gate to a provider: admits requests as leases, circuit and connections permit, those of awaited records first."""
 
 import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from processor.enrich.circuit import Circuit
-from processor.enrich.errors import AccountRefused, ProviderError, ProviderUnavailable, UnusableAnswer
+from processor.enrich.circuit import REJECTIONS_MAX, SURE_REJECTIONS, Circuit, Opening, Report
+from processor.enrich.errors import (
+    AccountRefused,
+    InputRejected,
+    Misconfigured,
+    NotNow,
+    ProviderError,
+    ProviderUnavailable,
+    TaskRejected,
+    UnusableAnswer,
+)
+from processor.enrich.providers.wire import Connection, Idle
 from processor.enrich.quota import Quota, Request
-from processor.metrics import CIRCUIT, QUOTA_SLOTS, QUOTA_USED_SLOTS, WAITING_FOR_SLOT
-from processor.record import Partition
+from processor.enrich.waiting import Place, Waiting
+from processor.metrics import (
+    AWAITED_WAITING,
+    CIRCUIT,
+    NEW_CONNECTIONS,
+    NEW_CONNECTIONS_LEFT,
+    QUOTA_SLOTS,
+    QUOTA_USED_SLOTS,
+    WAITING_FOR_SLOT,
+)
+from processor.record import Position
 
 logger = logging.getLogger(__name__)
 
-# Makes seconds since 1970 of the monotonic clock: replicas compare them, and no second may be longer than another.
-_EPOCH = time.time() - time.monotonic()
-
 TIMER_SECONDS_MIN = 0.001
+
+STORE_LOOK_SECONDS = 0.02
+"""Between two checks whether answers can be stored again."""
+
+VERDICT_SECONDS = 1.5
+"""How long a rejected task waits until it is known whether the provider rejects everything: some renewals of leases."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A task that asks for permits, one for each attempt."""
+
+    awaited_until: float | None = None
+    """Until when somebody waits for it, in seconds since 1970."""
+    position: Position | None = None
+    """Its record's, if records with the same idempotency key may wait for it."""
+    number: int | None = None
+    """Its place in the order of arrival; None until it has come to the gate."""
+    rejected_at: int | None = None
+    """How often the circuit had closed when the provider rejected the task; None if it has not."""
 
 
 @dataclass(slots=True, eq=False)
 class Pass:
-    """A permit for one request to the provider."""
+    """A permit for one request to the provider. It is the request's `Line`, too."""
 
-    probe: bool
+    gate: "Gate"
+    ticket: Ticket
+    begun: float
+    probe: int
+    """Its number if it is a probe, else 0."""
     request: Request | None
+    opening: Request | None
+    """The slot of the connection to be opened."""
+    connection: Connection | None
+
+    def sent(self) -> None:
+        """Record that the connection is open and the request is sent now. Part of Line.
+
+        Raises:
+            NotNow: the lease has ended while the connection was opened.
+        """
+        self.gate.sent(self)
+
+
+_Waiter = tuple[asyncio.Future[Pass], Ticket]
 
 
 class Gate:
     """One provider's queue; work that waits here does not delay another provider's. Lives on the event loop."""
 
-    def __init__(self, name: str, *, quota: Quota | None, requests_max: int) -> None:
-        """Start empty.
+    def __init__(
+        self,
+        name: str,
+        *,
+        quota: Quota | None,
+        requests_max: int,
+        connections: Quota | None = None,
+        longest_seconds: float = math.inf,
+        look_at: str = "",
+        storable: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Start without leases.
 
         Args:
-            name: name of the provider, in logs and metrics.
-            quota: this replica's share of the fleet's quota; None for no quota.
+            name: name of the provider, in logs, metrics and leases.
+            quota: the fleet's quota of requests; None for no quota.
             requests_max: this replica's concurrent requests.
+            connections: the fleet's quota of new connections; None for no quota.
+            longest_seconds: longest duration of a request.
+            look_at: the settings to look at if the provider rejects everything.
+            storable: returns whether the answer of a request that begins now could be stored.
         """
         self.name = name
         self.quota = quota
-        self._circuit = Circuit()
+        self.connections = connections
+        self.longest_seconds = longest_seconds
+        self.look_at = look_at
+        self.circuit = Circuit()
+        self.storable = storable
+        self.valid_until = -math.inf
+        """Until when this replica's leases are valid. Nothing begins later."""
+        self._valid_from = -math.inf  # since when they have been valid without a gap
+        self.changed: Callable[[], None] = lambda: None
+        """Called when the fleet should know of a change soon."""
         self._requests_max = requests_max
         self._requests = 0
-        # Not a queue: a cancelled waiter is removed from the middle, and a retry goes first.
-        self._waiting: OrderedDict[asyncio.Future[Pass], None] = OrderedDict()
+        self._idle = Idle()
+        self._waiting: Waiting[_Waiter] = Waiting()
+        self._places: dict[Position, Place[_Waiter]] = {}
+        self._lent: dict[Position, float] = {}
+        self._rejection = ""
+        self._refused = (0.0, 0)  # when the account was refused, and after how many probes
+        self._verdicts: set[asyncio.Future[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        CIRCUIT.labels(name).state(self._circuit.state)
+        CIRCUIT.labels(name).state(self.circuit.state)
         WAITING_FOR_SLOT.labels(name).set_function(lambda: len(self._waiting))
+        AWAITED_WAITING.labels(name).set_function(lambda: self._waiting.awaited)
         if quota is not None:
-            QUOTA_SLOTS.labels(name).set_function(lambda: quota.slots(_now()))
-            QUOTA_USED_SLOTS.labels(name).set_function(lambda: quota.used(_now()))
+            QUOTA_SLOTS.labels(name).set_function(lambda: quota.limit)
+            QUOTA_USED_SLOTS.labels(name).set_function(lambda: quota.used(time.monotonic()))
+        if connections is not None:
+            NEW_CONNECTIONS.labels(name).set_function(lambda: connections.used(time.monotonic()))
+            NEW_CONNECTIONS_LEFT.labels(name).set_function(
+                lambda: max(0, connections.limit - connections.used(time.monotonic()))
+            )
 
     @property
     def state(self) -> str:
         """The circuit breaker's state. May be read from any thread."""
-        return self._circuit.state
+        return self.circuit.state
 
-    async def enter(self, *, again: bool) -> Pass:
+    async def enter(self, ticket: Ticket) -> Pass:
         """Wait for a permit for one request. The caller must end it by `leave` or `cancel`.
 
-        Args:
-            again: whether this is a retry, which goes first because its record is older.
-
         Raises:
-            AccountRefused: the provider refused the account during the wait.
+            AccountRefused: the provider refuses the account.
         """
-        now = _now()
-        if not self._waiting and not self._wait_seconds(now):
-            return self._begin(now)
+        now = time.monotonic()
+        if ticket.number is None or self.circuit.state != "closed":  # else the probes would use up one task's attempts
+            ticket.number = self._waiting.number()
+        if not len(self._waiting) and not self._wait_seconds(now):
+            return self._begin(now, ticket)
         waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        self._waiting[waiter] = None
-        if again and self._circuit.state == "closed":  # else the probes would use up the attempts of task after task
-            self._waiting.move_to_end(waiter, last=False)
-        self.serve()
+        place = self._enqueue(waiter, ticket, ticket.number)
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._waiting.pop(waiter, None)
+            self._waiting.leave(place)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.cancel(waiter.result())
             raise
+        finally:
+            if ticket.position is not None:
+                self._places.pop(ticket.position, None)
+
+    def _enqueue(self, waiter: asyncio.Future[Pass], ticket: Ticket, number: int) -> Place[_Waiter]:
+        was_empty = not len(self._waiting)
+        place = self._waiting.enter((waiter, ticket), number, ticket.awaited_until)
+        if ticket.position is not None:
+            self._places[ticket.position] = place
+            if ticket.position in self._lent:
+                self._waiting.lend(place, self._lent[ticket.position])
+        if was_empty:
+            self.changed()
+        self.serve()
+        return place
 
     def cancel(self, permit: Pass) -> None:
-        """Return the permit unused."""
+        """Return the permit: its request was not sent."""
         self._requests -= 1
-        self._circuit.cancel(permit.probe)
+        self.circuit.cancel(permit.probe)
         if self.quota is not None and permit.request is not None:
             self.quota.cancel(permit.request)
+        if self.connections is not None and permit.opening is not None and permit.connection is None:
+            self.connections.cancel(permit.opening)
+        self._idle.put(permit.connection)
         self.serve()
+
+    def sent(self, permit: Pass) -> None:
+        """Record that the request is sent now, over its connection.
+
+        Raises:
+            NotNow: the lease has ended while the connection was opened.
+        """
+        now = time.monotonic()
+        if permit.opening is not None:
+            assert self.connections is not None
+            self.connections.sent(permit.opening, now)
+            permit.opening = None
+        if now >= self.valid_until or permit.begun < self._valid_from:
+            raise NotNow
+        if self.quota is not None and permit.request is not None:
+            self.quota.sent(permit.request, now)
+            if len(self._waiting) and self._timer is None:
+                self.serve()
 
     def leave(self, permit: Pass, error: BaseException | None) -> None:
         """Record the end of the request: the provider answered, or `error` was raised."""
-        now = _now()
-        state = self._circuit.state
+        now = time.monotonic()
+        circuit, state = self.circuit, self.circuit.state
         self._requests -= 1
         if self.quota is not None and permit.request is not None:
             self.quota.end(permit.request, now)
+        if permit.opening is not None:
+            assert self.connections is not None
+            self.connections.sent(permit.opening, now)  # it could not be opened, and counts all the same
+        self._idle.put(permit.connection)
         match error:
             case ProviderUnavailable() | UnusableAnswer():  # a provider that answers only nonsense must not be paid
-                self._circuit.failed(permit.probe, now)
+                circuit.failed(permit.probe, now, str(error))
             case AccountRefused():
-                self._circuit.refused(now)
-                self._refuse_waiting(error)
+                circuit.open("refused", permit.probe, now, str(error))
+                self._refuse_waiting(str(error))
+            case Misconfigured() if not self._is_own(permit.ticket):
+                circuit.open("misconfigured", permit.probe, now, str(error))
+            case TaskRejected() if not isinstance(error, InputRejected):
+                circuit.rejected(permit.probe, now)
             case None | ProviderError():
-                self._circuit.answered()
+                circuit.answered(now)
             case _:  # cancelled, or a bug: it says nothing about the provider
-                self._circuit.cancel(permit.probe)
-        if self._circuit.state != state:
-            self._log_state(error)
+                circuit.cancel(permit.probe)
+        if error is None:
+            self._judge(stands=True)
+        if circuit.state != state or permit.probe:
+            self._state_changed()
+            self.changed()
         self.serve()
+
+    def _is_own(self, ticket: Ticket) -> bool:
+        """Return whether the provider has taken another task since it rejected this one."""
+        return ticket.rejected_at is not None and self.circuit.closings > ticket.rejected_at
+
+    async def stands(self, ticket: Ticket, error: TaskRejected | Misconfigured) -> bool:
+        """Return whether the provider rejects this very task; False if it rejects everything, so that the task waits.
+
+        The first rejections in a row are believed at once. Others wait until the provider has taken another task, or
+        for some renewals of the leases, while the fleet counts how many were rejected.
+        """
+        circuit = self.circuit
+        if isinstance(error, InputRejected) or self._is_own(ticket):
+            return True
+        ticket.rejected_at = circuit.closings
+        if isinstance(error, Misconfigured) or circuit.state == "misconfigured":
+            return False
+        self._rejection = str(error)
+        if circuit.count_rejection(time.monotonic()) <= SURE_REJECTIONS:
+            return True
+        if circuit.rejections >= REJECTIONS_MAX:
+            self.misconfigured()
+            return False
+        self.changed()
+        verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._verdicts.add(verdict)
+        try:
+            async with asyncio.timeout(VERDICT_SECONDS):
+                return await verdict
+        except TimeoutError:
+            return True
+        finally:
+            self._verdicts.discard(verdict)
+
+    def misconfigured(self) -> None:
+        """Open the circuit, because the provider rejects every task."""
+        if self.circuit.state == "closed":
+            self.circuit.open("misconfigured", 0, time.monotonic(), self._rejection)
+            self._state_changed()
+            self.changed()
+
+    def forget_rejections(self) -> None:
+        """Believe the rejections, because another replica has got an answer since."""
+        self.circuit.forget_rejections()
+        self._judge(stands=True)
+
+    def follow(self, opening: Opening, report: Report, me: str, ahead: float, asked_at: float) -> None:
+        """Let the circuit follow what the fleet has agreed on: see Circuit.follow."""
+        circuit, state = self.circuit, self.circuit.state
+        circuit.follow(opening, report, me, ahead, asked_at)
+        if circuit.state != state:
+            self._state_changed()
+        if circuit.state == "refused" and (opening.since, opening.probes) != self._refused:
+            self._refused = (opening.since, opening.probes)
+            if not (report.probe_failed or (report.state == "refused" and not report.follows)):
+                self._refuse_waiting(circuit.why)  # else it was refused here, and who waits now has come since
+
+    def _state_changed(self) -> None:
+        CIRCUIT.labels(self.name).state(self.circuit.state)
+        if self.circuit.state == "misconfigured":
+            self._judge(stands=False)
+
+    def renew(self, valid_until: float) -> None:
+        """Record that the leases are valid until then.
+
+        What began before a gap is not sent any more, because another replica may have its slot.
+        """
+        now = time.monotonic()
+        if now >= self.valid_until:
+            self._valid_from = now
+        self.valid_until = valid_until
+
+    def lend(self, lent: Mapping[Position, float]) -> None:
+        """Let records be awaited that others with the same idempotency key wait for. `lent`: position -> until when."""
+        self._lent = dict(lent)
+        for position, until in lent.items():
+            if position in self._places:
+                self._waiting.lend(self._places[position], until)
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many awaited and how many other tasks wait."""
+        self._waiting.expire(time.time())
+        return self._waiting.awaited, self._waiting.backlog
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a task waits."""
+        return len(self._waiting) > 0
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether rejected tasks wait for a verdict."""
+        return bool(self._verdicts)
+
+    def connections_wanted(self) -> int:
+        """Return how many connections would be opened now if there were slots for them."""
+        requests = min(len(self._waiting), self._requests_max - self._requests)
+        if self.quota is not None:
+            requests = min(requests, self.quota.limit)
+        return max(0, requests - len(self._idle))
 
     def serve(self) -> None:
         """Admit the waiters that may start now. Call it after every change."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._waiting:
-            now = _now()
+        while len(self._waiting):
+            now = time.monotonic()
             wait_seconds = self._wait_seconds(now)
             if wait_seconds:
                 if wait_seconds != math.inf:
                     loop = asyncio.get_running_loop()
                     self._timer = loop.call_later(max(wait_seconds, TIMER_SECONDS_MIN), self.serve)
                 return
-            waiter, _ = self._waiting.popitem(last=False)
-            if not waiter.done():
-                waiter.set_result(self._begin(now))
+            next_one = self._waiting.next(time.time())
+            if next_one is not None and not next_one[0].done():
+                next_one[0].set_result(self._begin(now, next_one[1]))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._idle.close()
 
     def _wait_seconds(self, now: float) -> float:
-        if self._requests >= self._requests_max:
+        if self._requests >= self._requests_max or now >= self.valid_until:
             return math.inf
-        wait_seconds = self._circuit.wait_seconds(now)
-        return wait_seconds if self.quota is None else max(wait_seconds, self.quota.wait_seconds(now))
+        wait_seconds = self.circuit.wait_seconds(now)
+        if self.quota is not None:
+            wait_seconds = max(wait_seconds, self.quota.wait_seconds(now))
+        if self.connections is not None and not self._idle.ready():
+            wait_seconds = max(wait_seconds, self.connections.wait_seconds(now))
+        return wait_seconds if self.storable() else max(wait_seconds, STORE_LOOK_SECONDS)
 
-    def _begin(self, now: float) -> Pass:
+    def _begin(self, now: float, ticket: Ticket) -> Pass:
         self._requests += 1
-        return Pass(self._circuit.begin(), None if self.quota is None else self.quota.begin(now))
+        connection = self._idle.take()
+        opening = None if self.connections is None or connection is not None else self.connections.begin(now)
+        request = None if self.quota is None else self.quota.begin(now)
+        return Pass(self, ticket, now, self.circuit.begin(), request, opening, connection)
 
-    def _refuse_waiting(self, error: AccountRefused) -> None:
-        while self._waiting:
-            waiter, _ = self._waiting.popitem(last=False)
-            if not waiter.done():
-                waiter.set_exception(AccountRefused(str(error)))
+    def _refuse_waiting(self, why: str) -> None:
+        while len(self._waiting):
+            next_one = self._waiting.next(0.0)
+            if next_one is not None and not next_one[0].done():
+                next_one[0].set_exception(AccountRefused(why))
 
-    def _log_state(self, error: BaseException | None) -> None:
-        state = self._circuit.state
-        CIRCUIT.labels(self.name).state(state)
-        if state == "closed":
-            logger.info("%s answers again", self.name)
-        elif state == "unavailable":
-            logger.warning("%s has failed too often, only probes are sent until it answers: %s", self.name, error)
-        else:
-            logger.error(
-                "%s refuses our account, its tasks are dead-lettered until it accepts it: %s", self.name, error
-            )
-
-
-class Gates:
-    """Divides the providers' quotas by the partitions that this replica owns: an `apply_async.Ownership`."""
-
-    def __init__(
-        self, gates: Iterable[Gate], loop: asyncio.AbstractEventLoop, partitions_of: Callable[[str], int]
-    ) -> None:
-        """Store the gates.
-
-        Args:
-            gates: one for each provider account.
-            loop: the gates' event loop.
-            partitions_of: returns the number of a topic's partitions; may block.
-        """
-        self._gates = tuple(gates)
-        self._loop = loop
-        self._partitions_of = partitions_of
-        self._owned: set[int] = set()
-
-    def changed(self, partitions: Mapping[Partition, Mapping[str, float]]) -> None:
-        """Divide the quotas again. Called on Quix's thread."""
-        count = max((self._partitions_of(topic) for topic in {topic for topic, _ in partitions}), default=0)
-        notes = {partition: note for (_, partition), note in partitions.items()}
-        self._loop.call_soon_threadsafe(self._divide, max(count, max(notes, default=0) + 1), notes)
-
-    def note(self) -> Mapping[str, float]:
-        """Return provider -> until when this replica's requests count against its quota. Called on Quix's thread."""
-        now = _now()
-        busy = {gate.name: gate.quota.busy_until(now) for gate in self._gates if gate.quota is not None}
-        return {name: round(until, 3) for name, until in busy.items() if until is not None}
-
-    def _divide(self, partitions: int, notes: Mapping[int, Mapping[str, float]]) -> None:
-        now = _now()
-        new = {partition for partition, note in notes.items() if partition not in self._owned or note}
-        if notes:  # empty between two assignments: partitions that return without a note had no other owner
-            self._owned = set(notes)
-        for gate in self._gates:
-            if gate.quota is not None:
-                until = max((note.get(gate.name, 0.0) for note in notes.values()), default=0.0)
-                # A replica with a wrong clock must not stop others for longer than the longest request.
-                until = min(until, now + gate.quota.longest_seconds)
-                taken_over = new if until > now else ()
-                gate.quota.assign(notes.keys(), partitions, taken_over=taken_over, free_from=until)
-            gate.serve()
-
-
-def _now() -> float:
-    return time.monotonic() + _EPOCH
+    def _judge(self, *, stands: bool) -> None:
+        for verdict in self._verdicts:
+            if not verdict.done():
+                verdict.set_result(stands)

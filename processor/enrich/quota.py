@@ -1,21 +1,19 @@
-"""This replica's share of the fleet's quota: slots, divided by the partitions that it owns."""
+"""This replica's part of the fleet's quota: the slots of its lease, and the requests that hold them. Pure."""
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 
-RATE_SECONDS = 1.0
-"""The window of a quota per second: any second, whenever it begins."""
+SECOND = 1.0
+MARGIN_SECONDS = 0.015
 
-RATE_MARGIN_SECONDS = 0.015
-"""Further time for which a slot is held, because some requests take longer to arrive than others."""
+MINUTE = 60.0
+MINUTE_MARGIN_SECONDS = 1.0
 
 LATE_SECONDS_MAX = 0.2
-"""Limit of the time added to that for a request that took so long that it may have arrived late."""
-
-TURN_LENGTHS = 4
-"""Length of a time slice at a shared slot, in longest requests. No request begins within the last one of them."""
+"""Limit of the time added to the margin for a request that took so long that it may have arrived late."""
 
 REMEMBERING = 0.98
 """Smoothing factor of the request times: the weight that earlier requests keep."""
@@ -24,178 +22,208 @@ BURST_PARTS = 9
 """A second's requests are spread over this many parts of it, so that the provider does not see one burst a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """The share of some partitions: slots of their own, and time slices at shared slots."""
-
-    own: int
-    turns: tuple[tuple[int, int], ...]
-    """(the partition's place among those that share the slot, their number), for each time slice."""
-
-
-def share(slots: int, partitions: int, owned: Collection[int]) -> Share:
-    """Divide slots among partitions, so that all shares together are exactly the slots.
-
-    If there are at least as many slots as partitions, each partition has slots of its own. If there are fewer, adjacent
-    partitions share one. A replica that owns all of them has the whole slot (Quix's range assignor gives a replica
-    adjacent partitions); otherwise their owners use it alternately, by the clock.
-    """
-    if slots >= partitions:
-        return Share(sum((p + 1) * slots // partitions - p * slots // partitions for p in owned), ())
-    own = 0
-    turns: list[tuple[int, int]] = []
-    neighbours: dict[int, list[int]] = {}
-    for partition in range(partitions):
-        neighbours.setdefault(partition * slots // partitions, []).append(partition)
-    for slot in sorted({partition * slots // partitions for partition in owned if partition < partitions}):
-        mine = [place for place, partition in enumerate(neighbours[slot]) if partition in owned]
-        if len(mine) == len(neighbours[slot]):
-            own += 1
-        else:
-            turns += [(place, len(neighbours[slot])) for place in mine]
-    return Share(own, tuple(turns))
-
-
 @dataclass(slots=True, eq=False)
 class Request:
     """A request that holds a slot."""
 
     begun: float
-    lasted: float = 0.0
+    sent: float | None = None
+    """None while its connection is being opened."""
+    lasted: float | None = None
+    """None until it has ended."""
 
 
-class Quota:
-    """The slots of this replica, and the requests that hold them.
+class Quota(ABC):
+    """A quota of the fleet, as far as this replica may use it. `now` is in seconds of a monotonic clock.
 
-    A quota is a number of slots. In a quota per second, a request holds its slot for a second from its arrival at the
-    provider, which is estimated; in a quota of concurrent requests, until it ends. Pure: no I/O, no clock, one owner;
-    `now` is in seconds since 1970 by a monotonic clock, because replicas agree on time slices by it.
-
-    Invariant: no more requests hold a slot than this replica has slots, unless it has just lost some.
+    Invariant: no more requests hold a slot than the limit, unless it has just gone down.
     """
 
-    def __init__(self, slots: int, *, longest_seconds: float | None = None) -> None:
-        """Start without a share.
+    def __init__(self, slots: int) -> None:
+        """Start without a lease. `slots`: the slots of the whole fleet."""
+        self.slots = slots
+        self.limit = 0
+        """How many slots this replica's requests may hold."""
+
+    def lower(self, limit: int, now: float) -> int:
+        """Lower the limit, and return the number of slots that are held then."""
+        self.limit = min(self.limit, limit)
+        return self.used(now)
+
+    @property
+    @abstractmethod
+    def held_seconds(self) -> float:
+        """How long after its start a request can still hold its slot, as far as is known."""
+
+    @abstractmethod
+    def used(self, now: float) -> int:
+        """Return the number of slots that are held. May be called from any thread."""
+
+    @abstractmethod
+    def wait_seconds(self, now: float) -> float:
+        """Return 0 if a request may start, else how long until one may; infinity if something has to change first."""
+
+    @abstractmethod
+    def begin(self, now: float) -> Request:
+        """Give a slot to a request. The caller checks `wait_seconds` first."""
+
+    @abstractmethod
+    def sent(self, request: Request, now: float) -> None:
+        """Record that the request is on its way."""
+
+    @abstractmethod
+    def end(self, request: Request, now: float) -> None:
+        """Record that the request has ended, successfully or not."""
+
+    @abstractmethod
+    def cancel(self, request: Request) -> None:
+        """Record that the request was not made."""
+
+
+class Rate(Quota):
+    """Requests, or new connections, in any second or minute.
+
+    Each holds its slot for that long from its arrival at the provider, which is estimated.
+    """
+
+    def __init__(self, slots: int, seconds: float = SECOND, margin_seconds: float = MARGIN_SECONDS) -> None:
+        """Start without a lease.
 
         Args:
-            slots: the slots of the whole fleet.
-            longest_seconds: longest duration of a request, for a quota of concurrent requests; None for a rate.
+            slots: requests of the whole fleet in `seconds`.
+            seconds: the window of the rate: any one of this length, whenever it begins.
+            margin_seconds: further time for which a slot is held, because requests take different times to arrive.
         """
-        self._slots = slots
-        self._longest_seconds = longest_seconds
-        self._held_seconds = RATE_SECONDS + RATE_MARGIN_SECONDS
-        self._all = self._at_once = Share(0, ())
-        self._all_from = 0.0
-        self._requests: deque[Request] = deque()
-        self._in_flight: set[Request] = set()
-        self._last_begun = -math.inf
+        super().__init__(slots)
+        self._seconds = seconds
+        self._margin_seconds = margin_seconds
+        self._unsent: set[Request] = set()
+        self._sent: deque[Request] = deque()  # in the order of sending
         self._fastest = math.inf
         self._usually_slower = 0.0
-        self._slowest = math.inf  # of recent requests
 
-    def assign(self, owned: Collection[int], partitions: int, *, taken_over: Collection[int], free_from: float) -> None:
-        """Set this replica's share.
+    @property
+    def held_seconds(self) -> float:
+        """How long after its start a request can still hold its slot."""
+        return self._seconds + self._margin_seconds + LATE_SECONDS_MAX
 
-        Args:
-            owned: numbers of this replica's partitions.
-            partitions: number of all partitions.
-            taken_over: owned partitions that had another owner before; they give no slots until `free_from`.
-            free_from: when the earlier owners' last requests have ended.
-        """
-        self._all = share(self._slots, partitions, owned)
-        self._at_once = share(self._slots, partitions, set(owned) - set(taken_over)) if taken_over else self._all
-        self._all_from = free_from
-
-    def slots(self, now: float) -> int:
-        """Return the number of slots that this replica has now. May be called from any thread."""
-        mine = self._all if now >= self._all_from else self._at_once
-        return mine.own + sum(self._has_turn(turn, now) for turn in mine.turns)
+    def lower(self, limit: int, now: float) -> int:
+        """Lower the limit, and return the number of slots that are held then."""
+        self._release(now)
+        return super().lower(limit, now)
 
     def used(self, now: float) -> int:
-        """Return the number of slots that are held now. May be called from any thread."""
-        if self._longest_seconds is not None:
-            return len(self._in_flight)
-        return sum(self._held_until(request) > now for request in tuple(self._requests))
+        """Return the number of slots that are held. May be called from any thread."""
+        sent = tuple(self._sent)
+        released = next((n for n, request in enumerate(sent) if self._held_until(request, now) > now), len(sent))
+        return len(self._unsent) + len(sent) - released
 
     def wait_seconds(self, now: float) -> float:
-        """Return 0 if a request may start, else how long until one may; infinity if another has to end first."""
-        slots = self.slots(now)
-        if self._longest_seconds is not None:
-            if len(self._in_flight) < slots:
-                return 0.0
-            most_slots = self._all.own + len(self._all.turns)
-            return math.inf if slots == most_slots else self._next_change_seconds(now)
-        while self._requests and self._held_until(self._requests[0]) <= now:
-            self._requests.popleft()
-        if slots == 0:
-            return self._next_change_seconds(now)
-        held = len(self._requests)
-        if held >= slots:
-            return self._held_until(self._requests[held - slots]) - now
-        part = math.ceil(slots / (BURST_PARTS - 1))
-        if held >= part:
-            return max(0.0, self._requests[held - part].begun + RATE_SECONDS / BURST_PARTS - now)
-        return 0.0
+        """Return 0 if a request may start, else how long until one may; infinity if something has to change first."""
+        self._release(now)
+        free = self.limit - len(self._unsent)
+        if free <= 0:
+            return math.inf
+        held = len(self._sent)
+        if held >= free:
+            return max(self._held_until(request, now) for request in islice(self._sent, held - free + 1)) - now
+        if self._seconds != SECOND:
+            return 0.0
+        part = math.ceil(self.limit / (BURST_PARTS - 1)) - len(self._unsent)
+        if part <= 0:
+            return math.inf
+        if held < part:
+            return 0.0
+        sent = self._sent[held - part].sent
+        assert sent is not None
+        return max(0.0, sent + SECOND / BURST_PARTS - now)
 
     def begin(self, now: float) -> Request:
         """Give a slot to a request. The caller checks `wait_seconds` first."""
         request = Request(now)
-        self._in_flight.add(request)
-        if self._longest_seconds is None:
-            self._requests.append(request)
-        self._last_begun = now
+        self._unsent.add(request)
         return request
+
+    def sent(self, request: Request, now: float) -> None:
+        """Record that the request is on its way."""
+        self._unsent.discard(request)
+        request.sent = now
+        self._sent.append(request)
 
     def end(self, request: Request, now: float) -> None:
         """Record that the request has ended, successfully or not."""
-        self._in_flight.discard(request)
-        request.lasted = lasted = now - request.begun
-        self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * REMEMBERING)
+        self._unsent.discard(request)  # no connection was opened for it
+        if request.sent is None:
+            return
+        request.lasted = lasted = now - request.sent
         self._fastest = min(lasted, self._fastest + 0.001)
         self._usually_slower += (lasted - self._fastest - self._usually_slower) * (1 - REMEMBERING)
 
     def cancel(self, request: Request) -> None:
         """Record that the request was not made."""
-        self._in_flight.discard(request)
-        if self._longest_seconds is None:
-            self._requests.remove(request)
+        self._unsent.discard(request)
 
-    def busy_until(self, now: float) -> float | None:
-        """Return the time until which this replica's requests may hold slots; None if none does. For any thread.
+    def _release(self, now: float) -> None:
+        # In the order of sending, and for good: what is released cannot be held again when the usual time changes, so
+        # that more slots are held only after a request has begun.
+        while self._sent and self._held_until(self._sent[0], now) <= now:
+            self._sent.popleft()
 
-        The next owner of the partitions needs it if this replica dies now. With a quota of concurrent requests, the
-        provider may still work on a request then; it is assumed to last at most twice as long as the slowest recent
-        one.
-        """
-        if self._longest_seconds is None:
-            until = self._last_begun + self._held_seconds + LATE_SECONDS_MAX
-            return until if until > now else None
-        if not self._in_flight:
-            return None
-        return self._last_begun + min(2 * self._slowest, self._longest_seconds)
-
-    def _held_until(self, request: Request) -> float:
-        # The provider counts arrivals, and a request that took longer than usual may have arrived late. Computed here
+    def _held_until(self, request: Request, now: float) -> float:
+        # The provider counts arrivals, and a request that takes longer than usual may have arrived late. Computed here
         # and not once at the request's end, because the usual time becomes known only after some requests.
-        late = request.lasted - self._fastest - self._usually_slower
-        return request.begun + min(max(0.0, late), LATE_SECONDS_MAX) + self._held_seconds
+        assert request.sent is not None
+        lasted = now - request.sent if request.lasted is None else request.lasted
+        late = lasted - self._fastest - self._usually_slower
+        return request.sent + min(max(0.0, late), LATE_SECONDS_MAX) + self._seconds + self._margin_seconds
 
-    def _has_turn(self, turn: tuple[int, int], now: float) -> bool:
-        who, how_many = turn
-        turns, into = divmod(now, self._turn_seconds())
-        return turns % how_many == who and into < self._turn_seconds() * (TURN_LENGTHS - 1) / TURN_LENGTHS
+
+class AtOnce(Quota):
+    """Requests in flight at the same time."""
+
+    def __init__(self, slots: int, longest_seconds: float) -> None:
+        """Start without a lease.
+
+        Args:
+            slots: concurrent requests of the whole fleet.
+            longest_seconds: longest duration of a request.
+        """
+        super().__init__(slots)
+        self._longest_seconds = longest_seconds
+        self._slowest = math.inf  # of recent requests
+        self._requests: set[Request] = set()
 
     @property
-    def longest_seconds(self) -> float:
-        """Longest time for which a request can hold its slot."""
-        return self._held_seconds if self._longest_seconds is None else self._longest_seconds
+    def held_seconds(self) -> float:
+        """How long after its start a request can still hold its slot: at most twice as long as the slowest recent one.
 
-    def _turn_seconds(self) -> float:
-        return TURN_LENGTHS * self.longest_seconds
+        The provider may still work on a request after the replica that has made it has died.
+        """
+        return min(2 * self._slowest, self._longest_seconds)
 
-    def _next_change_seconds(self, now: float) -> float:
-        """Return how long it is until this replica may have more slots than now."""
-        changes = [self._all_from - now] if now < self._all_from else []
-        if self._all.turns:
-            changes.append(self._turn_seconds() - now % self._turn_seconds())
-        return min(changes, default=math.inf)
+    def used(self, now: float) -> int:
+        """Return the number of slots that are held. May be called from any thread."""
+        return len(self._requests)
+
+    def wait_seconds(self, now: float) -> float:
+        """Return 0 if a request may start, else infinity."""
+        return 0.0 if len(self._requests) < self.limit else math.inf
+
+    def begin(self, now: float) -> Request:
+        """Give a slot to a request. The caller checks `wait_seconds` first."""
+        request = Request(now)
+        self._requests.add(request)
+        return request
+
+    def sent(self, request: Request, now: float) -> None:
+        """Record that the request is on its way."""
+
+    def end(self, request: Request, now: float) -> None:
+        """Record that the request has ended, successfully or not."""
+        self._requests.discard(request)
+        lasted = now - request.begun
+        self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * REMEMBERING)
+
+    def cancel(self, request: Request) -> None:
+        """Record that the request was not made."""
+        self._requests.discard(request)

@@ -39,6 +39,12 @@ class GroupCommit(Generic[Item, Answer]):
         self._size_of = size_of
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        self._running = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Number of items without an answer."""
+        return len(self._waiting) + self._running
 
     def submit(self, item: Item) -> "asyncio.Future[Answer]":
         """Return the item's answer to be awaited, which raises what the statement raised for this item alone.
@@ -53,7 +59,10 @@ class GroupCommit(Generic[Item, Answer]):
 
     async def _run_all(self) -> None:
         while self._waiting:
-            await self._run(self._next_batch())
+            batch = self._next_batch()
+            self._running = len(batch)
+            await self._run(batch)
+            self._running = 0
         self._runner = None
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import LiteralString, NamedTuple
 
@@ -41,6 +42,9 @@ LOOKS_MAX = 7200
 """How often a record polls for its key's id before it becomes a dead letter: for an hour while PostgreSQL answers.
 Without a limit, waiting records could fill the in-flight limit of a replica, and keep the record that they wait for
 from being read."""
+
+LENT_SECONDS_MAX = 3600.0
+"""Limit of the time for which a deadline is lent, because records do not wait longer for their keys."""
 
 # Ordered by key, so that two replicas that claim the same keys do not deadlock. %b sends bytes in binary, because their
 # text form in psycopg depends on the session's standard_conforming_strings.
@@ -101,6 +105,8 @@ class Claim(NamedTuple):
     key: str
     fingerprint: bytes
     position: Position
+    awaited_until: float | None = None
+    """Until when somebody waits for the record, in seconds since 1970."""
 
 
 class Owner(NamedTuple):
@@ -131,10 +137,22 @@ class StillClaimed(KeyRefused):
 class Keys:
     """The claims on keys. Waiting for a key holds no slot of a provider, and may be cancelled at any time."""
 
-    def __init__(self, postgres: Postgres, id_at: Callable[[Position], Awaitable[int | None]]) -> None:
-        """Store the connection, and `id_at`, which returns the id of the row at a position."""
+    def __init__(
+        self,
+        postgres: Postgres,
+        id_at: Callable[[Position], Awaitable[int | None]],
+        lend: Callable[[Position, float], None] = lambda position, awaited_until: None,
+    ) -> None:
+        """Store the parts.
+
+        Args:
+            postgres: the connection.
+            id_at: returns the id of the row at a position.
+            lend: lets the record at a position be awaited until then.
+        """
         self._postgres = postgres
         self._id_at = id_at
+        self._lend = lend
         self._nowhere = nowhere()
         self._claims = GroupCommit(self.claim)
         self._releases = GroupCommit(self.release_all)
@@ -142,9 +160,12 @@ class Keys:
     async def wait_for(self, claim: Claim) -> int | None:
         """Return the id of the key's row; None if the key belongs to this record, whose provider must then be called.
 
+        If somebody waits for this record, the one that the key belongs to is awaited as long.
+
         Raises:
             KeyRefused: the key belongs to another task, or its first record is not finished in time.
         """
+        lent_until = min(claim.awaited_until or 0.0, time.time() + LENT_SECONDS_MAX)
         for attempt in range(1, LOOKS_MAX + 1):
             owner = await self._claims.submit(claim)
             if owner is not None:
@@ -152,6 +173,8 @@ class Keys:
                     raise OtherTask("the idempotency key belongs to a task of another type or with other data")
                 if owner.row_id is not None or owner.claim.position == claim.position:
                     return owner.row_id
+                if lent_until > time.time():
+                    self._lend(owner.claim.position, lent_until)
             elif (row_id := await self._id_at(claim.position)) is not None:
                 return row_id  # written for this position by a record with another key
             await asyncio.sleep(back_off_seconds(attempt, PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX))
@@ -216,7 +239,7 @@ class Keys:
         await self._postgres.prune(_PRUNE_CLAIMS, [topic_id, partition, first_offset], -1, [PAGE_OFFSETS])
 
 
-def claim_of(headers: Headers | None, task: Task, position: Position) -> Claim | None:
+def claim_of(headers: Headers | None, task: Task, position: Position, awaited_until: float | None) -> Claim | None:
     """Return the record's claim on its idempotency key, or None if it has no key.
 
     Raises:
@@ -229,7 +252,7 @@ def claim_of(headers: Headers | None, task: Task, position: Position) -> Claim |
         raise InvalidTask(
             f"{IDEMPOTENCY_KEY_HEADER}: must be 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters"
         )
-    return Claim(key.decode(), fingerprint(key, task), position)
+    return Claim(key.decode(), fingerprint(key, task), position, awaited_until)
 
 
 def fingerprint(key: bytes, task: Task) -> bytes:

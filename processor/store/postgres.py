@@ -190,7 +190,7 @@ class Postgres:
 
     async def connect(self) -> None:
         """Wait until PostgreSQL answers and has the tables."""
-        await self.execute("SELECT FROM ledger, idempotency_keys, redriven LIMIT 0")
+        await self.execute("SELECT FROM ledger, idempotency_keys, redriven, leases, circuits, lent_deadlines LIMIT 0")
 
     async def close(self) -> None:
         """Close the connection; a statement that is running may or may not be committed."""
@@ -312,14 +312,14 @@ class Postgres:
         if self._connection is None or self._connection.closed:
             await self._connect()
         assert self._connection is not None
-        hang_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, _hang_up, self._connection)
+        hanging_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, hang_up, self._connection)
         try:
             # A statement without parameters may hold several commands, which PostgreSQL does not prepare.
             prepare = False if parameters is None else None
             cursor = await self._connection.execute(statement, parameters, prepare=prepare)
             return await cursor.fetchall() if cursor.description else []
         finally:
-            hang_up.cancel()
+            hanging_up.cancel()
 
     async def _connect(self) -> None:
         self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
@@ -370,7 +370,8 @@ def _refused(error: psycopg.Error | UnfitDatabase) -> RowRefused:
     return refused(f"PostgreSQL refuses the row: SQLSTATE {_sqlstate(error)}")
 
 
-def _hang_up(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+def hang_up(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    """Close the connection from outside, so that the statement that runs on it fails."""
     # Not by cancelling the coroutine: psycopg would send the silent server a cancel request, and wait for its answer.
     with (
         contextlib.suppress(psycopg.OperationalError, OSError),  # the connection is closed already

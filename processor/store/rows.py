@@ -12,6 +12,9 @@ from processor.store.group_commit import GroupCommit
 from processor.store.postgres import Postgres, columns
 from shared.messages import TaskType
 
+ROWS_WAITING_MAX = 500
+"""Rows without an id at which no further provider is asked: about one batch. A crash repeats their paid calls."""
+
 PAGE_OFFSETS = 10_000
 """Offsets that are fetched together after a partition was assigned, and entries that are pruned together."""
 
@@ -96,6 +99,11 @@ class Ledger:
             processor.store.postgres.RowRefused: PostgreSQL refuses this row.
         """
         return self._rows.submit(row)
+
+    @property
+    def storable(self) -> bool:
+        """Whether an answer that comes now is stored soon: PostgreSQL answers, and few rows wait for it."""
+        return self._postgres.connected and self._rows.unanswered < ROWS_WAITING_MAX
 
     def id_at(self, position: Position) -> Awaitable[int | None]:
         """Return the id of the row at the position by group commit, or None if there is none."""

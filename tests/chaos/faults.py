@@ -62,8 +62,8 @@ def replica_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 def replica_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     """SIGSTOP for longer than Kafka's session timeout, then SIGCONT."""
     replica = fleet.pick(chance)
-    fleet.note_cuts([replica])
-    replica.pause()
+    with fleet.cutting(replica):
+        replica.pause()
     yield
     replica.resume()
 
@@ -126,8 +126,8 @@ def all_replicas_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 @contextlib.contextmanager
 def broker_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     """SIGKILL of Kafka, then a restart with the same data."""
-    fleet.note_cuts(fleet.replicas)
-    fleet.services.kafka.kill()
+    with fleet.cutting(*fleet.replicas):
+        fleet.services.kafka.kill()
     yield
     fleet.services.kafka.start()
 
@@ -135,8 +135,8 @@ def broker_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 @contextlib.contextmanager
 def broker_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     """SIGSTOP of Kafka: its sockets stay open but silent."""
-    fleet.note_cuts(fleet.replicas)
-    fleet.services.kafka.pause()
+    with fleet.cutting(*fleet.replicas):
+        fleet.services.kafka.pause()
     yield
     fleet.services.kafka.resume()
 
@@ -211,10 +211,9 @@ def network(service: str, toxic: Callable[[Proxy], None], *, off_the_group: bool
 
     @contextlib.contextmanager
     def network_fault(fleet: Fleet, chance: random.Random) -> Iterator[None]:
-        if off_the_group:
-            fleet.note_cuts(fleet.replicas)
         proxy = fleet.services.proxies[service]
-        toxic(proxy)
+        with fleet.cutting(*fleet.replicas) if off_the_group else contextlib.nullcontext():
+            toxic(proxy)
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """The programs of one fault run: processors and gateways that come and go, with their own topics and database."""
 
+import contextlib
 import os
 import random
 import re
@@ -7,10 +8,12 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -24,6 +27,7 @@ PARTITIONS = 12
 
 SETTINGS = {
     "DADATA_REQUESTS_PER_SECOND": "0",
+    "DADATA_NEW_CONNECTIONS_PER_MINUTE": "0",
     "DADATA_CONCURRENT_REQUESTS": "32",
     "IN_FLIGHT_MAX": "500",
     # Calls to a hanging provider time out soon, so that a fault of seconds is over in seconds.
@@ -143,10 +147,10 @@ class Fleet:
 
     def kill(self, *programs: Program) -> None:
         """Kill processors at once and record what they had in flight."""
-        self.note_cuts(programs)
-        for program in programs:
-            program.wanted = False
-            program.kill()
+        with self.cutting(*programs):
+            for program in programs:
+                program.wanted = False
+                program.kill()
 
     def stop(self, *programs: Program) -> None:
         """Stop programs cleanly, all at once; one that does not end with code 0 counts as an unasked exit."""
@@ -168,10 +172,19 @@ class Fleet:
         self.stop(*programs)
         self.replicas = [replica for replica in self.replicas if replica not in programs]
 
-    def note_cuts(self, programs: Iterable[Program]) -> None:
-        """Record what these processors have in flight when they are killed or cut off."""
-        now = time.time()
-        self.cuts += [Cut(self.round, now, program.in_flight()) for program in programs]
+    @contextlib.contextmanager
+    def cutting(self, *programs: Program) -> Iterator[None]:
+        """Record what these processors have in flight when the block kills them or cuts them off."""
+        in_flight, at = sum(program.in_flight() for program in programs), time.time()
+        with psycopg.connect(self.conninfo) as connection:
+            [(rows,)] = connection.execute("SELECT count(*) FROM integration_service")
+        before = self.services.counts()
+        yield
+        after, counts = self.services.counts().json(), before.json()
+        # A call that has come since may have been at a provider when the block cut.
+        at_provider = sum(counts["in_flight"].values()) + _calls(after) - _calls(counts)
+        unstored = len(counts["answered"]) - rows
+        self.cuts.append(Cut(self.round, at, len(programs), in_flight, at_provider, unstored))
 
     def pick(self, chance: random.Random) -> Program:
         """Return a random processor."""
@@ -219,3 +232,7 @@ class Fleet:
             **SETTINGS,
             **self._settings,
         }
+
+
+def _calls(counts: dict[str, Any]) -> int:
+    return sum(provider.get("requests", 0) for provider in counts["providers"].values())

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from processor.store.rows import ROWS_WAITING_MAX
+
 COMMITTED_EVERY_SECONDS = 1.5
 """Results written this long before a kill may be repeated: processors commit every second, and a commit takes time."""
 
@@ -48,11 +50,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class Cut:
-    """A processor that was killed or cut off from its group, and how much it had in flight just before."""
+    """Processors that were killed or cut off from their group at one moment, and what was under way just before."""
 
     round: int
     at: float
+    processors: int
     in_flight: int
+    """Records that they had read and not finished."""
+    at_provider: int
+    """Calls at the providers, of the whole fleet."""
+    unstored: int
+    """Answers that had no row yet, of the whole fleet."""
+
+    @property
+    def calls_allowed(self) -> int:
+        """How many calls may be paid again: a processor asks no provider while a batch of answers waits for rows."""
+        return self.at_provider + min(self.unstored, self.processors * ROWS_WAITING_MAX)
 
 
 @dataclass(frozen=True)
@@ -104,8 +117,9 @@ class Line:
     ids_conflicting: int = 0
     dead_letters: int = 0
     results_repeated: int = 0
+    results_allowed: int = 0
     calls_repeated: int = 0
-    repeats_allowed: int = 0
+    calls_allowed: int = 0
     exits: int = 0
     seconds_to_settle: float | None = 0.0
 
@@ -168,7 +182,8 @@ def _lines_of_rounds(history: History) -> dict[int, Line]:
         round_.number: Line(
             round_.fault,
             times=1,
-            repeats_allowed=_repeats_allowed(history, round_),
+            results_allowed=_results_allowed(history, round_),
+            calls_allowed=sum(cut.calls_allowed for cut in history.cuts if cut.round == round_.number),
             seconds_to_settle=round_.seconds_to_settle,
             **counts[round_.number],
         )
@@ -176,7 +191,7 @@ def _lines_of_rounds(history: History) -> dict[int, Line]:
     }
 
 
-def _repeats_allowed(history: History, round_: Round) -> int:
+def _results_allowed(history: History, round_: Round) -> int:
     """Return how many records were in flight, or done but not committed, in processors killed or cut off."""
     cuts = [cut for cut in history.cuts if cut.round == round_.number]
     not_committed = {
@@ -197,10 +212,10 @@ def _broken_in_round(round_: Round, line: Line) -> Iterator[str]:
         yield f"{where}: {line.ids_conflicting} tasks have several ids"
     if line.dead_letters and not round_.dead_letters:
         yield f"{where}: {line.dead_letters} tasks are dead-lettered, and no provider failed"
-    if line.results_repeated > line.repeats_allowed:
-        yield f"{where}: {line.results_repeated} results are repeated, {line.repeats_allowed} may be"
-    if line.calls_repeated > line.repeats_allowed and not round_.cuts_calls:
-        yield f"{where}: {line.calls_repeated} calls are paid again, {line.repeats_allowed} may be"
+    if line.results_repeated > line.results_allowed:
+        yield f"{where}: {line.results_repeated} results are repeated, {line.results_allowed} may be"
+    if line.calls_repeated > line.calls_allowed and not round_.cuts_calls:
+        yield f"{where}: {line.calls_repeated} calls are paid again, {line.calls_allowed} may be"
     if round_.seconds_to_settle is None:
         yield f"{where}: not settled without help"
 
@@ -214,14 +229,14 @@ def _results_without_rows(history: History) -> Iterator[str]:
 
 
 def _rows_of_nobody(history: History) -> Iterator[str]:
-    may_have_one = {task.input for task in history.tasks if task.outcome != "refused"}
+    sent = {task.input for task in history.tasks}
     refused = {task.input for task in history.tasks if task.outcome == "refused"}
     refused_ids = {task.task_id for task in history.tasks if task.outcome == "refused"}
     left_behind = sum(text in refused for _, text in history.rows)
     left_behind += sum(answer.task_id in refused_ids for answer in history.answers)
     if left_behind:
         yield f"{left_behind} rows or answers of tasks that were refused"
-    if unknown := sum(text not in may_have_one | refused for _, text in history.rows):
+    if unknown := sum(text not in sent for _, text in history.rows):
         yield f"{unknown} rows of nobody's task"
 
 

@@ -14,8 +14,9 @@ COLUMNS = (
     "rows doubled",
     "dead letters",
     "results repeated",
+    "(allowed)",
     "paid calls repeated",
-    "(repeats allowed)",
+    "(allowed)",
     "unasked exits",
     "seconds to settle",
 )
@@ -26,9 +27,9 @@ SHORT = {
     3: "lost",
     4: "rows twice",
     6: "results again",
-    7: "paid again",
-    9: "exits",
-    10: "settled",
+    8: "paid again",
+    10: "exits",
+    11: "settled",
 }
 """For a terminal of 80 columns: index in COLUMNS -> short heading."""
 WIDE_COLUMNS = 150
@@ -73,8 +74,9 @@ def _cells(line: Line) -> tuple[str, ...]:
         line.rows_doubled,
         line.dead_letters,
         line.results_repeated,
+        line.results_allowed,
         line.calls_repeated,
-        line.repeats_allowed,
+        line.calls_allowed,
         line.exits,
     )
     return (line.fault, *(f"{count:,}" for count in counts), settled)

@@ -11,6 +11,7 @@ import uuid
 from typing import NamedTuple
 
 from shared.messages import (
+    AWAITED_UNTIL_HEADER,
     CORRELATION_ID_HEADER,
     DEAD_LETTER_HEADER_PREFIX,
     ERROR_CODE_HEADER,
@@ -219,6 +220,7 @@ def _own_header(chance: random.Random, canary: str) -> tuple[str, bytes | None]:
     ]
     good = {
         CORRELATION_ID_HEADER: [_uuid(chance), "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11", _uuid(chance).upper()],
+        AWAITED_UNTIL_HEADER: ["1700000000000", "32503680000000", "9" * 18, "9" * 5000, "0", "-1", "1e3", "٣", canary],
         IDEMPOTENCY_KEY_HEADER: [f"{canary}{chance.randrange(3)}", f"{canary}/{_uuid(chance)}", "k" * 255, "k" * 256],
         REDRIVEN_FROM_HEADER: ["/".join(position)],
         ERROR_CODE_HEADER: [*ErrorCode, "of another service"],

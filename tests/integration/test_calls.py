@@ -8,12 +8,21 @@ from functools import partial
 import pytest
 from pydantic import SecretStr
 
-from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected, UnexpectedAnswer, UnusableAnswer
+from processor.enrich.errors import (
+    AccountRefused,
+    InputRejected,
+    Misconfigured,
+    ProviderUnavailable,
+    TaskRejected,
+    UnexpectedAnswer,
+    UnusableAnswer,
+)
 from processor.enrich.providers.dadata import dadata
-from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Wire
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Idle, Wire
 from processor.enrich.providers.yandexgpt import yandexgpt
 from sandbox.child import free_port
 from tests.conftest import PATIENCE_SECONDS, until
+from tests.integration.test_wire import Line
 
 CANARY = "8 916 823 34 54 canary-7d1f"
 KEYS = ("key-3c9a", "secret-3c9a")
@@ -30,12 +39,15 @@ def provider_of(kind, url, prepare, key=KEYS[0]):
 
 @contextlib.asynccontextmanager
 async def opened(kind, url, timeout_seconds=PATIENCE_SECONDS, **options):
-    """Yield the provider over connections that are closed at the end."""
-    wire = Wire()
-    try:
-        yield provider_of(kind, url, partial(wire.prepare, timeout_seconds=timeout_seconds), **options)
-    finally:
-        wire.close()
+    """Yield the provider as a function of the data, over connections that are closed at the end."""
+    provider = provider_of(kind, url, partial(Wire().prepare, timeout_seconds=timeout_seconds), **options)
+
+    async def ask(data):
+        with Line(idle) as line:
+            return await provider(data, line)
+
+    with contextlib.closing(Idle()) as idle:
+        yield ask
 
 
 def ask(kind, url, data=CANARY, within_seconds=PATIENCE_SECONDS, **options):
@@ -88,12 +100,13 @@ STATUSES = {
     401: AccountRefused,
     402: AccountRefused,
     403: AccountRefused,
-    404: UnexpectedAnswer,
-    405: UnexpectedAnswer,
+    404: Misconfigured,
+    405: Misconfigured,
     408: ProviderUnavailable,
-    413: TaskRejected,
-    414: TaskRejected,
-    415: UnexpectedAnswer,
+    413: InputRejected,
+    414: InputRejected,
+    415: Misconfigured,
+    418: UnexpectedAnswer,
     422: TaskRejected,
     429: ProviderUnavailable,
     500: ProviderUnavailable,
@@ -109,6 +122,7 @@ def test_each_status_is_the_error_that_says_what_to_do(simulators, kind, status)
 
     error = refused(STATUSES[status], kind, simulators.url)
 
+    assert type(error) is STATUSES[status]
     assert str(status) in str(error)
     assert simulators.calls(kind) == 1
     if isinstance(error, ProviderUnavailable):
@@ -196,10 +210,16 @@ def test_an_answer_that_does_not_end_is_left_when_the_time_is_over(simulators, k
     assert simulators.requests()["providers"][kind][f"fault_{fault}"] == 1
 
 
-def test_the_content_filter_rejects_the_task(simulators):
+def test_the_content_filter_rejects_the_input(simulators):
     simulators.control(faults=[{"kind": "content_filter"}])
 
-    refused(TaskRejected, "gpt", simulators.url)
+    refused(InputRejected, "gpt", simulators.url)
+
+
+def test_a_retired_model_rejects_the_task_and_may_reject_all(simulators):
+    simulators.control(yandexgpt_retired_models=["yandexgpt-lite/latest"])
+
+    assert type(refused(TaskRejected, "gpt", simulators.url)) is TaskRejected
 
 
 def test_a_truncated_answer_is_an_answer(simulators):

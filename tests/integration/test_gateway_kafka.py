@@ -106,6 +106,7 @@ def test_a_task_goes_out_byte_for_byte_and_its_result_comes_back(start, echo):
     assert "server" not in answer.headers
     [(value, headers)] = echo.values
     assert value == body
+    assert 0 < int(headers.pop("integration_awaited_until")) - 1000 * time.time() < 60_000
     assert headers == {
         "kafka_correlationId": answer.headers["x-correlation-id"].encode(),
         "X-Request-ID": b"mine",

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import math
 import tracemalloc
 import zlib
 from functools import partial
@@ -15,12 +16,12 @@ from pydantic_core import to_json
 
 from processor.enrich.enrich import Enrich, Lane
 from processor.enrich.errors import ProviderError, ProviderUnavailable, UnexpectedAnswer, UnusableAnswer
-from processor.enrich.gate import Gate
-from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Wire
+from processor.enrich.gate import Gate, Ticket
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Idle, Wire
 from shared.messages import Task
 from tests.conftest import PATIENCE_SECONDS
 from tests.integration.test_calls import CANARY, provider_of
-from tests.integration.test_wire import certificate_for
+from tests.integration.test_wire import Line, certificate_for
 
 PHONE = json.dumps([{"source": "8 916", "phone": "+7 916", "qc": 0}]).encode()
 
@@ -61,10 +62,10 @@ def ask(pieces, kind="phone", timeout_seconds=PATIENCE_SECONDS, wire=None, **opt
     async def main():
         asyncio.get_running_loop().set_exception_handler(lambda _, context: loud.append(context))
         async with served(pieces, **options) as (url, _), asyncio.timeout(PATIENCE_SECONDS):
-            with contextlib.closing(wire or Wire()) as connections:
-                prepare = partial(connections.prepare, timeout_seconds=timeout_seconds)
+            provider = provider_of(kind, url, partial((wire or Wire()).prepare, timeout_seconds=timeout_seconds))
+            with contextlib.closing(Idle()) as idle, Line(idle) as line:
                 try:
-                    return await provider_of(kind, url, prepare)(CANARY)
+                    return await provider(CANARY, line)
                 except ProviderError as error:
                     return error
 
@@ -153,16 +154,19 @@ def calls_for(pieces, kind):
 
     async def main():
         async with served(pieces) as (url, connections), asyncio.timeout(PATIENCE_SECONDS):
+            provider = provider_of(kind, url, partial(Wire().prepare, timeout_seconds=PATIENCE_SECONDS))
 
-            async def provider(data):
-                with contextlib.closing(Wire()) as wire:  # the server closes the connection after each answer
-                    prepare = partial(wire.prepare, timeout_seconds=PATIENCE_SECONDS)
-                    return await provider_of(kind, url, prepare)(data)
+            async def ask(data, _):
+                # The server closes the connection after each answer, so each call opens one.
+                with contextlib.closing(Idle()) as idle, Line(idle) as line:
+                    return await provider(data, line)
 
-            lane = Lane(kind, provider, Gate("test", quota=None, requests_max=1))
+            gate = Gate("test", quota=None, requests_max=1)
+            gate.valid_until = math.inf
             task = Task(task_id=1, task_type=kind, data=CANARY)
             try:
-                outcome = await Enrich({kind: lane}, attempts_max=5)(task, NoTurn())
+                enrich = Enrich({kind: Lane(kind, ask, gate)}, attempts_max=5)
+                outcome = await enrich(task, Ticket(), NoTurn())
             except ProviderError as error:
                 outcome = error
             return len(connections), outcome
@@ -275,11 +279,10 @@ def test_a_slow_drip_is_left_when_the_time_is_over_however_it_goes_on():
                     await asyncio.sleep(0.02)
 
         async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
-            wire = Wire()
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            provider = provider_of("phone", url, partial(wire.prepare, timeout_seconds=0.3))
-            with pytest.raises(ProviderUnavailable, match="no answer within"):
-                await provider(CANARY)
+            provider = provider_of("phone", url, partial(Wire().prepare, timeout_seconds=0.3))
+            with pytest.raises(ProviderUnavailable, match="no answer within"), Line(Idle()) as line:
+                await provider(CANARY, line)
 
     asyncio.run(main())
 

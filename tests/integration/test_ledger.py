@@ -19,7 +19,7 @@ from processor.store.group_commit import GroupCommit
 from processor.store.keys import CLAIMS_DAYS, Claim, Keys, Owner
 from processor.store.postgres import Postgres as Connection
 from processor.store.postgres import RowRefused, UnfitDatabase
-from processor.store.rows import Ledger, Row
+from processor.store.rows import ROWS_WAITING_MAX, Ledger, Row
 from sandbox.postgres import Postgres
 from shared.messages import IDEMPOTENCY_KEY_DAYS
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last
@@ -49,12 +49,13 @@ def connection(database, **other):
 
 
 class Store(Ledger):
-    """A ledger with its connection and its keys."""
+    """A ledger with its connection and its keys, and the deadlines that were lent."""
 
     def __init__(self, parameters):
         self.postgres = Connection(parameters)
         super().__init__(self.postgres)
-        self.keys = Keys(self.postgres, self.id_at)
+        self.lent = []
+        self.keys = Keys(self.postgres, self.id_at, lambda *deadline: self.lent.append(deadline))
 
 
 @contextlib.asynccontextmanager
@@ -366,6 +367,23 @@ def test_of_many_records_with_a_key_at_two_replicas_one_works_and_the_others_get
     assert len(worked) == len(set(ids)) == len(database.rows()) == 1
 
 
+def test_a_record_that_waits_for_its_key_lends_its_deadline_to_the_record_that_works(database):
+    until_then = time.time() + 60
+
+    async def work(ledger):
+        async with ledger_of(database) as other:
+            assert await other.keys.wait_for(claim("k", 1)._replace(awaited_until=until_then)) is None
+            waiting = asyncio.ensure_future(ledger.keys.wait_for(claim("k", 2)._replace(awaited_until=until_then)))
+            unawaited = asyncio.ensure_future(other.keys.wait_for(claim("k", 3)))
+            await until(lambda: ledger.lent, "the deadline to be lent")
+            [row_id] = (await other.write([row(1)])).values()
+            assert await waiting == await unawaited == row_id
+            assert set(ledger.lent) == {(position(1), until_then)}
+            assert other.lent == []
+
+    run(database, work)
+
+
 def test_a_key_that_is_given_up_is_free_and_one_that_is_anothers_or_has_its_row_stays(database):
     async def work(ledger):
         await ledger.keys.claim([claim("failed", 1), claim("another", 2), claim("done", 3)])
@@ -509,6 +527,24 @@ def test_a_write_whose_connection_postgresql_ends_happens_once(database, caplog)
     ]
 
 
+def test_while_many_rows_wait_no_further_answer_is_storable(database):
+    async def work(ledger):
+        assert ledger.storable
+        with psycopg.connect(database.postgres.conninfo(database.name)) as lock:
+            lock.execute("LOCK TABLE ledger IN EXCLUSIVE MODE")
+            writing = [asyncio.ensure_future(ledger.store(row(offset))) for offset in range(ROWS_WAITING_MAX - 1)]
+            await until(lambda: backends(database, waiting_for_lock=True), "the rows wait for the lock")
+            assert ledger.storable
+            writing.append(asyncio.ensure_future(ledger.store(row(ROWS_WAITING_MAX))))
+            await asyncio.sleep(0)
+            assert not ledger.storable
+            lock.rollback()
+        await asyncio.gather(*writing)
+        await until(lambda: ledger.storable, "the rows are written")
+
+    run(database, work)
+
+
 class BlackHole:
     """A proxy to PostgreSQL that accepts everything and, while `silent`, forwards nothing."""
 
@@ -582,11 +618,14 @@ def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_dat
         own_database.postgres.kill()
         writing = [asyncio.ensure_future(ledger.store(row(offset))) for offset in range(50)]
         looking_up = asyncio.ensure_future(ledger.finished(TOPIC, 0))
+        assert ledger.storable
         await until(lambda: not ledger.postgres.connected, "the ledger notices")
         assert not any(waiting.done() for waiting in (*writing, looking_up))
+        assert not ledger.storable
         own_database.postgres.start_soon()  # from this thread: PostgreSQL ends with the thread that starts it
         ids = await asyncio.gather(*writing)
         await looking_up
+        assert ledger.storable
         return ids
 
     ids = run(own_database, work)

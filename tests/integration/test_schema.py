@@ -6,7 +6,10 @@ import psycopg
 import pytest
 
 TABLES = {"integration_service": "id", "ledger": "id", "idempotency_keys": "key", "redriven": "partition"}
-"""Each table with one of its columns."""
+"""Each table whose rows stay as they were written, with one of its columns."""
+
+FLEET = {"leases": "slots", "circuits": "state", "lent_deadlines": "awaited_until"}
+"""Each table whose rows are rewritten all the time, with one of its columns."""
 
 EVERYTHING = """
 SELECT 'column', table_name, column_name, ordinal_position::text, data_type, udt_name, is_nullable, column_default
@@ -38,14 +41,27 @@ def write(database, offset):
     return row_id
 
 
+LEASE = "INSERT INTO leases VALUES ('dadata', 'one', 5, 1, 2, NULL, 0, NULL, 1.2, now())"
+CIRCUIT = "INSERT INTO circuits VALUES ('dadata', 'unavailable', '503', now(), 2, now(), '')"
+LENT = "INSERT INTO lent_deadlines VALUES ('topic-id', 0, 0, now())"
+
+
 def test_running_it_again_changes_nothing(database):
     for offset in range(3):
         write(database, offset)
-    before = database.query(EVERYTHING), database.rows(), database.query("SELECT * FROM ledger")
+    for statement in (LEASE, CIRCUIT, LENT):
+        database.query(statement)
+
+    def everything():
+        tables = [database.query(f"SELECT * FROM {table}") for table in ("ledger", *FLEET)]
+        return database.query(EVERYTHING), database.rows(), tables
+
+    before = everything()
 
     database.postgres.apply_schema(database.name)
 
-    assert (database.query(EVERYTHING), database.rows(), database.query("SELECT * FROM ledger")) == before
+    assert everything() == before
+    assert all(before[2])
 
 
 def test_running_it_again_in_an_empty_database_changes_nothing(database):
@@ -73,6 +89,23 @@ def test_the_table_has_the_three_promised_columns_and_no_fourth(database):
     assert columns == [("id", "bigint", True), ("data", "jsonb", True), ("task_type", "task_type", True)]
     assert primary_key == "PRIMARY KEY (id)"
     assert labels == ["phone", "email", "gpt"]
+
+
+def test_every_table_and_every_column_has_a_comment(database):
+    columns = database.query(
+        """
+        SELECT relname, attname, col_description(pg_class.oid, attnum)
+        FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+        """
+    )
+    tables = database.query(
+        "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    )
+
+    assert {table for table, *_ in columns} == {table for table, _ in tables} == TABLES.keys() | FLEET.keys()
+    assert [described for described in (*columns, *tables) if not described[-1]] == []
 
 
 def test_a_database_with_rows_but_no_entries_goes_on_after_the_highest_id(database):
@@ -130,12 +163,23 @@ def test_the_role_may_select_insert_and_delete(database, as_processor):
         assert database.query(f"SELECT * FROM {table}") == []
 
 
+def test_the_role_may_also_update_what_the_fleet_agrees_on(database, as_processor):
+    for statement in (LEASE, CIRCUIT, LENT):
+        as_processor.execute(statement)
+
+    for (table, column), value in zip(FLEET.items(), ("6", "refused", "infinity"), strict=True):
+        as_processor.execute(f"UPDATE {table} SET {column} = '{value}'")
+        assert as_processor.execute(f"SELECT {column}::text FROM {table}").fetchall() == [(value,)]
+        as_processor.execute(f"DELETE FROM {table}")
+        assert database.query(f"SELECT * FROM {table}") == []
+
+
 REFUSED = [
+    *(f"UPDATE {table} SET {column} = DEFAULT" for table, column in TABLES.items()),
     *(
         statement.format(table=table, column=column)
-        for table, column in TABLES.items()
+        for table, column in (TABLES | FLEET).items()
         for statement in (
-            "UPDATE {table} SET {column} = DEFAULT",
             "TRUNCATE {table}",
             "DROP TABLE {table}",
             "ALTER TABLE {table} ADD COLUMN more TEXT",
@@ -177,7 +221,7 @@ def test_the_role_may_do_nothing_else(database, as_processor):
 def test_the_role_cannot_pass_its_privileges_on(database, as_processor):
     before = database.query(EVERYTHING)
 
-    for table in TABLES:  # no error: PostgreSQL only warns that nothing was granted
+    for table in (*TABLES, *FLEET):  # no error: PostgreSQL only warns that nothing was granted
         as_processor.execute(f"GRANT SELECT ON {table} TO PUBLIC")
 
     assert database.query(EVERYTHING) == before
@@ -200,7 +244,7 @@ def test_the_role_reaches_its_tables_where_others_may_not_enter_the_schema(datab
     assert as_processor.execute("SELECT count(*) FROM integration_service").fetchone() == (0,)
 
 
-def test_the_role_has_three_privileges_on_four_tables_and_no_others(database):
+def test_the_role_has_its_privileges_on_seven_tables_and_no_others(database):
     granted = database.query(
         "SELECT table_schema, table_name, privilege_type FROM information_schema.table_privileges "
         "WHERE grantee IN ('integration_service', 'processor')"
@@ -211,6 +255,12 @@ def test_the_role_has_three_privileges_on_four_tables_and_no_others(database):
     )
 
     assert sorted(granted) == sorted(
-        ("public", table, privilege) for table in TABLES for privilege in ("SELECT", "INSERT", "DELETE")
+        ("public", table, privilege)
+        for tables, privileges in (
+            (TABLES, ("SELECT", "INSERT", "DELETE")),
+            (FLEET, ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        )
+        for table in tables
+        for privilege in privileges
     )
     assert not any(attributes)

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
 
 import httpx
 import pytest
 
-from processor.enrich.errors import ProviderError, ProviderUnavailable, UnusableAnswer
-from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Wire
+from processor.enrich.errors import NotNow, ProviderError, ProviderUnavailable, UnusableAnswer
+from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Idle, Wire
+from sandbox.child import free_port
 from tests.conftest import PATIENCE_SECONDS
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -48,22 +50,37 @@ class Server:
                     await asyncio.sleep(0)  # each piece is a packet
 
 
+class Line:
+    """A request's connection: an idle one, or None, so that one is opened. It is idle again after the with block."""
+
+    def __init__(self, idle, sent=lambda: None):
+        self._idle = idle
+        self.connection = idle.take()
+        self.sent = sent
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._idle.put(self.connection)
+
+
 def talk(*scripts, calls=1, timeout_seconds=PATIENCE_SECONDS, between=None, tls=None):
     """Make `calls` calls one after the other; return the server and each call's answer or error."""
 
     async def main():
-        wire = Wire()
         async with Server(*scripts, tls=tls) as server:
-            send = wire.prepare(httpx.Request("POST", server.url, headers={"X-Key": "secret"}), timeout_seconds)
+            send = Wire().prepare(httpx.Request("POST", server.url, headers={"X-Key": "secret"}), timeout_seconds)
             answers = []
-            for number in range(calls):
-                try:
-                    answers.append(await send(b"body %d" % number))
-                except ProviderError as error:
-                    answers.append(error)
-                if between is not None:
-                    await between()
-            wire.close()
+            with contextlib.closing(Idle()) as idle:
+                for number in range(calls):
+                    try:
+                        with Line(idle) as line:
+                            answers.append(await send(b"body %d" % number, line))
+                    except ProviderError as error:
+                        answers.append(error)
+                    if between is not None:
+                        await between()
         return server, answers
 
     return asyncio.run(main())
@@ -175,6 +192,146 @@ def test_a_call_has_its_time_limit_and_ends_with_its_connection():
     assert "within 0.5 seconds" in str(error)
     assert answer.content == b"ok"
     assert server.connections == 2
+
+
+def prepared(url, timeout_seconds=PATIENCE_SECONDS):
+    return Wire().prepare(httpx.Request("POST", url), timeout_seconds)
+
+
+def test_sent_is_called_once_when_the_connection_is_open_and_before_a_byte_of_the_request():
+    accepted = []
+
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.closing(Idle()) as idle:
+            listener.settimeout(PATIENCE_SECONDS)
+
+            def sent():
+                assert line.connection.reusable
+                connection, _ = listener.accept()  # its client has opened it: it waits in the backlog
+                accepted.append(connection)
+                connection.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    connection.recv(1)
+
+            send = prepared(f"http://127.0.0.1:{listener.getsockname()[1]}")
+            with Line(idle, sent) as line:
+                assert line.connection is None
+                asking = asyncio.ensure_future(send(b"body", line))
+                while not accepted:
+                    await asyncio.sleep(0.01)
+                [connection] = accepted
+                with connection:
+                    request = b""
+                    while not request.endswith(b"body"):
+                        request += await asyncio.get_running_loop().sock_recv(connection, 65536)
+                    await asyncio.get_running_loop().sock_sendall(connection, OK)
+                    return await asking
+
+    answer = asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
+
+    assert answer.content == b"ok"
+    assert len(accepted) == 1
+
+
+def test_sent_is_called_for_each_request_over_a_connection():
+    calls = []
+
+    async def main():
+        async with Server([OK], [OK], [OK]) as server:
+            send = prepared(server.url)
+            with contextlib.closing(Idle()) as idle:
+                for number in range(3):
+                    with Line(idle, lambda: calls.append(len(server.requests))) as line:
+                        await send(b"%d" % number, line)
+        return server
+
+    server = asyncio.run(main())
+
+    assert calls == [0, 1, 2]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("requests_before", [0, 1], ids=["new connection", "idle connection"])
+def test_if_sent_raises_nothing_is_sent_and_the_connection_can_be_used_again(requests_before):
+    def refuse():
+        raise NotNow
+
+    async def main():
+        async with Server([OK], [OK]) as server:
+            send = prepared(server.url)
+            with contextlib.closing(Idle()) as idle:
+                for number in range(requests_before):
+                    with Line(idle) as line:
+                        await send(b"%d" % number, line)
+                with pytest.raises(NotNow), Line(idle, refuse) as line:
+                    await send(b"refused", line)
+                assert len(idle) == 1
+                await asyncio.sleep(0.05)  # time for bytes to arrive
+                assert len(server.requests) == requests_before
+                with Line(idle) as line:
+                    answer = await send(b"sent", line)
+        return server, answer
+
+    server, answer = asyncio.run(main())
+
+    assert answer.content == b"ok"
+    assert [body for _, body in server.requests][requests_before:] == [b"sent"]
+    assert server.connections == 1
+
+
+def test_without_a_connection_sent_is_not_called():
+    calls = []
+
+    async def main():
+        idle = Idle()
+        with Line(idle, lambda: calls.append(1)) as line:
+            await prepared(f"http://127.0.0.1:{free_port()}")(b"", line)
+
+    with pytest.raises(ProviderUnavailable, match="ConnectionRefusedError"):
+        asyncio.run(main())
+
+    assert calls == []
+
+
+def test_a_request_is_not_sent_over_a_connection_that_was_closed_after_it_was_taken():
+    calls = []
+
+    async def main():
+        async with Server([OK, None]) as server:
+            send = prepared(server.url)
+            idle = Idle()
+            with Line(idle) as line:
+                await send(b"first", line)
+            with Line(idle, lambda: calls.append(1)) as line:
+                assert line.connection is not None
+                await asyncio.sleep(0.05)  # the server closes it
+                with pytest.raises(NotNow):
+                    await send(b"second", line)
+            assert len(idle) == 0
+
+    asyncio.run(main())
+
+    assert calls == []
+
+
+def test_the_connection_that_was_idle_for_the_shortest_time_is_used_first():
+    async def main():
+        async with Server(*[[OK]] * 3) as server:
+            send = prepared(server.url)
+            with contextlib.closing(Idle()) as idle:
+                with Line(idle) as first, Line(idle) as second:
+                    await asyncio.gather(send(b"1", first), send(b"2", second))
+                older, newer = second.connection, first.connection  # the inner block ends first
+                assert len(idle) == 2
+                assert idle.ready() and idle.take() is newer
+                assert idle.ready() and idle.take() is older
+                assert not idle.ready() and idle.take() is None
+                idle.put(older)
+                idle.put(newer)
+            assert len(idle) == 0
+            assert not (older.reusable or newer.reusable)
+
+    asyncio.run(main())
 
 
 def certificate_for(name, folder):

@@ -118,7 +118,7 @@ def test_a_seed_draws_the_same_faults_again_and_each_as_often_as_the_others():
 
 
 def test_a_table_in_a_pipe_is_plain_text():
-    lines = plain([("a fault", *["1"] * 10)])
+    lines = plain([("a fault", *["1"] * 11)])
 
     assert "".join(lines).isascii()
     assert len({len(line) for line in lines}) == 1

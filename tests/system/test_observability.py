@@ -58,6 +58,8 @@ def post(gateway, data, task_type="phone"):
 REQUESTS, RECORDS = 5, 10
 """Numbers of requests to the gateway and of records on the import topic in `send_everything`."""
 
+BALANCE_RUBLES = 5000.0
+
 
 def as_grafana_asks(expression):
     """Replace Grafana's variables, with all replicas selected."""
@@ -70,12 +72,14 @@ def test_every_query_of_the_dashboard_and_of_the_alerts_is_of_metrics_that_are_t
     topics, simulators, start, start_processor, start_prometheus
 ):
     simulators.control(
+        dadata_balance=BALANCE_RUBLES,
         faults=[
             {"kind": "status", "status": 400, "when": "rejected"},
             {"kind": "status", "status": 503, "when": "failing"},
-        ]
+        ],
     )
-    processors = [start_processor(PROVIDER_ATTEMPTS=1, DADATA_REQUESTS_PER_SECOND=1000) for _ in range(2)]
+    quotas = {"DADATA_REQUESTS_PER_SECOND": 1000, "DADATA_NEW_CONNECTIONS_PER_MINUTE": 1000}
+    processors = [start_processor(PROVIDER_ATTEMPTS=1, **quotas) for _ in range(2)]
     gateway = start("gateway")
     prometheus = start_prometheus(processor=processors, gateway=[gateway])
 
@@ -95,6 +99,15 @@ def test_every_query_of_the_dashboard_and_of_the_alerts_is_of_metrics_that_are_t
     replicas = {program.url.removeprefix("http://") for program in (*processors, gateway)}
     until(lambda: shown_by_variable(prometheus) == replicas, "every replica to be a choice")
     assert made_up_series(prometheus) == []
+    assert metrics_not_seen(prometheus) == []
+    for fleet in (
+        'sum(integration_quota_slots{provider="dadata"}) == 1000',
+        "0 < max_over_time(sum(integration_new_connections)[10m:1s]) < 100",
+        "sum(integration_new_connections + integration_new_connections_left) == 900",  # the rest is for probes
+        f"{BALANCE_RUBLES - 100} < sum(integration_provider_balance_rubles) <= {BALANCE_RUBLES}",
+        f"0 < sum(integration_provider_remaining_today) <= {BALANCE_RUBLES / 0.2}",
+    ):
+        until(lambda fleet=fleet: prometheus.query(fleet), fleet)
     assert [promtools_complaints(program) for program in (processors[0], gateway)] == ["", ""]
 
 
@@ -158,6 +171,14 @@ def made_up_series(prometheus):
         if not any(labels == seen.keys() for seen, _ in prometheus.query(name)):
             made_up.append(series)
     return made_up
+
+
+def metrics_not_seen(prometheus):
+    """Return the metrics of the README's list that no program exposes."""
+    table = (FOLDER / "README.md").read_text().partition("\n## Metrics")[2]
+    listed = re.findall(r"^\| (integration_\w+) \| (\w+) \|", table, re.M)
+    names = [f"{name}_count" if kind == "histogram" else name for name, kind in listed]
+    return [name for name in names if not prometheus.query(name)]
 
 
 def promtools_complaints(program):

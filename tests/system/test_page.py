@@ -351,6 +351,7 @@ def test_a_gateway_that_asks_for_tokens_gets_the_one_that_is_typed_and_the_page_
     expect_reply(page, "Done", r"Stored as row \d+")
     expect(page.locator("#curl")).to_contain_text('"Authorization: Bearer $TOKEN"')
     expect(page.locator("#record-headers")).to_contain_text("idempotency_key: (SHA-256 of")
+    expect(page.locator("#record-headers")).not_to_contain_text("integration_awaited_until")
     row = page.locator("#reply-row").text_content()
     by_hand = subprocess.run(
         ["bash", "-c", page.locator("#curl").text_content()],
@@ -465,6 +466,8 @@ def test_the_curl_line_and_the_record_are_what_was_sent(visit, service, data):
     assert page.locator("#record-value").text_content().encode() == value
     assert page.locator("#record-topic").text_content() == service.topics.name
     shown = dict(line.split(": ", 1) for line in page.locator("#record-headers").text_content().splitlines())
+    assert headers.pop("integration_awaited_until").isdigit()
+    assert shown.pop("integration_awaited_until").startswith("(until when the gateway waits")
     assert (key, headers) == (None, shown)
     assert json.loads(value) == {"task_id": 1, "task_type": "gpt", "data": data}
 

@@ -12,12 +12,16 @@ import socket
 import subprocess
 import sys
 import termios
+from io import StringIO
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
+from rich.console import Console
 
+from sandbox.demo import overtake
+from sandbox.stack import Stack
 from tests.conftest import ROOT, until
 
 COMMAND = [sys.executable, "-m", "sandbox"]
@@ -75,8 +79,27 @@ def test_the_demo_shows_tasks_of_all_types_and_leaves_nothing_running(checkout):
     ):
         assert words in shown.stdout
     assert "8 tasks, 8 replies, 8 rows, 1 dead letter" in shown.stdout
+    [milliseconds] = re.findall(r'^  by REST: {"task_id":10,"id":\d+} after (\d+) ms$', shown.stdout, re.M)
+    [waiting] = re.findall(
+        r"^  on Kafka: (\d+) of the 100 tasks sent before it were still waiting$", shown.stdout, re.M
+    )
+    assert int(milliseconds) < 2500, "the backlog takes 5000 ms"
+    assert int(waiting) > 25
+    assert re.search(r"1 dead letter in [\d.]+ s, then a backlog overtaken in [\d.]+ s;$", shown.stdout, re.M)
+    assert re.search(r"waiting\n✓ Working off the backlog", shown.stdout), "a pipe gets no bar"
     assert "\x1b" not in shown.stdout, "NO_COLOR and pipes are respected"
     assert left_running(checkout) == []
+
+
+def test_the_demo_shows_no_backlog_where_it_costs_money(monkeypatch):
+    for name in ("DADATA_API_KEY", "DADATA_SECRET_KEY"):
+        monkeypatch.setenv(name, "real")
+    stack = Stack(processors=0)
+    stack.delete()
+
+    with StringIO() as shown:
+        assert overtake(Console(file=shown), None, stack, None) is None
+        assert shown.getvalue() == ""
 
 
 def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(checkout):

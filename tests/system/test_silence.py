@@ -218,6 +218,7 @@ def surroundings(provider, collector, proxy, folder):
         "OTEL_EXPORTER_OTLP_HEADERS": f"x-tenant=ours,x-token={NAME},{NAME}",
         "DADATA_URL": provider.url,
         "DADATA_REQUESTS_PER_SECOND": "0",
+        "DADATA_NEW_CONNECTIONS_PER_MINUTE": "0",
         "YANDEXGPT_URL": provider.url,
         "YANDEXGPT_FOLDER_ID": "folder",
         "PROVIDER_ATTEMPTS": "1",
@@ -242,7 +243,8 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
         heard.append(f"{answer.status_code} {answer.headers.raw!r} {answer.text}")
         return answer.status_code
 
-    statuses = {post(task) for task in tasks()}
+    # A provider without such a path has to take another task before it is known to reject this one: see the records.
+    statuses = {post(task) for task in tasks() if not task["data"].endswith("#404")}
     assert statuses == {200, 422, 500, 503}
     assert {post(value) for value in no_tasks()} == {422}
     key = {"Idempotency-Key": f"{NAME}-key"}
@@ -254,6 +256,7 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
     sent_headers = [("own", NAME.encode()), (NAME, CYRILLIC.encode()), ("baggage", NAME.encode())]
     sent_headers += [("kafka_correlationId", NAME.encode()), ("redriven_from", NAME.encode()), ("none", None)]
     sent_headers += [("traceparent", NAME.encode()), ("error_code", NAME.encode()), ("X-Request-ID", NAME.encode())]
+    sent_headers.append(("integration_awaited_until", NAME.encode()))
     records = [json.dumps(task).encode() for task in tasks()] + no_tasks()
     for value in records:
         topics.send(value, key=NAME.encode(), headers=sent_headers)
@@ -291,6 +294,8 @@ def test_nothing_personal_and_nothing_secret_is_told_on_any_path(
         heard += [Path(f"/proc/{program.pid}/{file}").read_text() for file in ("cmdline", "comm")]
     redriven = [redrive(arguments, environment | as_silent, database, topics) for arguments in (["--dry-run"], [])]
     assert [code for code, _ in redriven] == [0, 0], redriven
+    # The providers take these, so what they reject is not taken for the service's configuration.
+    topics.send(*(json.dumps(task).encode() for task in tasks() if "#" not in task["data"]))
     until(lambda: topics.lag() == 0, "what was put back to be done")
     assert [program.stop() for program in (gateway, processor)] == [0, 0]
 

@@ -23,11 +23,14 @@ export function curlLine(url, body, headers, withToken) {
   return short ? line : `${line} <<'TASK'\n${body}\nTASK`; // the body is one line that begins with {
 }
 
-/** Return the headers of the record that the gateway makes from the request, one a line. */
-export function recordHeaders(correlationId, idempotencyKey, withToken) {
-  const ownKey = withToken ? "(SHA-256 of the token's subject and the key)" : idempotencyKey;
-  const key = idempotencyKey ? `\nidempotency_key: ${ownKey}` : "";
-  return `kafka_correlationId: ${correlationId}${key}`;
+/** Return the headers of the record that the gateway makes from a request with these headers, one a line. */
+export function recordHeaders(correlationId, headers, withToken) {
+  const lines = [`kafka_correlationId: ${correlationId}`];
+  const key = headers["Idempotency-Key"];
+  if (key) lines.push(`idempotency_key: ${withToken ? "(SHA-256 of the token's subject and the key)" : key}`);
+  const waits = !/^(respond-async|wait=0+)$/.test(headers.Prefer ?? "");
+  if (waits) lines.push("integration_awaited_until: (until when the gateway waits, in milliseconds since 1970)");
+  return lines.join("\n");
 }
 
 function quoted(text) {

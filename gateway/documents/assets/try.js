@@ -145,7 +145,7 @@ async function send() {
   setSending(true);
   show(task);
   say("Sent.");
-  showRecord(task, body, headers["Idempotency-Key"]);
+  showRecord(task, body, headers);
   byId("curl").textContent = curlLine(new URL("/tasks", location).href, body, headers, asksForToken);
   byId("reply-card").scrollIntoView({ block: "nearest" }); // on a phone it is below the form
   const sentAt = performance.now();
@@ -157,7 +157,7 @@ async function send() {
   task.ms = Math.round(performance.now() - sentAt);
   setSending(false);
   settle(task, answer);
-  showRecord(task, body, headers["Idempotency-Key"]);
+  showRecord(task, body, headers);
   byId("reply-card").scrollIntoView({ block: "nearest" });
   if (task.code === "invalid_task") showFieldProblems(answer.body.detail);
   else if (task.task_id) fields.task_id.value = nextTaskId(task.task_id);
@@ -221,14 +221,14 @@ function show(task, detail, retryAfterSeconds) {
   showPart("reply-correlation", task.correlation_id);
 }
 
-function showRecord(task, body, idempotencyKey) {
+function showRecord(task, body, headers) {
   const has = task.state !== "sending" && IN_KAFKA.has(task.code);
   byId("record").hidden = byId("record-value-part").hidden = !has;
   byId("no-record").hidden = has;
   byId("no-record").textContent =
     { sending: "Shown when the answer arrives.", unknown: "It is not known whether Kafka has the task." }[task.state] ??
     (task.code === "kafka_unavailable" ? "The task probably did not reach Kafka." : "The task did not reach Kafka.");
-  byId("record-headers").textContent = recordHeaders(task.correlation_id, idempotencyKey, asksForToken);
+  byId("record-headers").textContent = recordHeaders(task.correlation_id, headers, asksForToken);
   byId("record-value").textContent = body;
 }
 

@@ -12,6 +12,9 @@ from pydantic_core import from_json, to_json
 
 from processor.enrich.errors import (
     AccountRefused,
+    InputRejected,
+    Line,
+    Misconfigured,
     ProviderError,
     ProviderUnavailable,
     TaskRejected,
@@ -21,20 +24,22 @@ from processor.enrich.errors import (
 )
 from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Response, Send
 
-_INPUT_REFUSED = (400, 413, 414, 422)
+_TASK_REJECTED = (400, 422)
+_INPUT_REJECTED = (413, 414)
 _ACCOUNT_REFUSED = (401, 402, 403)
+_MISCONFIGURED = (404, 405, 415)
 _NEVER_RETRY = 501
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
-async def call(send: Send, body: bytes) -> Any:
+async def call(send: Send, body: bytes, line: Line) -> Any:
     """Send the request once and return the JSON value of its answer.
 
     Raises:
         ProviderError: there is no usable answer.
     """
-    response = await send(body)
+    response = await send(body, line)
     if response.status_code != 200:
         _refuse(response)
     content = _decoded(response).removeprefix(codecs.BOM_UTF8)
@@ -107,8 +112,12 @@ def _refuse(response: Response) -> NoReturn:
         raise ProviderUnavailable(message, retry_after_seconds=_retry_after_seconds(response.headers))
     if status in _ACCOUNT_REFUSED:
         raise AccountRefused(message)
-    if status in _INPUT_REFUSED:
+    if status in _TASK_REJECTED:
         raise TaskRejected(message)
+    if status in _INPUT_REJECTED:
+        raise InputRejected(message)
+    if status in _MISCONFIGURED:
+        raise Misconfigured(message)
     raise UnexpectedAnswer(message)
 
 

@@ -4,7 +4,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from processor.enrich.errors import Answer, Provider, UnusableAnswer
+from processor.enrich.errors import Answer, Line, Provider, UnusableAnswer
 from processor.enrich.providers.call import call
 from processor.enrich.providers.wire import Prepare
 
@@ -38,8 +38,8 @@ def dadata(
     }
     send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/api/v1/clean/{path}", headers=headers))
 
-    async def clean(data: str) -> Answer:
-        match await call(send, to_json([data])):
+    async def clean(data: str, line: Line) -> Answer:
+        match await call(send, to_json([data]), line):
             case [dict(answer)]:
                 return _checked(answer_field, answer)
             case _:

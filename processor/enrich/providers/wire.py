@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, cast
 import httptools
 import httpx
 
-from processor.enrich.errors import ProviderError, ProviderUnavailable, UnusableAnswer
+from processor.enrich.errors import Line, NotNow, ProviderError, ProviderUnavailable, UnusableAnswer
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """Larger answers are rejected: none is documented, and memory must stay bounded."""
@@ -40,31 +40,59 @@ class Response(Protocol):
     def content(self) -> bytes: ...
 
 
-Send = Callable[[bytes], Awaitable[Response]]
+Send = Callable[[bytes, Line], Awaitable[Response]]
 """Sends the prepared request with this body, once. Raises ProviderUnavailable if no complete answer comes in time,
-UnusableAnswer if the answer is too large."""
+UnusableAnswer if the answer is too large, NotNow if the request was not sent."""
 
 Prepare = Callable[[httpx.Request], Send]
 """Prepares the request's method, URL and headers."""
 
 
-class Wire:
-    """The connections to all providers. No cookies, redirects, retries, compression, or proxies from the environment.
+class Idle:
+    """The idle connections to one server. The one that was idle for the shortest time is used first."""
 
-    A request takes the connection that was idle for the shortest time, or opens one: there are as many connections as
-    there were concurrent requests. TLS trusts the system's CAs, or the file in SSL_CERT_FILE. Lives on the event loop.
+    def __init__(self) -> None:
+        """Start without connections."""
+        self._connections: list[Connection] = []
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def ready(self) -> bool:
+        """Return whether there is a connection to use."""
+        oldest = time.monotonic() - KEEP_ALIVE_SECONDS
+        while self._connections:
+            connection = self._connections[-1]
+            if connection.reusable and connection.idle_since > oldest:
+                return True
+            self._connections.pop().close()
+        return False
+
+    def take(self) -> "Connection | None":
+        """Return a connection, which is then in use; None if one must be opened."""
+        return self._connections.pop() if self.ready() else None
+
+    def put(self, connection: "Connection | None") -> None:
+        """Keep the connection, if it can be used again."""
+        if connection is not None and connection.reusable:
+            connection.idle_since = time.monotonic()
+            self._connections.append(connection)
+
+    def close(self) -> None:
+        """Close all."""
+        while self._connections:
+            self._connections.pop().close()
+
+
+class Wire:
+    """Makes requests over given connections. No cookies, redirects, retries, compression, or proxies.
+
+    TLS trusts the system's CAs, or the file in SSL_CERT_FILE. Lives on the event loop.
     """
 
     def __init__(self) -> None:
-        """Open no connection yet."""
-        self._idle: dict[tuple[str, int], list[_Connection]] = {}
+        """Open nothing."""
         self._tls = ssl.create_default_context()
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
 
     def prepare(self, request: httpx.Request, timeout_seconds: float) -> Send:
         """Return the function that sends the request; the body of `request` is ignored.
@@ -76,42 +104,32 @@ class Wire:
         url = request.url
         host, tls = url.raw_host.decode(), url.scheme == "https"
         port = url.port or (443 if tls else 80)
-        idle = self._idle.setdefault((host, port), [])
         headers = {"user-agent": "integration-service", "accept-encoding": "identity", **request.headers}
         headers.pop("content-length", None)
         lines = [f"{request.method} {url.raw_path.decode()} HTTP/1.1", *map(": ".join, headers.items())]
         assert not any("\n" in line or "\r" in line for line in lines), "a line break in a header"
         head = "\r\n".join(lines).encode() + b"\r\nContent-Length: %d\r\n\r\n"
 
-        async def send(body: bytes) -> Response:
+        async def send(body: bytes, line: Line) -> Response:
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    connection = _take(idle) or await _connect(host, port, self._tls if tls else None)
-                    response = await connection.ask(head % len(body) + body)
+                    connection: Connection | None = line.connection
+                    if connection is None:
+                        line.connection = connection = await _connect(host, port, self._tls if tls else None)
+                    elif not connection.reusable:
+                        raise NotNow  # the server has closed it since it was taken
+                    line.sent()
+                    return await connection.ask(head % len(body) + body)
             except TimeoutError:
                 raise ProviderUnavailable(f"no answer within {timeout_seconds:g} seconds") from None
             except OSError as error:  # includes the errors of TLS and of name resolution
                 raise ProviderUnavailable(f"no answer: {type(error).__name__}") from None
-            if connection.reusable:
-                connection.idle_since = time.monotonic()
-                idle.append(connection)
-            return response
 
         return send
 
 
-def _take(idle: "list[_Connection]") -> "_Connection | None":
-    oldest = time.monotonic() - KEEP_ALIVE_SECONDS
-    while idle:
-        connection = idle.pop()
-        if connection.reusable and connection.idle_since > oldest:
-            return connection
-        connection.close()
-    return None
-
-
-async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> "_Connection":
-    _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port, ssl=tls)
+async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> "Connection":
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port, ssl=tls)
     return connection
 
 
@@ -121,7 +139,7 @@ class _Response(NamedTuple):
     content: bytes
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection, with one request at a time. The parser calls the methods named `on_`."""
 
     idle_since = 0.0

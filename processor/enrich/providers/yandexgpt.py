@@ -4,7 +4,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_core import to_json
 
-from processor.enrich.errors import Answer, Provider, TaskRejected, UnusableAnswer
+from processor.enrich.errors import Answer, InputRejected, Line, Provider, UnusableAnswer
 from processor.enrich.providers.call import call
 from processor.enrich.providers.wire import Prepare
 
@@ -36,7 +36,7 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
     send = prepare(httpx.Request("POST", f"{url.rstrip('/')}/foundationModels/v1/completion", headers=headers))
     model_uri = f"gpt://{folder_id}/{model}"
 
-    async def complete(data: str) -> Answer:
+    async def complete(data: str, line: Line) -> Answer:
         body = to_json(
             {
                 "modelUri": model_uri,
@@ -49,7 +49,7 @@ def yandexgpt(*, url: str, api_key: SecretStr, folder_id: str, model: str, prepa
                 "messages": [{"role": "user", "text": data}],
             }
         )
-        match await call(send, body):
+        match await call(send, body, line):
             # The API wraps the object; its reference shows the object itself.
             case {"result": dict(result)} | dict(result):
                 return _checked(result)
@@ -67,6 +67,6 @@ def _checked(result: Answer) -> Answer:
                     return result
             raise UnusableAnswer("the answer's message has no text")
         case [{"status": "ALTERNATIVE_STATUS_CONTENT_FILTER"}, *_]:
-            raise TaskRejected("the content filter stopped the answer")
+            raise InputRejected("the content filter stopped the answer")
         case _:
             raise UnusableAnswer("the answer has no final alternative")

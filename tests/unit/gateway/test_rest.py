@@ -155,7 +155,8 @@ def test_a_task_is_sent_as_it_came_and_answered_with_its_result(bench):
     assert answer.headers["content-type"] == "application/json"
     [(value, headers)] = run.kafka.sent
     assert value == body
-    assert headers == {"kafka_correlationId": answer.headers["x-correlation-id"].encode()}
+    assert headers.keys() == {"kafka_correlationId", "integration_awaited_until"}
+    assert headers["kafka_correlationId"] == answer.headers["x-correlation-id"].encode()
 
 
 @pytest.mark.parametrize(
@@ -322,6 +323,51 @@ def test_nobody_waits_longer_than_the_gateway_lets_them(bench):
     assert run.post(headers={"Prefer": "wait=999"}).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [("", 60.5), ("wait=5", 5), ("respond-async, wait=5", 5), ("wait=61", 60.5), ("wait=9999999999", 60.5)],
+)
+def test_a_task_says_until_when_its_caller_waits(bench, prefer, seconds):
+    run = bench(REPLY_TIMEOUT_SECONDS=60.5)
+    before = int(1000 * time.time())
+
+    run.post(headers={"Prefer": prefer} if prefer else {})
+
+    until = int(run.kafka.sent[0][1]["integration_awaited_until"])
+    assert before <= until - 1000 * seconds <= 1000 * time.time()
+
+
+def test_a_body_that_comes_slowly_does_not_shorten_the_wait(bench):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    complete_at = []
+
+    async def body():
+        yield json.dumps(TASK).encode()
+        await asyncio.sleep(0.05)
+        complete_at.append(int(1000 * time.time()))
+
+    run.request("POST", "/tasks", content=body(), headers={"Content-Type": "application/json"})
+
+    assert int(run.kafka.sent[0][1]["integration_awaited_until"]) >= complete_at[0] + 60_000
+
+
+@pytest.mark.parametrize("prefer", ["respond-async", "wait=0", "respond-async, wait=0"])
+def test_a_task_that_nobody_waits_for_says_no_time(bench, prefer):
+    run = bench()
+
+    run.post(headers={"Prefer": prefer, "integration_awaited_until": "32503680000000"})
+
+    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId"}
+
+
+def test_a_time_that_a_caller_sends_does_not_go_with_the_task(bench):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+
+    run.post(headers={"integration_awaited_until": "32503680000000"})
+
+    assert int(run.kafka.sent[0][1]["integration_awaited_until"]) <= 1000 * (time.time() + 60)
+
+
 @pytest.mark.parametrize("prefer", [None, "respond-async", "wait=1"])
 def test_a_task_that_kafka_does_not_take_is_503(bench, prefer):
     run = bench(REPLY_TIMEOUT_SECONDS=60)
@@ -461,7 +507,7 @@ def test_a_request_id_of_another_shape_is_ignored(bench, request_id):
 
     assert answer.status_code == 200
     assert "x-request-id" not in answer.headers
-    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId"}
+    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId", "integration_awaited_until"}
 
 
 def test_an_idempotency_key_and_the_trace_go_with_the_task(bench):
@@ -488,7 +534,7 @@ def test_a_trace_that_is_too_long_is_left_out(bench):
 
     run.post(headers={"traceparent": "0" * 65, "tracestate": "x" * 513})
 
-    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId"}
+    assert run.kafka.sent[0][1].keys() == {"kafka_correlationId", "integration_awaited_until"}
 
 
 @pytest.mark.parametrize(
@@ -615,7 +661,8 @@ def test_with_a_token_a_task_is_taken_and_nothing_of_the_token_goes_to_kafka(gua
 
     assert (answer.status_code, answer.content) == (200, b'{"task_id":1,"id":7}')
     [(_, headers)] = guarded.kafka.sent
-    assert headers == {"kafka_correlationId": answer.headers["x-correlation-id"].encode()}
+    assert headers.keys() == {"kafka_correlationId", "integration_awaited_until"}
+    assert headers["kafka_correlationId"] == answer.headers["x-correlation-id"].encode()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from prometheus_client import REGISTRY
 
 from processor.enrich.errors import (
     AccountRefused,
+    InputRejected,
     ProviderUnavailable,
     TaskRejected,
     UnexpectedAnswer,
     UnstorableAnswer,
     UnusableAnswer,
 )
+from processor.enrich.gate import Ticket
 from processor.pipeline import steps
 from processor.process import Process, in_place_of_refused
 from processor.record import Position, Record
@@ -72,7 +74,7 @@ def process(
 ):
     rows = []
 
-    async def answer(task, turn):
+    async def answer(task, ticket, turn):
         return {"source": task.data}
 
     async def write(row):
@@ -144,9 +146,10 @@ def test_a_record_that_is_no_task_is_dead_lettered_byte_for_byte(value):
     ("error", "code"),
     [
         (TaskRejected("400"), b"task_rejected"),
+        (InputRejected("413"), b"task_rejected"),
         (ProviderUnavailable("503"), b"provider_unavailable"),
         (AccountRefused("403"), b"provider_refused_account"),
-        (UnexpectedAnswer("404"), b"internal_error"),
+        (UnexpectedAnswer("302"), b"internal_error"),
         (UnusableAnswer("nonsense"), b"provider_unavailable"),
         (UnstorableAnswer("nonsense"), b"internal_error"),
         (KeyError(CANARY), b"internal_error"),
@@ -198,7 +201,7 @@ def test_an_unforeseen_failure_is_a_loud_error_that_repeats_nothing_of_the_recor
 
 
 def test_a_finished_record_is_one_debug_line_with_what_became_of_it(caplog):
-    async def after_two_attempts(task, turn):
+    async def after_two_attempts(task, ticket, turn):
         turn.begins = 2
         return {}
 
@@ -280,6 +283,42 @@ def test_a_record_with_a_key_that_is_free_claims_it_by_its_position_and_asks_its
 
     assert outcome.value == b'{"task_id":7,"id":99}'
     assert [(claim.key, claim.position) for claim in claims] == [("k", row.position)]
+
+
+AWAITED = ("integration_awaited_until", b"1795441376343")
+
+
+@pytest.mark.parametrize(
+    ("headers", "ticket"),
+    [
+        (HEADERS, Ticket()),
+        ([*HEADERS, AWAITED], Ticket(1_795_441_376.343)),
+        (KEY, Ticket(None, Position("topic-id", 3, 42))),
+        ([*KEY, AWAITED], Ticket(1_795_441_376.343, Position("topic-id", 3, 42))),
+        ([*REDRIVEN, AWAITED, ("idempotency_key", b"k")], Ticket(1_795_441_376.343, Position("first-topic", 1, 7))),
+    ],
+    ids=["neither", "awaited", "key", "both", "put back"],
+)
+def test_a_record_waits_for_its_provider_with_its_deadline_and_with_its_position_if_it_has_a_key(headers, ticket):
+    tickets, deadlines = [], []
+
+    async def enrich(task, ticket, turn):
+        tickets.append(ticket)
+        return {}
+
+    async def claim(claim):
+        deadlines.append(claim.awaited_until)
+
+    async def find(position):
+        return None
+
+    outcome, _ = process(record(headers=headers), enrich=enrich, claim=claim, find=find)
+
+    assert outcome.is_result
+    assert outcome.headers == headers, "the deadline goes with the result as every header does"
+    [given] = tickets
+    assert (given.awaited_until, given.position, given.number) == (ticket.awaited_until, ticket.position, None)
+    assert deadlines == ([ticket.awaited_until] if ticket.position else [])
 
 
 def test_a_record_with_a_key_that_has_an_id_is_answered_with_it_and_nobody_is_asked_or_paid():

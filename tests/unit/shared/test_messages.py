@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from shared.messages import TASK_DATA, TASK_ID_MAX, ErrorCode, InvalidTask, Result, Task, decode_task
+from shared.messages import TASK_DATA, TASK_ID_MAX, ErrorCode, InvalidTask, Result, Task, awaited_until, decode_task
 
 
 def value(**changes):
@@ -134,3 +134,51 @@ def test_a_result_is_written_with_its_two_fields_only():
 def test_every_error_code_has_a_status_and_a_meaning(code):
     assert 400 <= code.status < 600
     assert code.meaning
+
+
+@given(st.integers(0, 10**18 - 1))
+def test_milliseconds_are_read_as_seconds(milliseconds):
+    assert awaited_until(b"%d" % milliseconds) == milliseconds / 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"0", 0.0),
+        (b"1795441376343", 1_795_441_376.343),
+        (b"0001795441376343", 1_795_441_376.343),
+        (b"9" * 18, 10.0**15),
+    ],
+)
+def test_digits_are_a_time(value, seconds):
+    assert awaited_until(value) == seconds
+
+
+def test_without_the_header_nobody_waits():
+    assert awaited_until(None) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b" 1",
+        b"1 ",
+        b"1\n",
+        b"+1",
+        b"-1",
+        b"1.0",
+        b"1e3",
+        b"1_000",
+        b"0x1",
+        b"1" * 19,
+        b"9" * 5000,
+        "٣".encode(),
+        "１".encode(),
+        b"\xff",
+        b"NaN",
+        b"2026-11-28T18:00:00Z",
+    ],
+)
+def test_a_value_that_is_not_a_number_counts_as_none(value):
+    assert awaited_until(value) is None

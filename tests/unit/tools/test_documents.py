@@ -11,6 +11,7 @@ from gateway.settings import GatewaySettings
 from processor import metrics as processor_metrics
 from processor.lag import Lag
 from processor.settings import ProcessorSettings
+from shared.messages import AWAITED_UNTIL_HEADER
 
 ROOT = Path(__file__).parents[3]
 README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
@@ -123,8 +124,9 @@ def test_what_a_document_names_exists(document):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) + re.findall(r'src(?:set)?="([^"]+)"', text):
         assert (here / link).exists(), link
     rules = {f"{name}_{end}" for name in exposed() for end in ("sum", "count", "bucket")} | exposed().keys()
+    others = (AWAITED_UNTIL_HEADER, "integration_service")
     for metric in re.findall(r"(?<![\w:/-])integration_\w+", text):
-        assert metric in rules or metric.startswith("integration_service"), metric
+        assert metric in rules or metric.startswith(others), metric
     files = {f"{name}_FILE" for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)}
     known = {*FIELDS, *files, "POSTGRES_NAME", "COMPOSE_PROFILES", *re.findall(r"OTEL_[A-Z_]+", text)}
     for name in re.findall(r"\b(?:KAFKA|POSTGRES|DADATA|YANDEXGPT|GATEWAY|OTEL|LOG)_[A-Z_]+\b", text):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from processor.store.rows import ROWS_WAITING_MAX
 from tests.chaos.judge import Answer, Cut, Exit, History, Line, Round, Task, judge
 
 STARTED_AT = 1000.0
@@ -18,7 +19,7 @@ def clean():
             Round(2, "providers: 503", dead_letters=True, seconds_to_settle=2.0),
             Round(3, "replica paused", cuts_calls=True, seconds_to_settle=3.0),
         ],
-        cuts=[Cut(1, STARTED_AT + 5, in_flight=3)],
+        cuts=[Cut(1, STARTED_AT + 5, processors=1, in_flight=3, at_provider=1, unstored=1)],
         lag=0,
     )
     for number in range(20):
@@ -47,23 +48,34 @@ def test_where_everything_holds_nothing_is_broken():
     assert judge(clean(), settle_seconds_max=15).violations == []
 
 
-def test_what_was_in_flight_or_not_committed_at_a_kill_may_be_repeated_and_no_more():
+def test_results_that_were_in_flight_or_not_committed_at_a_kill_may_be_repeated_and_no_more():
     history = clean()
     # 3 were in flight, and tasks 4 and 5 had their results within the last 1.5 seconds.
     history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(5)]
-    history.paid.update([f"input {n}" for n in range(5)])
     history.ids_looked_up += 5
 
     assert judge(history).violations == []
-    assert judge(history).lines[0].repeats_allowed == 5
+    assert judge(history).lines[0].results_allowed == 5
 
     history.answers.append(replace(history.answers[9], position=("results", 1, 9)))
-    history.paid.update(["input 9"])
     history.ids_looked_up += 1
 
+    assert judge(history).violations == ["round 1, replica killed: 6 results are repeated, 5 may be"]
+
+
+@pytest.mark.parametrize(("unstored", "allowed"), [(3, 2 + 3), (2000, 2 + ROWS_WAITING_MAX)])
+def test_calls_at_the_provider_and_a_batch_of_answers_without_rows_may_be_paid_again_and_no_more(unstored, allowed):
+    history = clean()
+    history.cuts = [replace(history.cuts[0], in_flight=3000, at_provider=2, unstored=unstored)]
+    history.paid["input 3"] += allowed
+
+    assert judge(history).violations == []
+    assert judge(history).lines[0].calls_allowed == allowed
+
+    history.paid["input 9"] += 1
+
     assert judge(history).violations == [
-        "round 1, replica killed: 6 results are repeated, 5 may be",
-        "round 1, replica killed: 6 calls are paid again, 5 may be",
+        f"round 1, replica killed: {allowed + 1} calls are paid again, {allowed} may be"
     ]
 
 
@@ -84,10 +96,12 @@ def test_rounds_with_the_same_fault_share_a_line_and_the_last_line_has_all():
     verdict = judge(history)
 
     assert verdict.lines == [
-        Line("replica killed", 2, 15, repeats_allowed=5, seconds_to_settle=11.0),
+        Line("replica killed", 2, 15, results_allowed=5, calls_allowed=2, seconds_to_settle=11.0),
         Line("providers: 503", 1, 5, dead_letters=1, seconds_to_settle=2.0),
     ]
-    assert verdict.total == Line("all", 3, 20, dead_letters=1, repeats_allowed=5, seconds_to_settle=11.0)
+    assert verdict.total == Line(
+        "all", 3, 20, dead_letters=1, results_allowed=5, calls_allowed=2, seconds_to_settle=11.0
+    )
 
 
 def lose_a_task(history):

@@ -3,25 +3,18 @@
 import base64
 import json
 import random
-import time
 import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.apply_async.commit_metadata import METADATA_CHARACTERS_MAX, decode, encode
+from processor.apply_async.commit_metadata import METADATA_CHARACTERS_MAX, CommitMetadata, decode, encode
 
 
-def write(committed, finished_below, unfinished=(), in_hand=(), note=None):
+def write(committed, finished_below, unfinished=(), in_hand=()):
     return encode(
-        committed,
-        finished_below=finished_below,
-        unfinished=unfinished,
-        in_hand=in_hand,
-        topic=("cluster", "id"),
-        writer="me",
-        note=note or {},
+        committed, finished_below=finished_below, unfinished=unfinished, in_hand=in_hand, topic=("cluster", "id")
     )
 
 
@@ -30,19 +23,15 @@ def write(committed, finished_below, unfinished=(), in_hand=(), note=None):
     st.integers(0, 2**62),
     st.sets(st.integers(0, 10_000), max_size=300).map(sorted),
     st.integers(0, 100),
-    st.floats(0, 2**33),
 )
-def test_what_is_read_back_is_what_was_written(committed, distances, beyond, until):
+def test_what_is_read_back_is_what_was_written(committed, distances, beyond):
     unfinished = [committed + distance for distance in distances]
     finished_below = max([committed, *unfinished]) + 1 + beyond
 
     in_hand = unfinished[::3]
-    metadata = decode(write(committed, finished_below, unfinished, in_hand, {"until": until}), committed)
+    metadata = decode(write(committed, finished_below, unfinished, in_hand), committed)
 
-    assert (metadata.writer, metadata.note) == ("me", {"until": until})
-    assert metadata.unfinished == tuple(unfinished)
-    assert metadata.in_hand == tuple(in_hand)
-    assert metadata.finished_below == finished_below
+    assert metadata == CommitMetadata(("cluster", "id"), finished_below, tuple(unfinished), tuple(in_hand))
 
 
 @settings(max_examples=20, deadline=None)
@@ -71,16 +60,42 @@ def test_what_somebody_else_committed_is_nothing(text):
     assert decode(text, 7) is None
 
 
-def test_a_note_that_is_too_long_is_an_error():
-    with pytest.raises(ValueError, match="note"):
-        write(0, 0, note={f"name {number}": time.time() for number in range(1000)})
+def test_records_in_hand_that_do_not_fit_are_left_out_even_if_nothing_beyond_is_finished():
+    in_hand = sorted(random.Random(1).sample(range(200_000), 20_000))
+
+    text = write(0, 0, (), in_hand)
+
+    assert len(text) <= METADATA_CHARACTERS_MAX
+    kept = decode(text, 0).in_hand
+    assert kept == tuple(in_hand[: len(kept)]) != ()
+
+
+WITH_A_NOTE = (
+    '{"v":1,"topic":["MkU3OEVBNTcwNTJENDM2Qk","x7sB1kq3Q0-2mJYb9vGZ4w"],"by":"3f9c0a71d2be",'
+    '"finished":"c%0*BU}9nh003P87X","hand":"c${NkU;zLC2LJ^",'
+    '"note":{"dadata":1795890012.25,"yandexgpt":1795890131.5}}'
+)
+"""As earlier versions committed it beside the offset 5."""
+
+
+def test_what_an_earlier_version_committed_is_read_without_its_note():
+    assert decode(WITH_A_NOTE, 5) == CommitMetadata(
+        ("MkU3OEVBNTcwNTJENDM2Qk", "x7sB1kq3Q0-2mJYb9vGZ4w"), 20, (5, 7, 9, 12), (5, 9)
+    )
+
+
+def test_an_earlier_version_finds_every_field_that_it_needs():
+    fields = json.loads(write(5, 20, [7, 9, 12], [9]))
+
+    assert fields.keys() == json.loads(WITH_A_NOTE).keys()
+    assert (fields["v"], fields["by"], fields["note"]) == (1, "", {})
 
 
 def packed(distances):
     return base64.b85encode(zlib.compress(distances, 9)).decode()
 
 
-OURS = json.loads(write(5, 20, [7, 9, 12], [9], {"until": 1.5}))
+OURS = json.loads(write(5, 20, [7, 9, 12], [9]))
 
 
 @pytest.mark.parametrize(
@@ -88,9 +103,6 @@ OURS = json.loads(write(5, 20, [7, 9, 12], [9], {"until": 1.5}))
     [
         "[" * 2000,
         '{"a":' * 600,
-        json.dumps(OURS | {"note": {"until": 10**400}}),
-        json.dumps(OURS | {"note": {"until": float("inf")}}),
-        json.dumps(OURS).replace("1.5", "1e400"),
         json.dumps(OURS | {"v": 2}),
         json.dumps(OURS | {"finished": packed(bytes(64 * 1024 * 1024))[:3900]}),
         json.dumps(OURS | {"finished": packed(b"\x80" * 1_000_000)}),
@@ -102,7 +114,7 @@ OURS = json.loads(write(5, 20, [7, 9, 12], [9], {"until": 1.5}))
         json.dumps(OURS) + " " * METADATA_CHARACTERS_MAX,
         "\ud800",
     ],
-    ids=range(15),
+    ids=range(12),
 )
 def test_what_others_have_committed_beside_an_offset_is_ignored(others):
     assert decode(others, 5) is None

@@ -139,8 +139,6 @@ def test_however_often_a_partition_changes_hands_each_record_is_finished_once(da
                 unfinished=in_flight.unfinished(),
                 in_hand=(),
                 topic=("", ""),
-                writer="",
-                note={},
             )
             metadata = decode(written, committed)
 

@@ -179,11 +179,9 @@ class Bench:
         self.prepared = []
         self.waiting = {}
         self.topic_ids = FakeTopicIds(self.loop)
-        self.owned = []
         self.begins = True
         self.passed_over = False
         self.elsewhere = []
-        self.own_note = {}
         self.told = []
         self.now = 0.0
         context = SimpleNamespace(
@@ -207,7 +205,6 @@ class Bench:
             in_flight_bytes_max=in_flight_bytes_max,
             drain_seconds=drain_seconds,
             shutdown_seconds=shutdown_seconds,
-            ownership=self,
             delivered=lambda *told: self.told.append(told),
             refused=lambda record, prepared, outcome, error: self.replacements.get(outcome),
             lone_producer=lambda properties: self.lone_producer,
@@ -226,12 +223,6 @@ class Bench:
                 task.cancel()
             self.turn_loop()
         self.loop.close()
-
-    def changed(self, partitions):
-        self.owned.append({partition: dict(note) for (_, partition), note in partitions.items()})
-
-    def note(self):
-        return self.own_note
 
     async def prepare(self, topic_id, partition):
         self.prepared.append((topic_id, partition))
@@ -1043,31 +1034,6 @@ def test_a_rebalance_in_which_kafka_does_not_tell_what_is_finished_does_it_again
     assert [offset for offset, _ in run.called] == [5, 6, 6]
 
 
-def test_the_note_goes_to_the_next_owner_if_that_is_somebody_else(bench):
-    earlier = bench()
-    earlier.take(5)
-    earlier.own_note = {"until": 7.5}
-    earlier.poll(seconds=10)
-    earlier.assign(0)
-    run = bench()
-    run.consumer.stored = earlier.consumer.stored
-    run.assign(0, 1)
-    run.revoke()
-
-    assert earlier.owned[-1] == {0: {}}, "its own"
-    assert run.owned[-2:] == [{0: {"until": 7.5}, 1: {}}, {}]
-
-
-def test_a_note_is_committed_once_and_again_when_it_changes(bench):
-    run = bench()
-    run.take(5)
-    for until in (1, 1, 2):
-        run.own_note = {"until": until}
-        run.poll(seconds=10)
-
-    assert run.consumer.commits == [("import", 0, 5), ("import", 0, 5)]
-
-
 def test_a_broker_that_takes_no_metadata_gets_offsets_without(bench):
     run = bench()
     run.consumer.refused = KafkaError.OFFSET_METADATA_TOO_LARGE
@@ -1306,7 +1272,7 @@ def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):
     run.poll(seconds=10)
 
     assert run.emitted == []
-    assert run.owned[-1] == {}
+    assert run.operator.standings == {}
 
 
 def test_no_record_begins_before_kafka_has_said_that_its_topic_is_the_one_that_was_assigned(bench):

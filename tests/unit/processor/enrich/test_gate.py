@@ -1,230 +1,745 @@
-"""The gate to a provider: its order, its circuit breaker and its share of the quota."""
+"""The gate to a provider: when a request begins, and in which order."""
 
 import asyncio
+import itertools
 import math
+import time
 
 import pytest
 from prometheus_client import REGISTRY
 
-from processor.enrich import gate as module
-from processor.enrich.circuit import FAILURES_MAX
-from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected, UnusableAnswer
-from processor.enrich.gate import Gate, Gates
-from processor.enrich.quota import LATE_SECONDS_MAX, Quota
+from processor.enrich.circuit import FAILURES_MAX, REJECTIONS_MAX, SURE_REJECTIONS, Opening, agree
+from processor.enrich.errors import (
+    AccountRefused,
+    InputRejected,
+    Misconfigured,
+    NotNow,
+    ProviderUnavailable,
+    TaskRejected,
+    UnusableAnswer,
+)
+from processor.enrich.gate import Gate, Ticket
+from processor.enrich.quota import MINUTE, AtOnce, Rate
+from processor.enrich.waiting import BACKLOG_TURNS
+from processor.record import Position
 
 UNAVAILABLE = ProviderUnavailable("the provider answered 503")
+REFUSED = AccountRefused("the provider answered 403")
+REJECTED = TaskRejected("the provider answered 400")
+
+PROBE_SECONDS = 1.0
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr("processor.enrich.circuit.PAUSE_SECONDS_FIRST", 0.01)
+    monkeypatch.setattr("processor.enrich.circuit.PAUSE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("processor.enrich.circuit.REFUSED_PAUSE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("processor.enrich.gate.STORE_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("processor.enrich.gate.VERDICT_SECONDS", 60.0)
+
+
+class Connection:
+    """An open connection."""
+
+    reusable = True
+    idle_since = 0.0
+
+    def close(self):
+        self.reusable = False
+
+
+class Replica:
+    """A gate, and the renewals of its leases."""
+
+    def __init__(self, *, quota=None, requests_max=100, **options):
+        self.gate = Gate("test", quota=quota, requests_max=requests_max, **options)
+        self.opening = Opening()
+        for each in (quota, self.gate.connections):
+            if each is not None:
+                each.limit = each.slots
+        self.renew()
+
+    def renew(self, opening=None):
+        gate, now = self.gate, time.monotonic()
+        report = gate.circuit.report(0.0, wants_probe=gate.is_wanted)
+        self.opening = agree(opening or self.opening, report, "me", -math.inf, now, PROBE_SECONDS)
+        gate.follow(self.opening, report, "me", 0.0, now)
+        gate.valid_until = math.inf
+        gate.serve()
+
+    async def renew_until(self, task):
+        while not task.done():
+            self.renew()
+            await asyncio.sleep(0.001)
+        return task.result()
 
 
 def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario, 30))
+    asyncio.run(asyncio.wait_for(scenario, 30))
 
 
-async def waiting(gate, count=1, *, again=False):
-    """Return `count` tasks that wait at the gate."""
-    tasks = [asyncio.ensure_future(gate.enter(again=again)) for _ in range(count)]
+async def entering(gate, *tickets):
+    """Return a task for each ticket, once it waits at the gate or has a permit."""
+    tasks = [asyncio.ensure_future(gate.enter(ticket)) for ticket in tickets]
+    await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks
 
 
-def opened(gate):
-    for _ in range(FAILURES_MAX):
-        gate.leave(gate._begin(0.0), UNAVAILABLE)
+async def fails(gate, error=UNAVAILABLE):
+    """Let the circuit open."""
+    while gate.state == "closed":
+        gate.leave(await gate.enter(Ticket()), error)
 
 
-@pytest.mark.parametrize("error", [UNAVAILABLE, UnusableAnswer("nonsense")], ids=["unavailable", "nonsense"])
-def test_a_provider_that_has_no_good_answer_to_anything_is_asked_only_now_and_then(error):
-    async def scenario():
-        gate = Gate("test", quota=None, requests_max=1)
-        for _ in range(FAILURES_MAX):
-            assert gate.state == "closed"
-            gate.leave(gate._begin(0.0), error)
-        assert gate.state == "unavailable"
-
-    run(scenario())
+async def rejected(gate, ticket=None, error=REJECTED):
+    """Return whether the rejection of one more task stands."""
+    ticket = ticket or Ticket()
+    gate.leave(await gate.enter(ticket), error)
+    return await gate.stands(ticket, error)
 
 
-def test_who_comes_first_goes_first_and_who_comes_again_goes_before():
-    async def scenario():
-        gate = Gate("test", quota=None, requests_max=1)
-        inside = await gate.enter(again=False)
-        first, second = await waiting(gate, 2)
-        [again] = await waiting(gate, again=True)
-        order = []
-        for _ in range(3):
-            gate.leave(inside, None)
-            done, _ = await asyncio.wait({first, second, again} - set(order), return_when=asyncio.FIRST_COMPLETED)
-            [task] = done
-            order.append(task)
-            inside = task.result()
-        assert order == [again, first, second]
-
-    run(scenario())
+async def suspected(gate, count):
+    """Return tasks that wait to know whether their rejections stand."""
+    for _ in range(SURE_REJECTIONS):
+        await rejected(gate)
+    tasks = [asyncio.ensure_future(rejected(gate)) for _ in range(count)]
+    await asyncio.sleep(0.001)
+    return tasks
 
 
-def test_who_is_cancelled_while_waiting_leaves_and_takes_no_place():
-    async def scenario():
-        gate = Gate("test", quota=None, requests_max=1)
-        inside = await gate.enter(again=False)
-        first, second = await waiting(gate, 2)
-        first.cancel()
+async def order(gate, inside, tasks):
+    """Return the tasks in the order in which they get the only permit."""
+    done = []
+    while len(done) < len(tasks):
+        gate.leave(inside, None)
         await asyncio.sleep(0)
-        gate.leave(inside, None)
-        await second
+        await asyncio.sleep(0)
+        [task] = [task for task in tasks if task.done() and task not in done]
+        done.append(task)
+        inside = task.result()
+    return [tasks.index(task) for task in done]
+
+
+def test_nothing_begins_without_a_valid_lease():
+    async def scenario():
+        gate = Gate("test", quota=None, requests_max=1)
+        [task] = await entering(gate, Ticket())
+        gate.serve()
+        assert not task.done()
+
+        gate.valid_until = time.monotonic() + 60
+        gate.serve()
+        gate.leave(await task, None)
+        gate.valid_until = time.monotonic()
+        [task] = await entering(gate, Ticket())
+        assert not task.done()
 
     run(scenario())
 
 
-def test_who_is_cancelled_in_the_moment_of_being_let_in_gives_the_place_back():
+def test_nothing_begins_while_its_answer_could_not_be_stored_and_it_goes_on_by_itself():
     async def scenario():
-        gate = Gate("test", quota=Quota(1, longest_seconds=60), requests_max=1)
-        gate.quota.assign({0}, 1, taken_over=(), free_from=0.0)
-        inside = await gate.enter(again=False)
-        first, second = await waiting(gate, 2)
-        gate.leave(inside, None)
-        first.cancel()
-        await second
-        assert first.cancelled()
+        storable = False
+        gate = Replica(storable=lambda: storable).gate
+        [task] = await entering(gate, Ticket())
+        await asyncio.sleep(0.01)
+        assert not task.done()
+
+        storable = True
+        await task
 
     run(scenario())
 
 
-def test_while_the_circuit_is_open_the_others_wait_for_a_probe_which_lets_them_in():
+def test_without_a_slot_everybody_waits_and_slots_let_them_in():
     async def scenario():
-        gate = Gate("test", quota=None, requests_max=100)
-        opened(gate)
-        assert gate.state == "unavailable"
-        tasks = await waiting(gate, 5)
-        done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        [probe] = done
-        assert probe.result().probe
-        gate.leave(probe.result(), TaskRejected("400"))  # a rejection is an answer, too
-        assert gate.state == "closed"
-        await asyncio.gather(*others)
+        gate = Replica(quota=AtOnce(2, 60)).gate
+        gate.quota.limit = 0
+        tasks = await entering(gate, *(Ticket() for _ in range(3)))
+        gate.quota.limit = 2
+        gate.serve()
+        gate.leave(await tasks[0], None)
+        await asyncio.gather(*tasks)
+        assert gate.quota.used(0) == 2
 
     run(scenario())
 
 
-def test_probes_that_fail_are_spread_over_the_waiting_tasks(monkeypatch):
-    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_FIRST", 0.05)
-    monkeypatch.setattr("processor.enrich.circuit.PROBE_SECONDS_MAX", 0.05)
-
+def test_who_waits_for_a_rates_slot_goes_on_by_itself_once_one_is_free():
     async def scenario():
-        gate = Gate("test", quota=None, requests_max=100)
-        opened(gate)
-        asked = []
+        gate = Replica(quota=Rate(1, seconds=0.01, margin_seconds=0)).gate
+        permit = await gate.enter(Ticket())
+        [task] = await entering(gate, Ticket())
+        await asyncio.sleep(0.02)
+        assert not task.done(), "its request is not sent yet"
+
+        permit.sent()
+        await task
+
+    run(scenario())
+
+
+def test_a_replica_has_no_more_requests_in_flight_than_it_may():
+    async def scenario():
+        gate = Replica(requests_max=2).gate
+        permit, _ = await gate.enter(Ticket()), await gate.enter(Ticket())
+        [task] = await entering(gate, Ticket())
+        assert not task.done()
+        gate.leave(permit, None)
+        await task
+
+    run(scenario())
+
+
+def test_awaited_records_go_by_deadline_and_before_the_others_which_go_as_they_came():
+    async def scenario():
+        gate, now = Replica(requests_max=1).gate, time.time()
+        inside = await gate.enter(Ticket())
+        deadlines = [None, now + 60, None, now + 20, now + 40, now - 1, None]
+        tasks = await entering(gate, *map(Ticket, deadlines))
+        assert await order(gate, inside, tasks) == [3, 4, 1, 0, 2, 5, 6]
+
+    run(scenario())
+
+
+def test_a_record_whose_deadline_is_over_is_awaited_no_longer():
+    async def scenario():
+        gate = Gate("test", quota=None, requests_max=1)
+        tasks = await entering(gate, Ticket(time.time() + 60), Ticket(time.time() - 1), Ticket())
+        assert gate.waiting() == (1, 2)
+        for task in tasks:
+            task.cancel()
+
+    run(scenario())
+
+
+def test_while_awaited_records_wait_one_start_in_ten_is_the_others():
+    async def scenario():
+        gate, until = Replica(requests_max=1).gate, time.time() + 60
+        inside = await gate.enter(Ticket())
+        tasks = await entering(gate, *(Ticket(until) for _ in range(30)), Ticket(), Ticket())
+        assert await order(gate, inside, tasks) == [*range(9), 30, *range(9, 18), 31, *range(18, 30)]
+
+    assert BACKLOG_TURNS == 10
+    run(scenario())
+
+
+def test_a_task_that_comes_again_keeps_its_place():
+    async def scenario():
+        gate, again = Replica(requests_max=1).gate, Ticket()
+        gate.leave(await gate.enter(again), UNAVAILABLE)
+        inside = await gate.enter(Ticket())
+        tasks = await entering(gate, Ticket(), Ticket(), again)
+        assert await order(gate, inside, tasks) == [2, 0, 1]
+
+    run(scenario())
+
+
+def test_while_the_circuit_is_open_it_goes_to_the_end_so_that_probes_are_spread_over_the_tasks():
+    async def scenario():
+        replica, asked = Replica(), []
+        gate = replica.gate
+        await fails(gate)
 
         async def task(name):
-            for again in (False, True):
-                leave = await gate.enter(again=again)
+            ticket = Ticket()
+            for _ in range(2):
+                permit = await gate.enter(ticket)
                 asked.append(name)
-                gate.leave(leave, UNAVAILABLE)
+                gate.leave(permit, UNAVAILABLE)
 
-        await asyncio.gather(*(task(name) for name in range(4)))
+        await replica.renew_until(asyncio.gather(*(task(name) for name in range(4))))
         assert asked == [0, 1, 2, 3, 0, 1, 2, 3]
 
     run(scenario())
 
 
-def test_a_refused_account_refuses_all_who_wait_and_who_comes_later_waits_for_a_probe():
+def test_who_comes_when_a_slot_has_just_become_free_does_not_overtake_who_waits():
     async def scenario():
-        gate = Gate("test", quota=None, requests_max=1)
-        inside = await gate.enter(again=False)
-        tasks = await waiting(gate, 3)
-        gate.leave(inside, AccountRefused("the provider answered 403"))
+        gate = Replica(quota=AtOnce(1, 60)).gate
+        gate.quota.limit = 0
+        [first] = await entering(gate, Ticket())
+        gate.quota.limit = 1
+        [second] = await entering(gate, Ticket())
+        assert (first.done(), second.done()) == (True, False)
+        second.cancel()
+
+    run(scenario())
+
+
+def test_who_is_cancelled_while_waiting_takes_no_place():
+    async def scenario():
+        gate = Replica(requests_max=1).gate
+        inside = await gate.enter(Ticket())
+        first, second = await entering(gate, Ticket(), Ticket())
+        first.cancel()
+        await asyncio.sleep(0)
+        assert gate.waiting() == (0, 1)
+        gate.leave(inside, None)
+        await second
+
+    run(scenario())
+
+
+def test_who_is_cancelled_in_the_moment_of_being_admitted_gives_everything_back():
+    async def scenario():
+        gate = Replica(quota=AtOnce(1, 60), connections=Rate(9, MINUTE)).gate
+        inside = await gate.enter(Ticket())
+        first, second = await entering(gate, Ticket(), Ticket())
+        gate.leave(inside, None)
+        first.cancel()
+        await second
+        assert first.cancelled()
+        assert gate.quota.used(0) == 1
+        assert gate.connections.used(time.monotonic()) == 2
+
+    run(scenario())
+
+
+def test_idle_connections_are_used_first_and_the_most_recently_used_one_before_the_others():
+    async def scenario():
+        gate, connections = Replica(connections=Rate(3, MINUTE)).gate, [Connection() for _ in range(3)]
+        permits = [await gate.enter(Ticket()) for _ in connections]
+        for permit, permit.connection in zip(permits, connections, strict=True):
+            permit.sent()
+        for permit in permits:
+            gate.leave(permit, None)
+
+        connections[2].close()
+        permits = [await gate.enter(Ticket()) for _ in range(2)]
+        assert [permit.connection for permit in permits] == [connections[1], connections[0]]
+        [third] = await entering(gate, Ticket())
+        assert not third.done(), "there is no slot for another new one"
+        gate.leave(permits[0], None)
+        assert (await third).connection is connections[1]
+
+    run(scenario())
+
+
+def test_a_slot_of_the_connections_is_used_also_by_one_that_fails_and_not_by_one_that_does_not_start():
+    async def scenario():
+        gate = Replica(connections=Rate(9, MINUTE)).gate
+
+        def used():
+            return gate.connections.used(time.monotonic())
+
+        gate.cancel(await gate.enter(Ticket()))
+        assert used() == 0
+        gate.leave(await gate.enter(Ticket()), UNAVAILABLE)
+        assert used() == 1
+        gate.leave(await gate.enter(Ticket()), asyncio.CancelledError())
+        assert used() == 2
+        permit = await gate.enter(Ticket())
+        permit.connection = Connection()
+        permit.sent()
+        gate.leave(permit, None)
+        gate.leave(await gate.enter(Ticket()), None)
+        assert used() == 3
+
+    run(scenario())
+
+
+def test_the_slot_of_a_connection_that_could_not_be_opened_is_free_a_minute_later():
+    async def scenario():
+        gate = Replica(connections=Rate(1, seconds=0.02, margin_seconds=0)).gate
+        gate.leave(await gate.enter(Ticket()), UNAVAILABLE)
+        [task] = await entering(gate, Ticket())
+        assert not task.done()
+        await task
+
+    run(scenario())
+
+
+def test_as_many_connections_are_wanted_as_could_be_opened_at_once():
+    async def scenario():
+        gate = Replica(quota=AtOnce(4, 60), connections=Rate(9, MINUTE), requests_max=3).gate
+        permit = await gate.enter(Ticket())
+        permit.connection = Connection()
+        gate.connections.limit = 0
+        assert gate.connections_wanted() == 0
+        tasks = await entering(gate, Ticket(), Ticket(), Ticket())
+        assert gate.connections_wanted() == 2, "one of three requests is in flight"
+        gate.valid_until = -math.inf
+        gate.leave(permit, None)
+        assert gate.connections_wanted() == 2, "and one connection is idle"
+        gate.quota.limit = 2
+        assert gate.connections_wanted() == 1
         for task in tasks:
-            with pytest.raises(AccountRefused, match="403"):
-                await task
-        assert gate.state == "refused"
+            task.cancel()
 
-        probe = await gate.enter(again=False)
-        gate.leave(probe, None)
+    run(scenario())
+
+
+def test_a_lease_that_ends_while_the_connection_is_opened_stops_the_request_and_the_connection_is_kept():
+    async def scenario():
+        gate = Replica(quota=Rate(5), connections=Rate(5, MINUTE)).gate
+        permit = await gate.enter(Ticket())
+        permit.connection = connection = Connection()
+        gate.valid_until = time.monotonic()
+        with pytest.raises(NotNow):
+            permit.sent()
+        gate.cancel(permit)
+        now = time.monotonic()
+        assert (gate.quota.used(now), gate.connections.used(now)) == (0, 1)
+
+        gate.valid_until = math.inf
+        assert (await gate.enter(Ticket())).connection is connection
+
+    run(scenario())
+
+
+def test_a_request_that_began_before_its_lease_ended_is_not_sent_after_the_lease_is_renewed():
+    async def scenario():
+        gate = Replica().gate
+        late, permit = await gate.enter(Ticket()), await gate.enter(Ticket())
+        gate.renew(time.monotonic() + 60)
+        permit.sent()
+        gate.valid_until = time.monotonic()
+        gate.renew(time.monotonic() + 60)  # another replica may have got the slot meanwhile
+        with pytest.raises(NotNow):
+            late.sent()
+        gate.cancel(late)
+        (await gate.enter(Ticket())).sent()
+
+    run(scenario())
+
+
+def test_idle_connections_are_closed_at_the_end():
+    async def scenario():
+        gate, connection = Replica().gate, Connection()
+        permit = await gate.enter(Ticket())
+        permit.connection = connection
+        gate.leave(permit, None)
+        gate.close()
+        assert not connection.reusable
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("error", [UNAVAILABLE, UnusableAnswer("nonsense")], ids=["unavailable", "nonsense"])
+def test_a_provider_that_has_no_good_answer_to_anything_is_asked_only_by_probes(error):
+    async def scenario():
+        replica = Replica()
+        gate = replica.gate
+        for _ in range(FAILURES_MAX):
+            assert gate.state == "closed"
+            gate.leave(await gate.enter(Ticket()), error)
+        assert gate.state == "unavailable"
+
+        tasks = await entering(gate, *(Ticket() for _ in range(5)))
+        assert not any(task.done() for task in tasks)
+        await replica.renew_until(tasks[0])
+        await asyncio.sleep(0.03)
+        assert [task.done() for task in tasks] == [True] + 4 * [False]
+        gate.leave(tasks[0].result(), REJECTED)  # a rejection is an answer, too
         assert gate.state == "closed"
-
-    run(scenario())
-
-
-def test_a_probe_that_is_cut_off_leaves_its_place_to_the_next():
-    async def scenario():
-        gate = Gate("test", quota=None, requests_max=1)
-        opened(gate)
-        first, second = await waiting(gate, 2)
-        gate.leave(await first, asyncio.CancelledError())
-        assert (await second).probe
-
-    run(scenario())
-
-
-def test_each_change_of_state_is_told_once(caplog):
-    caplog.set_level("INFO")
-
-    async def scenario():
-        gate = Gate("test", quota=None, requests_max=1)
-        opened(gate)
-        opened(gate)
-        gate.leave(gate._begin(0.0), None)
-        gate.leave(gate._begin(0.0), None)
-        gate.leave(gate._begin(0.0), AccountRefused("403"))
-
-    run(scenario())
-
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "test has failed too often, only probes are sent until it answers: the provider answered 503"),
-        ("INFO", "test answers again"),
-        ("ERROR", "test refuses our account, its tasks are dead-lettered until it accepts it: 403"),
-    ]
-
-
-def test_partitions_bring_their_share_when_their_earlier_owners_requests_have_ended(monkeypatch):
-    now = 1000.0
-    monkeypatch.setattr(module, "_now", lambda: now)
-
-    async def scenario():
-        nonlocal now
-        gate = Gate("dadata", quota=Quota(20), requests_max=100)
-        gates = Gates([gate], asyncio.get_running_loop(), {"import": 12}.get)
-
-        async def changed(partitions):
-            gates.changed({("import", partition): note for partition, note in partitions.items()})
-            await asyncio.sleep(0)
-            return gate.quota.slots(now)
-
-        assert await changed({partition: {} for partition in range(6)}) == 10, "nobody was there before"
-        assert await changed({}) == 0
-        assert await changed({5: {}, 6: {"dadata": 1000.5}, 7: {"other": 2000.0}}) == 2, "5 is kept"
-        now = 1000.5
-        assert gate.quota.slots(now) == 5
-        assert await changed({5: {"dadata": 1e12}}) == 0, "it was another's meanwhile"
-        now += gate.quota.longest_seconds
-        assert gate.quota.slots(now) == 2, "a clock that is wrong holds nobody up for longer than a request lasts"
-        gate.leave(await gate.enter(again=False), None)
-        assert gates.note() == {"dadata": pytest.approx(now + gate.quota.longest_seconds + LATE_SECONDS_MAX)}
-
-    run(scenario())
-
-
-def test_without_a_share_everybody_waits_and_a_share_lets_them_in():
-    async def scenario():
-        gate = Gate("yandexgpt", quota=Quota(10, longest_seconds=120), requests_max=10)
-        tasks = await waiting(gate, 3)
-        assert gate.quota.wait_seconds(0) == math.inf
-        gates = Gates([gate], asyncio.get_running_loop(), {"import": 1}.get)
-        gates.changed({("import", 0): {}})
         await asyncio.gather(*tasks)
 
     run(scenario())
 
 
-def test_who_waits_and_what_is_used_can_be_seen_from_outside():
-    def seen(name):
-        return REGISTRY.get_sample_value(f"integration_{name}", {"provider": "seen"})
+def test_a_probe_that_is_cut_off_leaves_its_place_to_the_next_task():
+    async def scenario():
+        replica = Replica()
+        gate = replica.gate
+        await fails(gate)
+        first, second, third = await entering(gate, Ticket(), Ticket(), Ticket())
+        gate.leave(await replica.renew_until(first), asyncio.CancelledError())
+        gate.cancel(await second)
+        assert (await third).probe
+
+    run(scenario())
+
+
+async def refused(*tasks):
+    for task in tasks:
+        with pytest.raises(AccountRefused, match="403"):
+            await task
+
+
+def test_a_refused_account_refuses_who_waits_and_who_comes_later_waits_for_a_probe():
+    async def scenario():
+        replica = Replica(requests_max=1)
+        gate = replica.gate
+        inside = await gate.enter(Ticket())
+        tasks = await entering(gate, Ticket(), Ticket())
+        gate.leave(inside, REFUSED)
+        await refused(*tasks)
+        assert gate.state == "refused"
+
+        first, second = await entering(gate, Ticket(), Ticket())
+        replica.renew()
+        await asyncio.sleep(0)
+        assert not first.done(), "it came after the refusal of which the fleet hears now"
+        permit = await replica.renew_until(first)
+        [third] = await entering(gate, Ticket())
+        assert not second.done()
+        assert not third.done(), "they wait for the probe"
+        gate.leave(permit, REFUSED)
+        await refused(second, third)
+
+        first, second = await entering(gate, Ticket(), Ticket())
+        replica.renew()
+        await asyncio.sleep(0)
+        assert not first.done()
+        gate.leave(await replica.renew_until(first), None)
+        assert gate.state == "closed"
+        await second
+
+    run(scenario())
+
+
+def test_an_account_that_another_replica_finds_refused_refuses_who_waits_here():
+    async def scenario():
+        replica = Replica(requests_max=1)
+        gate, now = replica.gate, time.monotonic()
+        await gate.enter(Ticket())
+        [task] = await entering(gate, Ticket())
+        replica.renew(Opening("refused", "403", now, 0, now + 60))
+        await refused(task)
+
+        [task] = await entering(gate, Ticket())
+        replica.renew(replica.opening._replace(prober="other"))
+        await asyncio.sleep(0)
+        assert not task.done(), "it waits for the other's probe"
+        replica.renew(Opening("refused", "403", now, 1, now + 60))
+        await refused(task)
+
+    run(scenario())
+
+
+def test_the_first_rejections_in_a_row_stand_and_further_ones_wait_for_an_answer():
+    async def scenario():
+        gate, changes = Replica().gate, []
+        gate.changed = lambda: changes.append(gate.is_suspicious)
+        for _ in range(SURE_REJECTIONS):
+            assert await rejected(gate)
+        tasks = [asyncio.ensure_future(rejected(gate)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in tasks)
+        assert changes, "the fleet counts, too"
+        assert gate.is_suspicious
+
+        gate.leave(await gate.enter(Ticket()), None)
+        assert await asyncio.gather(*tasks) == [True, True]
+        assert not gate.is_suspicious
+        assert await rejected(gate), "counted from the beginning"
+
+    run(scenario())
+
+
+def test_an_answer_to_another_replica_lets_rejections_stand():
+    async def scenario():
+        gate = Replica().gate
+        [task] = await suspected(gate, 1)
+        gate.forget_rejections()
+        assert await task
+        assert await rejected(gate)
+
+    run(scenario())
+
+
+def test_rejections_stand_if_nothing_happens(monkeypatch):
+    monkeypatch.setattr("processor.enrich.gate.VERDICT_SECONDS", 0.01)
 
     async def scenario():
-        quota = Quota(2, longest_seconds=60)
-        quota.assign([0], 1, taken_over=(), free_from=0)
-        gate = Gate("seen", quota=quota, requests_max=10)
-        await gate.enter(again=False)
-        await gate.enter(again=False)
-        await waiting(gate, 3)
-        return seen("quota_slots"), seen("quota_used_slots"), seen("waiting_for_slot")
+        assert await asyncio.gather(*await suspected(Replica().gate, 5)) == [True] * 5
 
-    assert run(scenario()) == (2, 2, 3)
+    run(scenario())
+
+
+def test_if_every_task_is_rejected_the_service_is_misconfigured_and_the_tasks_wait():
+    async def scenario():
+        replica = Replica()
+        gate = replica.gate
+        tasks = await suspected(gate, REJECTIONS_MAX - SURE_REJECTIONS)
+        assert await asyncio.gather(*tasks) == [False] * len(tasks)
+        assert gate.state == "misconfigured"
+        assert gate.circuit.why == "the provider answered 400"
+
+        ticket = Ticket()
+        [task] = await entering(gate, ticket)
+        gate.leave(await replica.renew_until(task), REJECTED)
+        assert not await gate.stands(ticket, REJECTED), "it is asked again"
+        [task] = await entering(gate, Ticket())
+        gate.leave(await replica.renew_until(task), None)
+        assert gate.state == "closed"
+        assert await rejected(gate, ticket), "the provider takes others"
+
+    run(scenario())
+
+
+def test_a_task_that_is_rejected_again_after_another_was_taken_stands_at_once():
+    async def scenario():
+        gate = Replica().gate
+        tickets = [Ticket() for _ in range(REJECTIONS_MAX)]
+        stand = await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets))
+        assert stand == [True] * SURE_REJECTIONS + [False] * (REJECTIONS_MAX - SURE_REJECTIONS)
+        gate.circuit.answered(time.monotonic())
+
+        assert all(await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets[SURE_REJECTIONS:])))
+        assert gate.state == "closed"
+
+    run(scenario())
+
+
+def test_the_fleets_count_of_rejections_opens_the_circuit_too_and_says_why():
+    async def scenario():
+        gate, changes = Replica().gate, []
+        assert await rejected(gate)
+        gate.changed = lambda: changes.append(gate.state)
+        gate.misconfigured()
+        gate.misconfigured()
+        assert changes == ["misconfigured"]
+        assert gate.circuit.why == "the provider answered 400"
+
+    run(scenario())
+
+
+def test_an_input_that_is_rejected_for_its_meaning_stands_and_is_an_answer():
+    async def scenario():
+        gate = Replica().gate
+        for _ in range(3 * REJECTIONS_MAX):
+            assert await rejected(gate, error=InputRejected("content filter"))
+        for _ in range(SURE_REJECTIONS):
+            assert await rejected(gate)
+        assert await rejected(gate, error=InputRejected("content filter"))
+        assert await rejected(gate), "the first in a row"
+        assert gate.state == "closed"
+
+    run(scenario())
+
+
+def test_an_address_without_the_service_is_misconfigured_at_once_and_an_answer_ends_it():
+    async def scenario():
+        replica = Replica(requests_max=1)
+        gate = replica.gate
+        inside = await gate.enter(Ticket())
+        first, second = await entering(gate, Ticket(), Ticket())
+        gate.leave(inside, Misconfigured("the provider answered 404"))
+        await asyncio.sleep(0)
+        assert gate.state == "misconfigured"
+        assert not first.done()
+
+        gate.leave(await replica.renew_until(first), None)
+        assert gate.state == "closed"
+        await second
+
+    run(scenario())
+
+
+def test_if_the_provider_takes_others_an_address_without_the_service_is_the_tasks_own_fault():
+    async def scenario():
+        gate, ticket, error = Replica().gate, Ticket(), Misconfigured("the provider answered 404")
+        assert not await rejected(gate, ticket, error)
+        gate.circuit.answered(time.monotonic())
+        assert await rejected(gate, ticket, error)
+        assert gate.state == "closed"
+        assert not await rejected(gate, Ticket(), error), "another task's is not"
+        assert gate.state == "misconfigured"
+
+    run(scenario())
+
+
+def test_while_the_circuit_is_open_what_concerns_every_task_and_its_rejection_cost_no_task_anything():
+    async def scenario():
+        replica, ticket, error = Replica(), Ticket(), Misconfigured("the provider answered 404")
+        gate = replica.gate
+        early = await gate.enter(ticket)
+        await fails(gate)
+        gate.leave(early, error)
+        assert not await gate.stands(ticket, error)
+        assert gate.state == "unavailable"
+
+        [task] = await entering(gate, ticket)
+        gate.leave(await replica.renew_until(task), error)
+        [task] = await entering(gate, ticket)
+        gate.leave(await replica.renew_until(task), REJECTED)
+        assert not await gate.stands(ticket, REJECTED)
+        assert gate.state == "misconfigured"
+
+    run(scenario())
+
+
+def test_rejections_that_wait_are_asked_again_when_another_replica_finds_the_service_misconfigured():
+    async def scenario():
+        replica, now = Replica(), time.monotonic()
+        tasks = await suspected(replica.gate, 2)
+        replica.renew(Opening("misconfigured", "404", now, 0, now + 60))
+        assert await asyncio.gather(*tasks) == [False, False]
+
+    run(scenario())
+
+
+def test_a_record_that_another_one_waits_for_is_awaited_like_it():
+    async def scenario():
+        gate, until = Replica(requests_max=1).gate, time.time() + 60
+        waiting, later = Position("topic", 0, 7), Position("topic", 0, 8)
+        inside = await gate.enter(Ticket())
+        tasks = await entering(gate, Ticket(), Ticket(position=waiting))
+        gate.lend({waiting: until, later: until - 1})
+        assert gate.waiting() == (1, 1)
+        tasks += await entering(gate, Ticket(position=later))
+        assert gate.waiting() == (2, 1)
+        assert await order(gate, inside, tasks) == [2, 1, 0]
+        assert not gate._places, "nothing is kept of records that have gone"
+
+    run(scenario())
+
+
+def test_the_fleet_is_called_when_a_task_waits_a_circuit_opens_and_a_probe_ends():
+    async def scenario():
+        replica, called = Replica(requests_max=1), itertools.count()
+        gate = replica.gate
+        gate.changed = lambda: next(called)
+        inside = await gate.enter(Ticket())
+        [task, other] = await entering(gate, Ticket(), Ticket())
+        assert next(called) == 1, "once, for the first one that waits"
+        gate.leave(inside, Misconfigured("404"))
+        assert next(called) == 3
+        gate.leave(await replica.renew_until(task), Misconfigured("404"))
+        assert next(called) == 5
+        other.cancel()
+
+    run(scenario())
+
+
+def seen(name, **labels):
+    return REGISTRY.get_sample_value(f"integration_{name}", {"provider": "test", **labels})
+
+
+def test_who_waits_and_what_is_used_can_be_seen_from_outside():
+    async def scenario():
+        gate = Replica(quota=AtOnce(2, 60), connections=Rate(9, MINUTE)).gate
+        await gate.enter(Ticket())
+        await gate.enter(Ticket())
+        tasks = await entering(gate, Ticket(), Ticket(time.time() + 60), Ticket())
+        assert (seen("quota_slots"), seen("quota_used_slots")) == (2, 2)
+        assert (seen("new_connections"), seen("new_connections_left")) == (2, 7)
+        assert (seen("waiting_for_slot"), seen("awaited_waiting_for_slot")) == (3, 1)
+        for task in tasks:
+            task.cancel()
+
+    run(scenario())
+
+
+def test_the_circuit_can_be_seen_from_outside():
+    def states():
+        names = ("closed", "unavailable", "refused", "misconfigured")
+        return [state for state in names if seen("circuit", integration_circuit=state)]
+
+    async def scenario():
+        replica, now = Replica(), time.monotonic()
+        gate = replica.gate
+        assert states() == ["closed"]
+        await fails(gate)
+        assert states() == ["unavailable"]
+        replica.renew(Opening("misconfigured", "404", now, 0, now))
+        assert states() == ["misconfigured"]
+        [task] = await entering(gate, Ticket())
+        gate.leave(await replica.renew_until(task), None)
+        assert states() == ["closed"]
+
+    run(scenario())

@@ -12,13 +12,14 @@ from pydantic import SecretStr
 
 from processor.enrich.errors import (
     AccountRefused,
+    InputRejected,
+    Misconfigured,
     ProviderError,
     ProviderUnavailable,
     TaskRejected,
     UnexpectedAnswer,
     UnstorableAnswer,
     UnusableAnswer,
-    without_keys,
 )
 from processor.enrich.providers.dadata import dadata
 from processor.enrich.providers.yandexgpt import yandexgpt
@@ -49,15 +50,17 @@ GOOD = {"phone": [PHONE], "email": [PHONE], "gpt": {"result": FINAL}}
 
 def ask(kind, answer, data="8 916"):
     """Call the provider once; `answer` is a response or a function of the request."""
+    given = object()
 
     def prepare(prepared):
-        async def send(body):
+        async def send(body, line):
+            assert line is given
             request = httpx.Request(prepared.method, prepared.url, headers=prepared.headers, content=body)
             return answer(request) if callable(answer) else answer
 
         return send
 
-    return asyncio.run(PROVIDERS[kind](prepare)(data))
+    return asyncio.run(PROVIDERS[kind](prepare)(data, given))
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -131,7 +134,7 @@ def test_a_truncated_text_is_an_answer_marked_by_its_own_status():
 def test_what_the_content_filter_stops_is_rejected(alternative):
     filtered = {"alternatives": [{**alternative, "status": "ALTERNATIVE_STATUS_CONTENT_FILTER"}]}
 
-    with pytest.raises(TaskRejected):
+    with pytest.raises(InputRejected):
         ask("gpt", httpx.Response(200, json={"result": filtered}))
 
 
@@ -150,10 +153,15 @@ def test_what_is_not_implemented_is_not_asked_again(kind):
     assert not failure.value.retryable
 
 
-@pytest.mark.parametrize("status", [400, 413])
-def test_an_input_that_is_refused_is_rejected(kind, status):
-    with pytest.raises(TaskRejected):
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, TaskRejected), (422, TaskRejected), (413, InputRejected), (414, InputRejected)]
+)
+def test_a_task_that_is_refused_is_rejected_and_only_its_length_is_surely_its_own_fault(kind, status, error):
+    with pytest.raises(TaskRejected) as rejected:
         ask(kind, httpx.Response(status, text=CANARY))
+
+    assert type(rejected.value) is error
+    assert rejected.value.code == "task_rejected"
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
@@ -162,8 +170,16 @@ def test_an_account_that_is_refused_is_said_to_be(kind, status):
         ask(kind, httpx.Response(status, json={"message": f"Feature 'CLEAN' disabled for token '{CANARY}'."}))
 
 
-@pytest.mark.parametrize("status", [301, 302, 404, 405, 415])
-def test_a_request_that_is_wrong_in_itself_is_a_bug_and_a_redirect_is_not_followed(kind, status):
+@pytest.mark.parametrize("status", [404, 405, 415])
+def test_a_service_that_does_not_exist_at_the_address_is_our_configuration(kind, status):
+    with pytest.raises(Misconfigured) as failure:
+        ask(kind, httpx.Response(status, text=CANARY))
+
+    assert failure.value.code == "internal_error"
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 418])
+def test_an_unexpected_status_is_a_bug_and_a_redirect_is_not_followed(kind, status):
     with pytest.raises(UnexpectedAnswer):
         ask(kind, httpx.Response(status, headers={"location": "http://elsewhere.test"}))
 
@@ -292,8 +308,3 @@ def test_no_error_repeats_the_task_the_answer_or_a_key(kind, status):
 
     assert CANARY not in str(failure.value)
     assert failure.value.__cause__ is None
-
-
-def test_a_provider_without_keys_refuses_and_names_the_settings():
-    with pytest.raises(AccountRefused, match="DADATA_API_KEY"):
-        asyncio.run(without_keys("DADATA_API_KEY")("8 916"))

@@ -1,4 +1,4 @@
-"""The division of a quota over the fleet: it is never exceeded, and nearly all of it is used."""
+"""A replica's part of a quota: it is never exceeded, and nearly all of it is used."""
 
 import heapq
 import itertools
@@ -9,205 +9,230 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.enrich.quota import LATE_SECONDS_MAX, RATE_MARGIN_SECONDS, TURN_LENGTHS, Quota, Share, share
+from processor.enrich.quota import (
+    LATE_SECONDS_MAX,
+    MARGIN_SECONDS,
+    MINUTE,
+    MINUTE_MARGIN_SECONDS,
+    AtOnce,
+    Rate,
+)
+from processor.enrich.shares import Lease, grant
 
-HELD_SECONDS = 1 + RATE_MARGIN_SECONDS
+HELD_SECONDS = 1 + MARGIN_SECONDS
 
 
-def ranges(partitions, replicas):
-    """Divide partitions in the way of Kafka's range assignor."""
-    each, more = divmod(partitions, replicas)
-    starts = [number * each + min(number, more) for number in range(replicas + 1)]
-    return [range(start, end) for start, end in itertools.pairwise(starts)]
-
-
-def owning(slots, owned, partitions, *, longest_seconds=None, now=0.0):
-    quota = Quota(slots, longest_seconds=longest_seconds)
-    quota.assign(owned, partitions, taken_over=(), free_from=now)
+def leased(quota, limit=None):
+    """Return the quota with a lease on `limit` slots, or on all of them."""
+    quota.limit = quota.slots if limit is None else limit
     return quota
 
 
-@given(st.integers(1, 200), st.integers(1, 64), st.data())
-def test_the_shares_of_all_replicas_are_the_whole_quota_at_every_moment(slots, partitions, data):
-    owners = [data.draw(st.integers(0, 5)) for _ in range(partitions)]
-    replicas = [{p for p, owner in enumerate(owners) if owner == replica} for replica in range(6)]
-    shares = [share(slots, partitions, owned) for owned in replicas]
-
-    own = sum(each.own for each in shares)
-    for moment in range(60):
-        at_turn = sum(moment % how_many == who for each in shares for who, how_many in each.turns)
-        assert own + at_turn == slots
+def rate(limit):
+    return leased(Rate(20), limit)
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 6])
-@pytest.mark.parametrize("slots", [10, 20])
-def test_with_twelve_partitions_the_usual_fleets_divide_the_whole_quota_into_slots_of_their_own(slots, replicas):
-    shares = [share(slots, 12, owned) for owned in ranges(12, replicas)]
-
-    assert sum(each.own for each in shares) == slots
-    assert all(each.own > 0 and not each.turns for each in shares)
+def connections():
+    return leased(Rate(50, MINUTE, MINUTE_MARGIN_SECONDS))
 
 
-def test_replicas_that_own_less_than_a_slot_take_turns_at_it_by_the_clock():
-    assert share(10, 12, {0}) == Share(0, ((0, 2),))
-    assert share(10, 12, {1}) == Share(0, ((1, 2),))
-    first, second = (owning(10, {p}, 12, longest_seconds=5) for p in (0, 1))
-    turn_seconds = TURN_LENGTHS * 5
-
-    may_begin = [[quota.wait_seconds(t) == 0 for t in range(2 * turn_seconds)] for quota in (first, second)]
-
-    assert may_begin[0] == [True] * 15 + [False] * 25
-    assert may_begin[1] == [False] * 20 + [True] * 15 + [False] * 5
+def send(quota, now):
+    request = quota.begin(now)
+    quota.sent(request, now)
+    return request
 
 
-def test_who_waits_for_its_turn_is_told_when_to_look_again():
-    quota = owning(10, {1}, 12, longest_seconds=5)
-
-    assert quota.wait_seconds(3.0) == 17.0
-
-
-def test_a_request_at_once_holds_its_slot_until_it_ends():
-    quota = owning(2, {0}, 1, longest_seconds=60)
-    first, second = quota.begin(0.0), quota.begin(0.0)
-    assert quota.wait_seconds(50.0) == math.inf
-
-    quota.end(first, 50.0)
-    assert quota.wait_seconds(50.0) == 0
-    quota.cancel(second)
-    quota.begin(50.0)
-    assert quota.wait_seconds(50.0) == 0
-
-
-def run(quota, seconds, *, latency=0.1, now=0.0, step=0.001):
-    """Begin a request whenever the quota allows one, and return each request's start time."""
-    begun, under_way, end = [], [], now + seconds
+def run(quota, seconds, *, latencies=itertools.repeat(0.1), now=0.0, step=0.001):
+    """Send a request whenever the quota permits one, and return each request's time."""
+    times, under_way, end = [], [], now + seconds
     while now < end:
-        while under_way and under_way[0].begun + latency <= now:
-            request = under_way.pop(0)
-            quota.end(request, request.begun + latency)
+        while under_way and under_way[0][0] <= now:
+            ended_at, _, request = heapq.heappop(under_way)
+            quota.end(request, ended_at)
         while quota.wait_seconds(now) == 0:
-            under_way.append(quota.begin(now))
-            begun.append(now)
+            heapq.heappush(under_way, (now + next(latencies), len(times), send(quota, now)))
+            times.append(now)
         now += step
-    return begun
+    return times
 
 
-def most_in_a_second(begun):
-    return max(sum(start <= time < start + 1 for time in begun) for start in begun)
+def most_within(seconds, times):
+    times = sorted(times)
+    return max(sum(start <= time < start + seconds for time in times[n : n + 100]) for n, start in enumerate(times))
 
 
-@pytest.mark.parametrize(("partitions", "replicas"), [(1, 1), (4, 3), (12, 7), (48, 12)])
-def test_a_rate_is_never_exceeded_in_any_second_and_nearly_used(partitions, replicas):
-    begun = sorted(
+@pytest.mark.parametrize("quota", [Rate(20), Rate(50, MINUTE), AtOnce(10, 60)])
+def test_without_a_lease_nothing_begins(quota):
+    assert quota.limit == 0
+    assert quota.wait_seconds(1e9) == math.inf
+
+
+@pytest.mark.parametrize("limits", [[20], [7, 7, 6], [17, 2, 1], [1] * 20])
+def test_a_rate_is_never_exceeded_in_any_second_and_nearly_used(limits):
+    times = [
         time
-        for replica, owned in enumerate(ranges(partitions, replicas))
-        for time in run(owning(20, owned, partitions), 30, now=1e9 + replica * 0.013)
-    )
+        for number, limit in enumerate(limits)
+        for time in run(rate(limit), 20, now=1e9 + number * 0.013, step=0.002)
+    ]
 
-    assert most_in_a_second(begun) <= 20
-    shared = any(share(20, partitions, owned).turns for owned in ranges(partitions, replicas))
-    assert len(begun) / 30 >= (16 if shared else 19.6)
+    assert most_within(1, times) <= 20
+    assert len(times) / 20 >= 19.6
 
 
 def test_a_rate_is_spread_over_its_second():
-    begun = run(owning(20, {0}, 1), 1)
+    times = run(rate(20), 1)
 
-    assert sum(time < 0.2 for time in begun) <= 6
-    assert sum(time < 0.9 for time in begun) == 20
+    assert sum(time < 0.2 for time in times) <= 6
+    assert sum(time < 0.9 for time in times) == 20
 
 
 def test_a_request_that_may_have_arrived_late_is_counted_from_later():
-    quota = owning(1, {0}, 1)
-    quota.end(quota.begin(0.0), 0.1)
-    quota.end(quota.begin(2.0), 2.12)
-
+    quota = rate(1)
+    quota.end(send(quota, 0.0), 0.1)
+    quota.wait_seconds(2.0)
+    quota.end(send(quota, 2.0), 2.12)
     assert quota.wait_seconds(2.5) == pytest.approx(HELD_SECONDS + 0.019 - 0.5, abs=0.001)
-    quota.end(quota.begin(4.0), 9.0)
-    assert quota.wait_seconds(4.5) == pytest.approx(HELD_SECONDS + LATE_SECONDS_MAX - 0.5, abs=0.001)
+
+    quota.wait_seconds(4.0)
+    send(quota, 4.0)
+    assert quota.wait_seconds(5.1) == pytest.approx(HELD_SECONDS + LATE_SECONDS_MAX - 1.1), "no answer after 1.1 s"
 
 
-def test_a_provider_that_takes_now_long_now_short_is_asked_nearly_as_often():
-    quota, clock, latencies = owning(20, {0}, 1), 0.0, random.Random(7)
-    under_way, begun = [], 0
-    while clock < 60:
-        while under_way and under_way[0][0] <= clock:
-            end, _, request = heapq.heappop(under_way)
-            quota.end(request, end)
-        while quota.wait_seconds(clock) == 0:
-            heapq.heappush(under_way, (clock + latencies.uniform(0.05, 0.2), begun, quota.begin(clock)))
-            begun += 1
-        clock += 0.001
+def test_a_slot_is_held_until_all_requests_before_its_own_have_left_theirs():
+    quota = leased(Rate(2))
+    quota.end(send(quota, 0.0), 0.05)
+    quota.wait_seconds(2.0)
+    late, prompt = send(quota, 2.0), send(quota, 2.01)
+    quota.end(prompt, 2.06)
+    quota.end(late, 2.25)
 
-    assert begun / 60 >= 19
+    assert quota.lower(1, 3.05) == 2
+    assert quota.wait_seconds(3.05) == pytest.approx(HELD_SECONDS + 0.2 - 1.05, abs=0.005)
 
 
-def test_without_partitions_nothing_begins():
-    quota = owning(20, set(), 12)
+def test_a_slot_that_was_left_is_not_held_again_when_requests_become_faster():
+    quota = leased(Rate(2))
+    quota.end(send(quota, 0.0), 0.2)
+    fast = send(quota, 1.0)
+    assert quota.lower(1, 1.02) == 1
 
-    assert quota.wait_seconds(0.0) == math.inf
-
-
-def test_partitions_taken_over_count_once_their_earlier_owners_requests_have_ended():
-    quota = Quota(20)
-    quota.assign(range(12), 12, taken_over=range(6, 12), free_from=5.0)
-
-    assert [quota.slots(now) for now in (4.9, 5.0)] == [10, 20]
+    quota.end(fast, 1.05)
+    assert quota.used(1.05) == 1
 
 
-def test_what_its_requests_keep_busy_is_told_for_the_next_owner():
-    rate = owning(20, {0}, 1)
-    assert rate.busy_until(0.0) is None
-    rate.begin(1.0)
-    assert rate.busy_until(1.5) == pytest.approx(1 + HELD_SECONDS + LATE_SECONDS_MAX)
-    assert rate.busy_until(3.0) is None
+def test_a_provider_with_varying_latency_is_asked_nearly_as_often():
+    drawn = random.Random(7)
 
-    at_once = owning(10, {0}, 1, longest_seconds=120)
-    first = at_once.begin(10.0)
-    assert at_once.busy_until(11.0) == 130.0, "nothing is known of how long a request lasts"
-    at_once.end(first, 15.0)
-    assert at_once.busy_until(16.0) is None
-    at_once.begin(20.0)
-    assert at_once.busy_until(21.0) == pytest.approx(30.0), "twice as long as any of late"
+    times = run(rate(20), 60, latencies=iter(lambda: drawn.uniform(0.05, 0.2), None))
+
+    assert len(times) / 60 >= 19
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.sets(st.integers(0, 11)), min_size=2, max_size=6))
-def test_however_partitions_change_hands_two_replicas_together_keep_the_rate(divisions):
-    replicas = [Quota(20), Quota(20)]
-    begun, now, owned_before = [], 1000.0, [set(), set()]
-    for division in divisions:
-        owned = [division, set(range(12)) - division]
-        until = [replica.busy_until(now) or 0.0 for replica in replicas]
-        for number, replica in enumerate(replicas):
-            new = owned[number] - owned_before[number]
-            replica.assign(owned[number], 12, taken_over=new, free_from=until[1 - number])
-        owned_before = owned
-        for _ in range(1300):
-            for replica in replicas:
-                while replica.wait_seconds(now) == 0:
-                    replica.begin(now)
-                    begun.append(now)
-            now += 0.001
+def test_a_rates_slot_is_held_for_a_second_from_when_the_request_is_sent():
+    quota = rate(2)
+    first, second = quota.begin(0.0), quota.begin(0.0)
+    assert quota.wait_seconds(5.0) == math.inf, "their connections are still being opened"
 
-    assert most_in_a_second(begun) <= 20
+    quota.sent(first, 5.0)
+    quota.cancel(second)
+    third = quota.begin(5.2)
+    quota.end(third, 5.2)  # its connection could not be opened
+    assert [quota.used(now) for now in (5.2, 5 + HELD_SECONDS - 0.001, 5 + HELD_SECONDS)] == [1, 1, 0]
 
 
-def test_what_is_used_of_a_rate_is_used_for_a_second():
-    quota = owning(20, range(12), 12)
-    assert (quota.slots(0), quota.used(0)) == (20, 0)
+def test_connections_are_counted_over_any_minute_and_may_be_opened_in_one_burst():
+    quota = connections()
 
-    requests = [quota.begin(0.0), quota.begin(0.5)]
+    times = run(quota, 130, step=0.05)
+
+    assert times[:50] == [0.0] * 50
+    assert len(times) == 150
+    assert most_within(MINUTE, times) == 50
+
+
+def test_a_request_at_once_holds_its_slot_until_it_ends():
+    quota = leased(AtOnce(2, 60))
+    first, second = send(quota, 0.0), quota.begin(0.0)
+    assert (quota.used(50.0), quota.wait_seconds(50.0)) == (2, math.inf)
+
+    quota.end(first, 50.0)
+    assert (quota.used(50.0), quota.wait_seconds(50.0)) == (1, 0)
+    quota.cancel(second)
+    assert quota.used(50.0) == 0
+
+
+@pytest.mark.parametrize("quota", [rate(20), connections(), leased(AtOnce(20, 60))])
+def test_a_limit_that_goes_down_holds_at_once_and_its_slots_follow_as_requests_end(quota):
+    requests = [send(quota, now) for now in (0.0, 0.1, 0.2)]
+    assert quota.lower(2, 0.2) == 3
+    assert quota.limit == 2
+    assert quota.wait_seconds(0.3) > 0
+
     for request in requests:
-        quota.end(request, request.begun + 0.1)
+        quota.end(request, 0.4)
+    assert quota.lower(10, 100.0) == 0
+    assert quota.limit == 2, "only a renewal that is committed raises it"
+    assert quota.wait_seconds(100.0) == 0
 
-    assert [quota.used(now) for now in (0.6, 1.1, 1.6)] == [2, 1, 0]
+
+def test_after_a_replicas_death_its_slots_are_kept_for_as_long_as_its_last_request_may_hold_one():
+    assert rate(20).held_seconds == HELD_SECONDS + LATE_SECONDS_MAX
+    assert connections().held_seconds == MINUTE + MINUTE_MARGIN_SECONDS + LATE_SECONDS_MAX
+
+    at_once = leased(AtOnce(10, 120))
+    assert at_once.held_seconds == 120, "nothing is known of how long a request lasts"
+    at_once.end(send(at_once, 0.0), 5.0)
+    assert at_once.held_seconds == 10, "twice as long as the slowest of the recent ones"
+    at_once.end(send(at_once, 10.0), 11.0)
+    assert 9 < at_once.held_seconds < 10
+    at_once.end(send(at_once, 20.0), 110.0)
+    assert at_once.held_seconds == 120
 
 
-def test_what_is_used_of_a_number_at_once_is_used_until_it_ends():
-    quota = owning(10, range(6), 12, longest_seconds=5)
-    request = quota.begin(0.0)
-    assert (quota.slots(0), quota.used(100)) == (5, 1)
+@given(
+    st.lists(st.tuples(st.sampled_from(["begin", "send", "send", "end", "cancel", "renew"]), st.integers(0, 3))),
+    st.lists(st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.9]), min_size=1),
+    st.sampled_from(["rate", "connections", "at once"]),
+)
+def test_whatever_comes_only_a_request_that_begins_within_the_limit_holds_another_slot(events, pauses, kind):
+    quota = {"rate": Rate(3), "connections": Rate(3, MINUTE, 0.01), "at once": AtOnce(3, 60)}[kind]
+    unsent, under_way, row, now = [], [], 0, 0.0
+    for (event, number), pause in zip(events, itertools.cycle(pauses), strict=False):
+        now += pause * (60 if kind == "connections" else 1)
+        match event:
+            case "begin" | "send" if quota.wait_seconds(now) == 0:
+                request = quota.begin(now)
+                unsent.append(request)
+                if event == "send":
+                    quota.sent(request, now)
+                    under_way.append(unsent.pop())
+            case "send" if unsent:
+                under_way.append(unsent.pop(number % len(unsent)))
+                quota.sent(under_way[-1], now)
+            case "end" if under_way:
+                quota.end(under_way.pop(number % len(under_way)), now)
+            case "cancel" if unsent:
+                quota.cancel(unsent.pop(number % len(unsent)))
+            case "renew":
+                row = max(number, quota.lower(number, now))
+                quota.limit = number
+        assert quota.used(now) <= row
 
-    quota.end(request, 200.0)
 
-    assert quota.used(200) == 0
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 5, 100]), st.sampled_from([0, 1, 5, 100])), min_size=2, max_size=6))
+def test_however_slots_change_hands_two_replicas_together_keep_the_rate(wants):
+    replicas = {"a": Rate(20), "b": Rate(20)}
+    rows, times, now = dict.fromkeys(replicas, 0), [], 1000.0
+    for step in range(300 * len(wants)):
+        now += 0.005
+        if step % 50 in (0, 25):
+            me = "a" if step % 50 else "b"
+            leases = {name: Lease(rows[name], 0, wants[step // 300]["ab".index(name)], 0.0) for name in replicas}
+            replicas[me].limit, rows[me] = grant(20, leases, me, lambda limit: replicas[me].lower(limit, now))  # noqa: B023
+        for quota in replicas.values():
+            while quota.wait_seconds(now) == 0:
+                send(quota, now)
+                times.append(now)
+
+    assert most_within(1, times) <= 20

@@ -1,6 +1,7 @@
 """Group commit: rows that gather while a statement runs are written by the next one."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -8,7 +9,7 @@ from prometheus_client import REGISTRY
 from processor.record import Position
 from processor.store.group_commit import ITEMS_MAX, GroupCommit
 from processor.store.postgres import RowRefused, RowTooSlow
-from processor.store.rows import Ledger, Row
+from processor.store.rows import ROWS_WAITING_MAX, Ledger, Row
 
 
 class FakeLedger(Ledger):
@@ -160,3 +161,68 @@ def test_who_is_cancelled_harms_no_other():
 
     assert isinstance(answers[1], asyncio.CancelledError)
     assert (answers[0], answers[2]) == (10, 30)
+
+
+def test_items_without_an_answer_are_counted_whether_they_wait_or_run():
+    counts = []
+
+    async def run():
+        async def execute(items, *, suspect):
+            counts.append(grouped.unanswered)
+            await asyncio.sleep(0)
+            counts.append(grouped.unanswered)
+            if 3 in items:
+                raise LookupError
+            return items
+
+        grouped = GroupCommit(execute)
+        assert grouped.unanswered == 0
+        answers = [grouped.submit(item) for item in (1, 2)]
+        assert grouped.unanswered == 2
+        await asyncio.sleep(0)
+        answers += [grouped.submit(item) for item in (3, 4, 5)]
+        await asyncio.gather(*answers, return_exceptions=True)
+        await asyncio.sleep(0)
+        return grouped.unanswered
+
+    assert asyncio.run(run()) == 0
+    assert counts[:2] == [2, 5]
+    assert set(counts[2:]) == {3}, "the items of a refused batch count until it has ended"
+
+
+def test_items_that_are_cancelled_count_until_their_batch_has_ended():
+    async def execute(items, *, suspect):
+        return list(items)
+
+    async def run():
+        grouped = GroupCommit(execute)
+        answers = [grouped.submit(item) for item in (1, 2)]
+        for answer in answers:
+            answer.cancel()
+        before = grouped.unanswered
+        await asyncio.wait(answers)
+        await asyncio.sleep(0)
+        return before, grouped.unanswered
+
+    assert asyncio.run(run()) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "connected", "storable"), [(0, True, True), (499, True, True), (500, True, False), (0, False, False)]
+)
+def test_an_answer_is_storable_while_postgresql_answers_and_few_rows_wait(waiting, connected, storable):
+    async def run():
+        ledger = Ledger(SimpleNamespace(connected=connected))
+        ledger.write = never
+        rows = [ledger.store(row(offset)) for offset in range(waiting)]
+        await asyncio.sleep(0)  # the first batch runs
+        found = ledger.storable
+        for waiting_row in rows:
+            waiting_row.cancel()
+        return found
+
+    async def never(rows, *, suspect=False):
+        await asyncio.Event().wait()
+
+    assert ROWS_WAITING_MAX == 500
+    assert asyncio.run(run()) == storable

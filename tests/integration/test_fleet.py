@@ -1,0 +1,207 @@
+"""Leases and circuits of several replicas, in a real PostgreSQL."""
+
+import asyncio
+import contextlib
+import time
+
+import psycopg
+
+from processor import fleet as fleet_module
+from processor.enrich.circuit import FAILURES_MAX
+from processor.enrich.errors import ProviderUnavailable, TaskRejected
+from processor.enrich.gate import Gate, Ticket
+from processor.enrich.quota import AtOnce, Rate
+from processor.fleet import Fleet
+from processor.record import Position
+from tests.conftest import PATIENCE_SECONDS
+from tests.integration.test_ledger import connection
+
+UNAVAILABLE = ProviderUnavailable("the provider answered 503")
+
+
+class Replica:
+    """A replica with one gate: at most 10 requests at once over the fleet."""
+
+    def __init__(self, database, slots=10):
+        self.quota = AtOnce(slots, longest_seconds=1.0)
+        self.gate = Gate("test", quota=self.quota, requests_max=100, look_at="TEST_URL")
+        self.fleet = Fleet(connection(database), [self.gate])
+
+    def start(self):
+        self.task = asyncio.ensure_future(self.fleet.run())
+
+    async def stop(self):
+        await self.kill()
+        await self.fleet.close()
+
+    async def kill(self):
+        """End without giving anything back."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def replicas(database, count, **options):
+    """Start replicas, and stop them afterwards."""
+    started = [Replica(database, **options) for _ in range(count)]
+    for replica in started:
+        replica.start()
+    try:
+        yield started
+    finally:
+        for replica in started:
+            await replica.stop()
+
+
+async def until(condition, seconds=PATIENCE_SECONDS):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def run(scenario):
+    asyncio.run(asyncio.wait_for(scenario, 2 * PATIENCE_SECONDS))
+
+
+def test_slots_go_where_they_are_wanted_and_never_add_up_to_more(database):
+    async def scenario():
+        async with replicas(database, 3) as (busy, other, third):
+            await until(lambda: sum(replica.quota.limit for replica in (busy, other, third)) == 10)
+            tasks = [asyncio.ensure_future(busy.gate.enter(Ticket())) for _ in range(30)]
+            await until(lambda: busy.quota.used(0) == 10)
+            assert database.query("SELECT sum(slots)::int FROM leases") == [(10,)]
+
+            lone = asyncio.ensure_future(other.gate.enter(Ticket(awaited_until=time.time() + 60)))
+            await until(lambda: busy.quota.limit == 9)
+            assert not lone.done(), "all slots are in use"
+            begun = [task for task in tasks if task.done()]
+            busy.gate.leave(begun[0].result(), None)
+            await lone
+            assert busy.quota.used(0) + other.quota.used(0) == 10
+            for task in tasks:
+                task.cancel()
+
+    run(scenario())
+
+
+def test_a_killed_replicas_slots_come_back_when_its_last_request_must_have_ended(database):
+    async def scenario():
+        async with replicas(database, 2) as (killed, other):
+            await until(lambda: killed.quota.limit == other.quota.limit == 5)
+            await killed.kill()
+            killed_at = time.monotonic()
+            tasks = [asyncio.ensure_future(other.gate.enter(Ticket())) for _ in range(10)]
+            await until(lambda: other.quota.limit == 10)
+            assert time.monotonic() - killed_at > fleet_module.LEASE_SECONDS - fleet_module.IDLE_SECONDS
+            await asyncio.gather(*tasks)
+            killed.start()
+
+    run(scenario())
+
+
+def test_while_postgresql_does_not_answer_nothing_begins_and_afterwards_it_goes_on(database, monkeypatch, caplog):
+    monkeypatch.setattr(fleet_module, "LEASE_SECONDS", 0.5)
+
+    async def scenario():
+        async with replicas(database, 1) as [replica]:
+            replica.gate.leave(await replica.gate.enter(Ticket()), None)
+            with psycopg.connect(database.postgres.conninfo(database.name)) as admin:
+                admin.execute("LOCK TABLE leases")
+                await until(lambda: time.monotonic() > replica.gate.valid_until)
+                task = asyncio.ensure_future(replica.gate.enter(Ticket()))
+                await asyncio.sleep(fleet_module.TRANSACTION_SECONDS + 1)
+                assert not task.done()
+            await task
+
+    run(scenario())
+    assert caplog.text.count("leases cannot be renewed, no provider is asked") == 1
+
+
+def test_a_replica_that_stands_still_in_its_transaction_does_not_stop_the_others(database):
+    async def scenario():
+        standing = Replica(database)
+        await standing.fleet._ask(fleet_module._READ)
+        async with replicas(database, 1) as [other]:
+            await other.gate.enter(Ticket())
+        await standing.fleet._disconnect()
+
+    run(scenario())
+
+
+def test_one_replicas_failures_open_the_circuit_for_all_and_one_probe_closes_it(database, caplog):
+    caplog.set_level("INFO")
+
+    async def scenario():
+        async with replicas(database, 3) as (failing, *others):
+            await until(lambda: failing.quota.limit > 0)
+            for _ in range(FAILURES_MAX):
+                failing.gate.leave(await failing.gate.enter(Ticket()), UNAVAILABLE)
+            await until(lambda: all(other.gate.state == "unavailable" for other in others))
+
+            late = Replica(database)
+            late.start()
+            await until(lambda: late.gate.state == "unavailable")
+            tasks = [asyncio.ensure_future(replica.gate.enter(Ticket())) for replica in (failing, *others, late)]
+            done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            [probe] = done
+            assert probe.result().probe
+            probe.result().gate.leave(probe.result(), None)
+            await asyncio.gather(*waiting)
+            await late.stop()
+
+    run(scenario())
+    assert caplog.text.count("has failed too often") == 1
+    assert caplog.text.count("answers again") == 1
+
+
+def test_rejections_are_counted_over_the_fleet(database):
+    async def scenario():
+        async with replicas(database, 4, slots=24) as fleet:
+            await until(lambda: all(replica.quota.limit == 6 for replica in fleet))
+
+            async def rejected(replica):
+                ticket, error = Ticket(), TaskRejected("the provider answered 400")
+                replica.gate.leave(await replica.gate.enter(ticket), error)
+                return await replica.gate.stands(ticket, error)
+
+            stand = await asyncio.gather(*(rejected(replica) for replica in fleet for _ in range(6)))
+            assert sum(stand) == 12, "of each replica's, the first three"
+            assert all(replica.gate.state == "misconfigured" for replica in fleet)
+
+    run(scenario())
+
+
+def test_a_lent_deadline_reaches_the_replica_where_the_record_waits(database):
+    async def scenario():
+        async with replicas(database, 2, slots=0) as (lender, other):
+            position = Position("topic", 1, 7)
+            task = asyncio.ensure_future(other.gate.enter(Ticket(position=position)))
+            await until(lambda: other.gate.waiting() == (0, 1))
+            lender.fleet.lend(position, time.time() + 1)
+            await until(lambda: other.gate.waiting() == (1, 0))
+            await until(lambda: other.gate.waiting() == (0, 1))
+            await until(lambda: database.query("SELECT FROM lent_deadlines") == [])
+            task.cancel()
+
+    run(scenario())
+
+
+def test_a_rate_and_new_connections_are_leased_too_and_some_connections_are_kept_for_probes(database, monkeypatch):
+    monkeypatch.setattr(fleet_module, "RESERVE_SECONDS", 0.0)
+
+    async def scenario():
+        connections = Rate(50, 60.0, 1.0)
+        gate = Gate("dadata", quota=Rate(20), requests_max=100, connections=connections)
+        fleet = Fleet(connection(database), [gate])
+        running = asyncio.ensure_future(fleet.run())
+        tasks = [asyncio.ensure_future(gate.enter(Ticket())) for _ in range(100)]
+        await until(lambda: connections.limit == 45 and gate.quota.limit == 20)
+        for task in (running, *tasks):
+            task.cancel()
+        await fleet.close()
+        assert database.query("SELECT quota, slots FROM leases ORDER BY quota") == [
+            ("dadata", 20),
+            ("dadata connections", 45),
+        ]
+
+    run(scenario())
