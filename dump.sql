@@ -33,6 +33,78 @@ SET default_tablespace = '';
 SET default_table_access_method = heap;
 
 --
+-- Name: circuits; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.circuits (
+    provider text NOT NULL,
+    state text NOT NULL,
+    why text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    probes integer NOT NULL,
+    probe_at timestamp with time zone NOT NULL,
+    prober text NOT NULL
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: TABLE circuits; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.circuits IS 'Providers that have no good answer to anything. No row: its circuit is closed.';
+
+
+--
+-- Name: COLUMN circuits.provider; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.provider IS 'The provider''s name.';
+
+
+--
+-- Name: COLUMN circuits.state; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.state IS 'unavailable, refused (it refuses our account) or misconfigured (it rejects every task).';
+
+
+--
+-- Name: COLUMN circuits.why; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.why IS 'What it answered last.';
+
+
+--
+-- Name: COLUMN circuits.since; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.since IS 'When the failures began.';
+
+
+--
+-- Name: COLUMN circuits.probes; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.probes IS 'Probes that have failed.';
+
+
+--
+-- Name: COLUMN circuits.probe_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.probe_at IS 'When the next probe may start; if there is a prober, when its probe is given up.';
+
+
+--
+-- Name: COLUMN circuits.prober; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.prober IS 'The replica that may send the probe; empty if none may yet.';
+
+
+--
 -- Name: idempotency_keys; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -135,6 +207,102 @@ COMMENT ON COLUMN public.integration_service.task_type IS 'Which provider answer
 
 
 --
+-- Name: leases; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.leases (
+    quota text NOT NULL,
+    replica text NOT NULL,
+    slots integer NOT NULL,
+    awaited integer NOT NULL,
+    backlog integer NOT NULL,
+    unserved_from timestamp with time zone,
+    rejections integer NOT NULL,
+    answered_at timestamp with time zone,
+    held_seconds double precision NOT NULL,
+    valid_until timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: TABLE leases; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.leases IS 'How many slots of a provider''s quota each replica has, and how many it wants.';
+
+
+--
+-- Name: COLUMN leases.quota; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.quota IS 'The provider''s name, or its name and "connections".';
+
+
+--
+-- Name: COLUMN leases.replica; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.replica IS 'Drawn by each process when it starts.';
+
+
+--
+-- Name: COLUMN leases.slots; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.slots IS 'Slots that the replica has.';
+
+
+--
+-- Name: COLUMN leases.awaited; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.awaited IS 'Slots that it wants for records that somebody waits for.';
+
+
+--
+-- Name: COLUMN leases.backlog; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.backlog IS 'Slots that it wants for other records, and those that its requests hold.';
+
+
+--
+-- Name: COLUMN leases.unserved_from; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.unserved_from IS 'Since when it wants slots and has none; NULL if it has some or wants none.';
+
+
+--
+-- Name: COLUMN leases.rejections; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.rejections IS 'Tasks that the provider has rejected in a row, as this replica sees it.';
+
+
+--
+-- Name: COLUMN leases.answered_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.answered_at IS 'When the provider last answered the replica.';
+
+
+--
+-- Name: COLUMN leases.held_seconds; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.held_seconds IS 'How long a request of the replica may hold its slot.';
+
+
+--
+-- Name: COLUMN leases.valid_until; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.leases.valid_until IS 'When the lease ends, unless it is renewed.';
+
+
+--
 -- Name: ledger; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -196,6 +364,53 @@ ALTER TABLE public.ledger ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 
 --
+-- Name: lent_deadlines; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.lent_deadlines (
+    topic_id text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    awaited_until timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: TABLE lent_deadlines; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.lent_deadlines IS 'Records that are awaited because others with their idempotency key are.';
+
+
+--
+-- Name: COLUMN lent_deadlines.topic_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.lent_deadlines.topic_id IS 'Of the record''s position, as in the ledger.';
+
+
+--
+-- Name: COLUMN lent_deadlines.partition; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.lent_deadlines.partition IS 'Of the record''s position, as in the ledger.';
+
+
+--
+-- Name: COLUMN lent_deadlines."offset"; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.lent_deadlines."offset" IS 'Of the record''s position, as in the ledger.';
+
+
+--
+-- Name: COLUMN lent_deadlines.awaited_until; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.lent_deadlines.awaited_until IS 'Until when somebody waits. Deleted then.';
+
+
+--
 -- Name: redriven; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -247,14 +462,14 @@ COPY public.idempotency_keys (key, fingerprint, topic_id, partition, "offset", m
 --
 
 COPY public.integration_service (id, data, task_type) FROM stdin;
-1	{"qc": 4, "type": "PERSONAL", "email": "serega@yandex.ru", "local": "serega", "domain": "yandex.ru", "source": "serega@yandex/ru"}	email
+1	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 916 823-34-54", "number": "8233454", "region": "Москва и Московская область", "source": "8 916 823 34 54", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "916", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
 2	{"qc": 0, "city": null, "type": "Стационарный", "phone": "+7 846 231-60-14", "number": "2316014", "region": "Москва и Московская область", "source": "раб 846)231.60.14 *139", "country": "Россия", "provider": "ООО \\"СИПАУТНЭТ\\"", "timezone": "UTC+3", "city_code": "846", "extension": "139", "qc_conflict": 0, "country_code": "7"}	phone
-3	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 916 823-34-54", "number": "8233454", "region": "Москва и Московская область", "source": "8 916 823 34 54", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "916", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
+3	{"qc": 4, "type": "PERSONAL", "email": "serega@yandex.ru", "local": "serega", "domain": "yandex.ru", "source": "serega@yandex/ru"}	email
 4	{"usage": {"totalTokens": "25", "inputTextTokens": "11", "completionTokens": "14", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: To be, or not to be: that is the question."}}], "modelVersion": "09.02.2025"}	gpt
-5	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 985 123-45-67", "number": "1234567", "region": "Москва и Московская область", "source": "+7 (985) 123-45-67", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "985", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
+5	{"qc": 2, "city": null, "type": null, "phone": null, "number": null, "region": null, "source": "not a phone at all", "country": null, "provider": null, "timezone": null, "city_code": null, "extension": null, "qc_conflict": 0, "country_code": null}	phone
 6	{"qc": 4, "type": "ROLE", "email": "info@example.com", "local": "info", "domain": "example.com", "source": "Info@Example.com"}	email
 7	{"usage": {"totalTokens": "13", "inputTextTokens": "5", "completionTokens": "8", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: Что такое Kafka?"}}], "modelVersion": "09.02.2025"}	gpt
-8	{"qc": 2, "city": null, "type": null, "phone": null, "number": null, "region": null, "source": "not a phone at all", "country": null, "provider": null, "timezone": null, "city_code": null, "extension": null, "qc_conflict": 0, "country_code": null}	phone
+8	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 985 123-45-67", "number": "1234567", "region": "Москва и Московская область", "source": "+7 (985) 123-45-67", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "985", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
 \.
 
 
@@ -263,14 +478,14 @@ COPY public.integration_service (id, data, task_type) FROM stdin;
 --
 
 COPY public.ledger (topic_id, partition, "offset", id) FROM stdin;
-C2qwhTCqTJGShaKXL2REZA	11	0	1
-C2qwhTCqTJGShaKXL2REZA	9	0	2
-C2qwhTCqTJGShaKXL2REZA	5	0	3
-C2qwhTCqTJGShaKXL2REZA	1	0	4
-C2qwhTCqTJGShaKXL2REZA	5	1	5
-C2qwhTCqTJGShaKXL2REZA	5	2	6
-C2qwhTCqTJGShaKXL2REZA	5	3	7
-C2qwhTCqTJGShaKXL2REZA	5	4	8
+QVWhoHFIQ5CsWMyC8V3GAA	6	0	1
+QVWhoHFIQ5CsWMyC8V3GAA	2	0	2
+QVWhoHFIQ5CsWMyC8V3GAA	6	1	3
+QVWhoHFIQ5CsWMyC8V3GAA	1	0	4
+QVWhoHFIQ5CsWMyC8V3GAA	8	0	5
+QVWhoHFIQ5CsWMyC8V3GAA	0	0	6
+QVWhoHFIQ5CsWMyC8V3GAA	0	1	7
+QVWhoHFIQ5CsWMyC8V3GAA	3	0	8
 \.
 
 
@@ -287,6 +502,14 @@ COPY public.redriven (topic_id, partition, "offset") FROM stdin;
 --
 
 SELECT pg_catalog.setval('public.ledger_id_seq', 8, true);
+
+
+--
+-- Name: circuits circuits_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.circuits
+    ADD CONSTRAINT circuits_pkey PRIMARY KEY (provider);
 
 
 --
@@ -314,11 +537,27 @@ ALTER TABLE ONLY public.integration_service
 
 
 --
+-- Name: leases leases_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (quota, replica);
+
+
+--
 -- Name: ledger ledger_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
 ALTER TABLE ONLY public.ledger
     ADD CONSTRAINT ledger_pkey PRIMARY KEY (topic_id, partition, "offset");
+
+
+--
+-- Name: lent_deadlines lent_deadlines_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.lent_deadlines
+    ADD CONSTRAINT lent_deadlines_pkey PRIMARY KEY (topic_id, partition, "offset");
 
 
 --

@@ -30,6 +30,12 @@ KAFKA_PATIENCE = {
 """A silent connection is closed after 10 seconds instead of 60, Kafka's return is noticed within a second, and added
 partitions within 5 seconds instead of 5 minutes."""
 
+KEPT_OUT = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the right READ on the group {group}",
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "a group {group} without replicas of another version: stop them first",
+}
+"""Error that keeps a consumer out of its group -> what is missing."""
+
 PRODUCER: dict[str, str | int] = {
     **KAFKA_PATIENCE,
     "request.timeout.ms": 10_000,
@@ -106,11 +112,11 @@ def _goes_on(app: DrainingApplication, error: Exception, message: Any) -> bool:
     if kafka_error is not None and kafka_error.code() == KafkaError._FATAL:
         logger.error("this replica cannot go on: %s", kafka_error.str())
         return False
-    denied = kafka_error is not None and kafka_error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
-    if denied and app.operator is not None:
+    missing = None if kafka_error is None else KEPT_OUT.get(kafka_error.code())
+    if missing is not None and app.operator is not None:
         # The consumer tries to join again and again, with an error each time, until partitions are assigned.
         if not app.operator.missing:
-            app.operator.missing = [f"the right READ on the group {app.config.consumer_group}"]
+            app.operator.missing = [missing.format(group=app.config.consumer_group)]
             logger.warning("waiting for Kafka: missing: %s", *app.operator.missing)
         return True
     logger.warning("reading from Kafka: %s", error)

@@ -259,6 +259,8 @@ class Seen:
     key: bytes | None
     value: bytes | None
     headers: list
+    at: float
+    """Its timestamp, in seconds since 1970."""
 
     @property
     def json(self):
@@ -389,6 +391,7 @@ class Topics:
                     message.key(),
                     message.value(),
                     _headers(message),
+                    message.timestamp()[1] / 1000,
                 )
             )
         return self.seen

@@ -63,7 +63,7 @@ class Commits:
         self._consumer = consumer
         self._topic_ids = topic_ids
         self.assigned_ids = topic_ids.known
-        """Topic -> id, as of the last assignment."""
+        """Topic -> id, as of the assignment of its partitions."""
         self._with_metadata = True
         self._under_way: _Commit | None = None
         self._earlier: dict[Partition, tuple[int, CommitMetadata]] = {}
@@ -71,18 +71,18 @@ class Commits:
         """The assigned partitions' committed offsets; 0 if nothing is committed, None if it is not known."""
 
     def assign(self, partitions: Collection[TopicPartition]) -> None:
-        """Read the commits of the partitions' earlier owners.
+        """Read the commits of the earlier owners of further partitions.
 
         If the topic was created again since, the commit does not count and the partition's offset is set to its
         beginning. If the commit names another cluster, the topic is a copy: the committed offset counts, but not the
         records finished beyond it, which may have other offsets in the copy.
 
         Args:
-            partitions: the assigned ones. The offset is where to begin if no commit counts.
+            partitions: the new ones. The offset is where to begin if no commit counts.
         """
-        self._earlier = {}
-        self.assigned_ids = self._topic_ids.known
-        self.committed = dict.fromkeys((each.topic, each.partition) for each in partitions)
+        if not self.committed:  # else topics that were created again are noticed by the partitions that are kept
+            self.assigned_ids = self._topic_ids.known
+        self.committed |= dict.fromkeys((each.topic, each.partition) for each in partitions)
         asked = {(each.topic, each.partition): each for each in partitions}
         for answer in self._ask(partitions):
             partition = (answer.topic, answer.partition)
@@ -96,6 +96,12 @@ class Commits:
             self.committed[partition] = 0 if made_again else max(0, answer.offset)
             if metadata is not None and metadata.topic in (None, topic) and not made_again:
                 self._earlier[partition] = (answer.offset, metadata)
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Leave the partitions to their next owner."""
+        for partition in partitions:
+            self.committed.pop(partition, None)
+            self._earlier.pop(partition, None)
 
     def start(self, partition: Partition, offset: int) -> Progress:
         """Return the partition's progress for reading from the offset on."""
@@ -173,6 +179,8 @@ class Commits:
         return not commit.errors
 
     def _tell(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION):
+            return  # a part of every rebalance, and soon over
         logger.warning("offsets are not committed yet: %s", error.str())
         if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
             logger.warning("the broker's offset.metadata.max.bytes is below its default of 4096: committing without it")

@@ -73,6 +73,8 @@ class Grip(IntEnum):
     """The operator's hold on a partition's records. It only ever rises."""
 
     OURS = auto()
+    LEAVING = auto()
+    """Nothing costly begins any more; what has begun is waited for."""
     GIVEN_UP = auto()
     """Nothing more is emitted: that is up to the partition's next owner."""
     GONE = auto()

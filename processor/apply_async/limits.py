@@ -47,8 +47,3 @@ class ReadingLimit:
         elif self.reading is Reading.STANDING_STILL or fullness <= RESUME_AT_FULLNESS:
             self.reading = Reading.ON
         return self.reading
-
-    def reassign(self) -> None:
-        """Adapt to a new assignment, in which no partition is paused."""
-        if self.reading is Reading.PAUSED:
-            self.reading = Reading.STANDING_STILL

@@ -23,7 +23,9 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   partition's committable offset itself and leaves Quix an empty checkpoint.
 * Kafka does not tell a consumer that a topic was deleted and created again. A record's coroutine starts once Kafka has
   confirmed, after the record was read, that the topic still has the id that it had at the assignment. If it has another
-  one, all partitions are assigned anew, from the new topic's beginning.
+  one, its partitions are assigned anew, from the new topic's beginning.
+* Rebalances are cooperative: Kafka assigns and revokes only the partitions that move, and the others go on. Quix's run
+  loop stands still while a revoked partition's calls are waited for; outcomes still go downstream and are delivered.
 * It stands between Quix and its consumer, to read messages in batches, and to learn when partitions are assigned,
   revoked or lost, and when Kafka does not answer in a rebalance. Everything that it replaces is in `quix.py`.
 """
@@ -33,7 +35,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -119,7 +121,7 @@ class _Assignment:
     """One partition, from its assignment until it is revoked, lost, or read again from a lower offset."""
 
     progress: Progress
-    grip: Grip = Grip.OURS
+    grip: Grip
     """Changes under the operator's lock."""
     prepared: "asyncio.Future[Any] | None" = None
     waiting: "list[_Item]" = field(default_factory=list)
@@ -273,10 +275,9 @@ class ApplyAsync(StreamFunction):
         self._lock = threading.Lock()
         self._emitting: _Item | None = None
         self._loop_woken = False
-        self._draining = False
         self._arrived: deque[Any] = deque()
         self._ends: dict[Partition, int] = {}
-        self._next_offsets: dict[Partition, int] = {}
+        self._next_offsets: dict[Partition, int] = {}  # of the assigned partitions
         self._unreadable_headers = logging.WARNING
         self._limit = ReadingLimit()
         self._paused: list[TopicPartition] = []
@@ -406,7 +407,7 @@ class ApplyAsync(StreamFunction):
         if message is None:
             return None
         self._arrive([message])
-        # A rebalance in this call discards what had arrived before it: the partition's next owner reads that again.
+        # A rebalance in this call discards what had arrived of a revoked partition: its next owner reads that again.
         self._arrive(self._quix.consumer.consume(ARRIVED_MAX, 0))
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
@@ -425,15 +426,16 @@ class ApplyAsync(StreamFunction):
 
     def _arrive(self, messages: list[Any]) -> None:
         for message in messages:
-            error = message.error()
-            if error is None:
-                self._next_offsets[message.topic(), message.partition()] = message.offset() + 1
+            error, partition = message.error(), (message.topic(), message.partition())
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 self._arrived.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                partition, end = (message.topic(), message.partition()), message.offset()
-                self._next_offsets[partition] = self._ends[partition] = end
+            elif partition not in self._next_offsets:
+                continue  # it was revoked meanwhile
+            elif error is None:
+                self._next_offsets[partition] = message.offset() + 1
+                self._arrived.append(message)
             else:
-                self._arrived.append(message)
+                self._next_offsets[partition] = self._ends[partition] = message.offset()
 
     def _reach_ends(self) -> None:
         """Count offsets without a record (transaction markers, aborted records) as finished at a partition's end."""
@@ -485,87 +487,116 @@ class ApplyAsync(StreamFunction):
             self._join()
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        def revoke(consumer: Any, partitions: Any) -> None:
-            unfinished = self._revoke()
-            logger.info("revoked: unfinished records left to the partitions' next owner: %d", unfinished)
+        def revoke(consumer: Any, partitions: list[TopicPartition]) -> None:
+            unfinished = self._revoke(_named(partitions))
+            count, now = len(partitions), len(self._next_offsets)
+            logger.info(
+                "revoked %d partitions, now %d; unfinished records left to their next owner: %d", count, now, unfinished
+            )
             self._quix.forget_checkpoint()
             on_revoke(consumer, partitions)
+            self._quix.consumer.incremental_unassign(partitions)
+            self._seek(self._next_offsets)
 
-        def lose(consumer: Any, partitions: Any) -> None:
-            self._own_nothing()  # other replicas own the partitions by now, and emit the outcomes of their records
+        def assign(consumer: Any, partitions: list[TopicPartition]) -> None:
+            on_assign(consumer, partitions)
+            if not partitions:  # Quix assigns nothing then
+                self._quix.consumer.incremental_assign(partitions)
+            self._seek(kept for kept in self._next_offsets if kept not in _named(partitions))
+
+        def lose(consumer: Any, partitions: list[TopicPartition]) -> None:
+            # Other replicas own the partitions by now, and emit the outcomes of their records.
+            self._disown(_named(partitions))
             on_lost(consumer, partitions)
 
-        self._join = partial(self._quix.subscribe, topics, on_assign=on_assign, on_revoke=revoke, on_lost=lose)
+        self._join = partial(self._quix.subscribe, topics, on_assign=assign, on_revoke=revoke, on_lost=lose)
         self._join()
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
-        self._release(Grip.GONE)
-        self._draining = self._stop is not None
+        """Begin with further partitions, beside those that are assigned."""
         # A checkpoint rejects offsets below those it has seen, and after a lost assignment they come again.
         self._quix.forget_checkpoint()
-        self._limit.reassign()
-        self._unpause()  # librdkafka keeps a partition paused after its assignment has ended
         self._commits.assign(partitions)
-        self._next_offsets = {(each.topic, each.partition): each.offset for each in partitions}
-        self._quix.assign(partitions)
+        self._next_offsets |= {(each.topic, each.partition): each.offset for each in partitions}
+        self._quix.consumer.incremental_assign(partitions)
+        if self._paused:
+            self._quix.consumer.pause(partitions)
+            self._paused += partitions
         self.missing = []
-        logger.info("assigned %d partitions", len(partitions))
+        logger.info("assigned %d partitions, now %d", len(partitions), len(self._next_offsets))
 
     def _start_over(self) -> None:
         """Read topics that were deleted and created again, from their beginning."""
         before, now = self._commits.assigned_ids, self.topic_ids.known
-        assigned = [TopicPartition(each.topic, each.partition) for each in self._quix.consumer.assignment()]
-        for each in assigned:
-            if now[each.topic] != before[each.topic]:
-                each.offset = OFFSET_BEGINNING
-        if not assigned:
-            self._commits.assigned_ids = now
-            return
-        recreated = ", ".join(sorted({each.topic for each in assigned if each.offset == OFFSET_BEGINNING}))
-        logger.warning("the topic %s was created again: it is read from its beginning", recreated)
-        self._revoke()
-        self._assign(assigned)
+        recreated = [each for each in self._quix.consumer.assignment() if now[each.topic] != before[each.topic]]
+        if recreated:
+            names = ", ".join(sorted({each.topic for each in recreated}))
+            logger.warning("the topic %s was created again: it is read from its beginning", names)
+            self._revoke(_named(recreated))
+            self._quix.consumer.incremental_unassign(recreated)
+        self._commits.assigned_ids = now
+        if recreated:
+            self._assign([TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in recreated])
 
-    def _revoke(self) -> int:
+    def _revoke(self, partitions: Collection[Partition]) -> int:
         """Wait for the records that have begun, for a bounded time, and leave the rest to the partitions' next owner.
 
         Returns:
             The number of unfinished records, which are left.
         """
         give_up_at = time.monotonic() + self._drain_seconds
+        assignments = [self._assignments[each] for each in partitions if each in self._assignments]
+        self._discard(partitions)
+        self._loosen(assignments, Grip.LEAVING)
         self._drain()
         self._poll_producers(0)
         self._account()
         while self._waited_for() and time.monotonic() < give_up_at:
             self._poll_producers(WAIT_SECONDS)  # the run loop stands still meanwhile
             self._account()
-        self._release(Grip.GIVEN_UP)
-        self._account()
+        self._give_up(assignments)
         for item in self._items.values():
-            if item.stage in MAY_BE_WITH_THE_NEXT_OWNER and not item.gone:
+            if item.stage in MAY_BE_WITH_THE_NEXT_OWNER and item.assignment.grip is Grip.GIVEN_UP:
                 item.assignment.progress.leave_in_hand(item.record.offset)
-        self._commit(max(LAST_COMMIT_SECONDS, give_up_at - time.monotonic()))
-        unfinished = self._unfinished()
-        self._own_nothing()
+        give_up_at = max(time.monotonic() + LAST_COMMIT_SECONDS, give_up_at)
+        while not self._commit(give_up_at - time.monotonic()) and time.monotonic() < give_up_at:
+            time.sleep(WAIT_SECONDS)
+        unfinished = _unfinished(assignments)
+        self._disown(partitions)
         return unfinished
 
-    def _release(self, grip: Grip) -> None:
-        """Loosen the grip on all partitions. Once this has returned, nothing of their records is emitted any more."""
-        self._arrived.clear()
-        self._ends.clear()
+    def _loosen(self, assignments: "Collection[_Assignment]", grip: Grip) -> None:
+        """Loosen the grip. Once this has returned, nothing of what has been given up is emitted any more."""
         with self._lock:
-            for assignment in self._assignments.values():
-                assignment.grip = grip
-        if grip is Grip.GONE:
-            self._assignments.clear()
-            self._held.clear()  # the partitions' next owner reads them again
-            self._held_bytes = 0
-            self._end_trouble_unless_held()
+            for assignment in assignments:
+                assignment.grip = max(assignment.grip, grip)
 
-    def _own_nothing(self) -> None:
-        """Release all partitions, until the next assignment."""
-        self._release(Grip.GONE)
-        self._commits.committed.clear()
+    def _give_up(self, assignments: "Collection[_Assignment]") -> None:
+        self._loosen(assignments, Grip.GIVEN_UP)
+        self._account()
+
+    def _discard(self, partitions: Collection[Partition]) -> None:
+        """Discard what has arrived and is not taken: it is read again."""
+        self._arrived = deque(
+            message for message in self._arrived if (message.topic(), message.partition()) not in partitions
+        )
+        for partition in partitions:
+            self._ends.pop(partition, None)
+
+    def _disown(self, partitions: Collection[Partition]) -> None:
+        """Forget the partitions. The next owner reads what is unfinished."""
+        self._discard(partitions)
+        self._loosen([self._assignments.pop(each) for each in partitions if each in self._assignments], Grip.GONE)
+        for partition in partitions:
+            self._next_offsets.pop(partition, None)
+        paused = [each for each in self._paused if (each.topic, each.partition) in partitions]
+        if paused:  # librdkafka keeps a partition paused after its assignment has ended
+            self._quix.consumer.resume(paused)
+        self._paused = [each for each in self._paused if (each.topic, each.partition) not in partitions]
+        self._held = [production for production in self._held if not production.item.gone]
+        self._held_bytes = sum(production.item.size_bytes for production in self._held)
+        self._end_trouble_unless_held()
+        self._commits.forget(partitions)
         self._look()
 
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
@@ -574,7 +605,9 @@ class ApplyAsync(StreamFunction):
             with self._lock:
                 earlier.grip = Grip.GONE
             self._quix.forget_checkpoint()
-        assignment = self._assignments[topic, partition] = _Assignment(self._commits.start((topic, partition), offset))
+        grip = Grip.OURS if self._stop is None else Grip.LEAVING
+        assignment = _Assignment(self._commits.start((topic, partition), offset), grip)
+        self._assignments[topic, partition] = assignment
         return assignment
 
     def _account(self) -> None:
@@ -593,7 +626,7 @@ class ApplyAsync(StreamFunction):
                 continue  # another production of its outcome has failed before
             elif item.stage is not Stage.DELIVERING:
                 early.append(production)  # its item is not in the outbox yet
-            elif item.assignment.grip > Grip.OURS:
+            elif item.assignment.grip >= Grip.GIVEN_UP:
                 item.advance(Stage.ENDED)  # the partition's next owner emits it
                 self._settle(item)
             elif production.error.code() in PURGED:
@@ -705,7 +738,7 @@ class ApplyAsync(StreamFunction):
             assert item.error is not None
             raise item.error  # a failed coroutine stops the application, with its offset uncommitted
         if stage is Stage.HANDED_BACK:
-            if not self._draining:  # its partition was assigned again just as its coroutine ended
+            if item.assignment.grip is Grip.OURS:  # its partition was assigned again just as its coroutine ended
                 self._submit(_Item(self, record, item.context, item.assignment, item.elsewhere, item.taken_at))
         elif stage is Stage.ENDED:
             item.assignment.progress.leave_in_hand(record.offset)
@@ -749,41 +782,54 @@ class ApplyAsync(StreamFunction):
             self._quix.consumer.pause(self._paused)
 
     def _resume(self) -> None:
-        # librdkafka resumes one record too far after a batch that ended with a partition's end (fixed in 2.13.2, which
-        # Quix does not allow yet), and too far after offsets were reset to lower ones.
-        self._unpause()
-        assigned = [(each.topic, each.partition) for each in self._quix.consumer.assignment()]
-        if assigned:  # otherwise this is between two assignments
-            self._quix.assign([TopicPartition(*each, self._next_offsets[each]) for each in assigned])
+        paused, self._paused = self._paused, []
+        if paused:  # else all have been revoked
+            self._quix.consumer.resume(paused)
+            self._seek(_named(paused))
 
-    def _unpause(self) -> None:
-        if self._paused:  # these, not the assigned ones: between two assignments none is assigned
-            self._quix.consumer.resume(self._paused)
-            self._paused = []
+    def _seek(self, partitions: Iterable[Partition]) -> None:
+        """Read on where reading has stopped.
+
+        librdkafka resumes one record too far after a batch that ended with a partition's end (fixed in 2.13.2, which
+        Quix does not allow yet), and too far after offsets were reset to lower ones. It pauses and resumes everything
+        in each part of a rebalance, too.
+        """
+        for partition in partitions:
+            if self._next_offsets[partition] >= 0:  # else nothing of it has been read
+                try:
+                    self._quix.consumer.seek(TopicPartition(*partition, self._next_offsets[partition]))
+                except KafkaException as error:
+                    raise RuntimeError("going on could pass over a record") from error
 
     def _stop_if_drained(self, now: float, then: Callable[[], None]) -> None:
         self._pause()
         if self._stop_by is None:
             self._stop_by = now + self._shutdown_seconds
-            logger.info("stopping: unfinished records: %d", self._unfinished())
+            assignments = self._assignments.values()
+            logger.info("stopping: unfinished records: %d", _unfinished(assignments))
+            self._loosen(assignments, Grip.LEAVING)
             self._drain()
+        assignments = self._assignments.values()
         if now >= self._stop_by or (not self._waited_for() and self._commit()):
-            self._release(Grip.GIVEN_UP)
-            self._account()
-            self.handed_back = self._unfinished()
+            self._give_up(assignments)
+            self.handed_back = _unfinished(assignments)
             self._commit()
             # Quix would commit the offsets of everything it has read, finished or not.
-            self._own_nothing()
+            self._disown(list(self._next_offsets))
             self._quix.forget_checkpoint()
             then()
 
     def _drain(self) -> None:
-        """Hand back the records that have not begun. Returns when the loop has done so, or after LOOP_SECONDS."""
-        self._draining = True
+        """Hand back the records that must not begin any more.
+
+        Returns when the loop has done so, or after LOOP_SECONDS.
+        """
         drained = threading.Event()
 
         def hand_back() -> None:
             for item in list(self._items.values()):
+                if not self.hands_back(item):
+                    continue
                 if item.stage is Stage.QUEUED:  # no cancel(): a task cancelled before its first step runs nothing
                     item.advance(Stage.HANDED_BACK)
                     self._outbox.append(item)
@@ -796,18 +842,15 @@ class ApplyAsync(StreamFunction):
         self._loop.call_soon_threadsafe(hand_back)
         drained.wait(LOOP_SECONDS)
 
-    def _waited_for(self) -> int:
-        """Return the number of records in flight that a drain waits for."""
-        return sum(not item.gone for item in self._items.values())
-
-    def _unfinished(self) -> int:
-        return sum(len(assignment.progress.in_flight) for assignment in self._assignments.values())
+    def _waited_for(self) -> bool:
+        """Return whether records are in flight that a drain waits for."""
+        return any(item.assignment.grip is Grip.LEAVING for item in self._items.values())
 
     # On the event loop's thread ------------------------------------------------------------------------------------
 
     def hands_back(self, item: _Item) -> bool:
         """Return whether the record is to be handed back, so that nothing costly may begin for it."""
-        return self._draining or item.gone
+        return item.assignment.grip is not Grip.OURS
 
     def _ask_for_topics(self) -> None:
         self._loop_woken = False
@@ -866,7 +909,7 @@ class ApplyAsync(StreamFunction):
     def _emit(self, item: _Item) -> None:
         """Send the outcome downstream, unless the partition was given up. Runs in its own context, on any thread."""
         with self._lock:  # it is emitted before the partition is given up, whose commit then has it, or not at all
-            if item.assignment.grip > Grip.OURS:
+            if item.assignment.grip >= Grip.GIVEN_UP:
                 return
             set_message_context(item.context)
             record = item.record
@@ -893,6 +936,14 @@ def apply_async(
     """
     operator = ApplyAsync(sdf, func, **options)
     return operator.dataframe, operator
+
+
+def _named(partitions: "Collection[TopicPartition]") -> list[Partition]:
+    return [(each.topic, each.partition) for each in partitions]
+
+
+def _unfinished(assignments: "Collection[_Assignment]") -> int:
+    return sum(len(assignment.progress.in_flight) for assignment in assignments)
 
 
 def _send(producer: Any, production: _Production) -> None:

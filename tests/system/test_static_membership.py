@@ -8,8 +8,8 @@ def test_a_replica_that_restarts_in_place_moves_nothing_and_loses_nothing(topics
     staying, restarting = (start_processor(KAFKA_GROUP_INSTANCE_ID=name, wait=False) for name in ("a", "b"))
     for replica in (staying, restarting):
         replica.wait()
-    until(lambda: "assigned 2 partitions" in staying.log_text(), "partitions to be shared out")
-    until(lambda: "assigned 2 partitions" in restarting.log_text(), "partitions to be shared out")
+    until(lambda: "partitions, now 2" in staying.log_text(), "partitions to be shared out")
+    until(lambda: "partitions, now 2" in restarting.log_text(), "partitions to be shared out")
     assigned = staying.log_text().count(" partitions")
     topics.send_tasks(range(2000))
     until(lambda: len(topics.read_results()) > 200, "some results")

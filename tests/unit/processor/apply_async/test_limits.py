@@ -23,24 +23,11 @@ def test_what_is_paused_is_resumed_at_a_share_of_the_limit():
     assert limit.update(RESUME_AT_FULLNESS, 6.0) is Reading.ON
 
 
-def test_partitions_that_are_assigned_anew_at_the_limit_are_paused_again():
-    limit = ReadingLimit()
-    limit.update(1.0, 0.0)
-    limit.update(1.0, PAUSE_AFTER_SECONDS)
-    limit.reassign()
-
-    assert limit.reading is Reading.STANDING_STILL
-    assert limit.update(1.0, PAUSE_AFTER_SECONDS + 0.1) is Reading.PAUSED
-
-
-@given(st.lists(st.tuples(st.sampled_from([0.0, 0.4, 0.5, 0.7, 1.0, 2.0, None]), st.floats(0, 2))))
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.4, 0.5, 0.7, 1.0, 2.0]), st.floats(0, 2))))
 def test_whatever_comes_it_reads_below_the_limit_and_pauses_only_after_a_while_at_it(steps):
     limit, now, full_since = ReadingLimit(), 0.0, None
     for fullness, seconds in steps:
         now += seconds
-        if fullness is None:
-            limit.reassign()
-            continue
         before, reading = limit.reading, limit.update(fullness, now)
         full_since = (now if full_since is None else full_since) if fullness >= 1 else None
         assert reading is Reading.ON or fullness > RESUME_AT_FULLNESS

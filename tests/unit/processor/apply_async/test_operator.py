@@ -34,6 +34,7 @@ class FakeConsumer:
         self.stored = {}
         self.refused = None
         self.paused = set()  # as in librdkafka, these stay paused after a new assignment
+        self.sought = []
         self.failing = False
         self.arrived = []
         self.before_consume = lambda: None
@@ -63,11 +64,20 @@ class FakeConsumer:
             for of in partitions
         ]
 
-    def assign(self, partitions):
-        self.partitions = partitions
+    def incremental_assign(self, partitions):
+        assert not {each.partition for each in partitions} & {each.partition for each in self.partitions}
+        self.partitions = self.partitions + partitions
+
+    def incremental_unassign(self, partitions):
+        numbers = {each.partition for each in partitions}
+        assert numbers <= {each.partition for each in self.partitions}
+        self.partitions = [each for each in self.partitions if each.partition not in numbers]
+
+    def seek(self, partition):
+        self.sought.append((partition.partition, partition.offset))
 
     def assignment(self):
-        return self.partitions
+        return list(self.partitions)
 
     def commit(self, offsets, asynchronous):
         if self.failing:
@@ -211,8 +221,8 @@ class Bench:
         )
         stream = outcomes.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
-        nothing = SimpleNamespace(on_assign=None, on_revoke=lambda *_: None, on_lost=lambda *_: None)
-        self.consumer.subscribe([], **vars(nothing))
+        nothing = {"on_revoke": lambda *_: None, "on_lost": lambda *_: None}
+        self.consumer.subscribe([], on_assign=lambda _, new: new and self.consumer.assign(new), **nothing)
         self.turn_periodic_tasks = context.dataframe_registry.run_periodic_tasks
         self.assign(0)
 
@@ -249,7 +259,16 @@ class Bench:
         self.quix_producer.produce(topic="results", value=context.offset, key=value)
 
     def assign(self, *partitions):
-        self.consumer.assign([TopicPartition("import", partition) for partition in partitions])
+        """Lose all partitions, and get these."""
+        lost = self.consumer.assignment()
+        if lost:
+            self.consumer.callbacks["on_lost"](None, lost)
+            self.consumer.incremental_unassign(lost)
+        self.gain(*partitions)
+
+    def gain(self, *partitions):
+        """Get further partitions, as Quix's consumer does."""
+        self.consumer.callbacks["on_assign"](None, [TopicPartition("import", partition) for partition in partitions])
 
     def take(self, offset, partition=0, value=b"value", turn_loop=True):
         context = copy_context()
@@ -283,9 +302,10 @@ class Bench:
         assert not self.consumer.paused
         self.poll(seconds=PAUSE_AFTER_SECONDS)
 
-    def revoke(self):
-        """Revoke the partitions, as Quix's consumer does."""
-        self.beside_the_loop(lambda: self.consumer.callbacks["on_revoke"](None, self.consumer.partitions))
+    def revoke(self, *partitions):
+        """Revoke these partitions, or all, as Quix's consumer does."""
+        revoked = [each for each in self.consumer.partitions if not partitions or each.partition in partitions]
+        self.beside_the_loop(lambda: self.consumer.callbacks["on_revoke"](None, revoked))
 
     def beside_the_loop(self, call):
         """Make a call that Quix makes on its own thread. The loop runs in another thread from its first callback on."""
@@ -1129,7 +1149,7 @@ def test_a_partitions_end_waits_for_what_arrived_before_it(bench):
 class Unreadable:
     """A message with a header whose name is not UTF-8."""
 
-    topic, partition, offset, error = (lambda _: "import"), (lambda _: 3), (lambda _: 7), (lambda _: None)
+    topic, partition, offset, error = (lambda _: "import"), (lambda _: 0), (lambda _: 7), (lambda _: None)
 
     def headers(self):
         raise UnicodeDecodeError("utf-8", b"", 0, 1, "")
@@ -1161,7 +1181,134 @@ def test_a_message_whose_headers_cannot_be_read_is_handed_out_without_them(bench
     assert run.consumer.poll(timeout=1) is unreadable
 
     assert unreadable.headers() == []
-    assert "import[3]@7 is processed without its headers" in caplog.text
+    assert "import[0]@7 is processed without its headers" in caplog.text
+
+
+def test_a_rebalance_stops_only_the_partitions_that_move(bench):
+    run = bench(drain_seconds=10.0)
+    run.assign(0, 1)
+    run.begins = False
+    for partition in (0, 1):
+        for offset in (0, 1):
+            run.take(offset, partition)
+    run.finish(1, partition=0)
+
+    run.revoke(1)
+
+    assert run.emitted_offsets == [1]
+    assert {partition for partition, _ in run.waiting} == {0}, "those of partition 1 were handed back"
+    run.take(2, partition=0)
+    run.finish(0, partition=0)
+    run.finish(2, partition=0)
+    run.poll(seconds=2)
+    assert run.emitted_offsets == [1, 0, 2]
+    assert run.consumer.commits[-1] == ("import", 0, 3)
+    assert run.operator.standings.keys() == {("import", 0)}
+
+
+def test_what_has_begun_in_a_partition_that_moves_is_waited_for_and_the_others_go_on_meanwhile(bench):
+    run = bench(drain_seconds=10.0)
+    run.assign(0, 1)
+    for partition in (0, 1):
+        run.take(0, partition)
+
+    def answer():
+        for partition, outcome in enumerate(("kept", "moved")):
+            run.loop.call_soon_threadsafe(run.waiting.pop((partition, 0)).set_result, outcome)
+
+    threading.Timer(0.1, answer).start()  # the revocation waits by then
+    run.revoke(1)
+
+    assert [outcome for _, _, outcome, *_ in run.emitted] == ["kept", "moved"]
+    assert {("import", 0, 1), ("import", 1, 1)} <= set(run.consumer.commits)
+
+
+def test_a_partition_that_is_lost_takes_nothing_of_the_others_along(bench):
+    run = bench()
+    run.assign(0, 1)
+    for partition in (0, 1):
+        run.take(0, partition)
+    run.consumer.callbacks["on_lost"](None, [TopicPartition("import", 1)])
+    run.finish(0, partition=1)
+    run.finish(0, partition=0)
+    run.poll(seconds=2)
+
+    assert [partition for partition, *_ in run.emitted] == [0]
+    assert run.consumer.commits == [("import", 0, 1)]
+
+
+def test_further_partitions_begin_where_their_earlier_owners_stopped_and_the_others_stay_where_they_are(bench):
+    first = bench()
+    first.take(0)
+    first.finish(0)
+    first.poll(seconds=2)
+    run = bench()
+    run.consumer.stored = first.consumer.stored | {1: first.consumer.stored[0]}
+    run.take(7)
+    run.gain(1)
+    run.take(8)
+    run.take(1, partition=1)
+
+    assert {partition for partition, _ in run.waiting} == {0, 1}
+    run.finish(7)
+    run.finish(8)
+    run.finish(1, partition=1)
+    run.poll(seconds=2)
+    assert set(run.consumer.commits) == {("import", 0, 9), ("import", 1, 2)}
+
+
+def test_partitions_that_come_while_reading_is_paused_are_paused_and_those_that_go_are_not(bench):
+    run = bench(in_flight_max=1)
+    run.assign(0, 1)
+    run.take(0)
+    run.fill()
+    assert run.consumer.paused == {0, 1}
+
+    run.gain(2)
+    assert run.consumer.paused == {0, 1, 2}
+    run.revoke(1)
+    assert run.consumer.paused == {0, 2}, "another replica must not find it paused here later"
+    run.finish(0)
+    run.poll()
+    run.poll()
+    assert run.consumer.paused == set()
+
+
+def test_what_arrived_of_a_partition_that_moves_is_dropped_and_of_the_others_it_is_not(bench):
+    run = bench()
+    run.assign(0, 1)
+    mine, theirs = arrived("mine 1", "mine 2"), arrived("theirs")
+    theirs[0].partition = lambda: 1
+    run.consumer.arrived = [mine[0], theirs[0], mine[1]]
+    assert run.consumer.poll(timeout=1) == "mine 1"
+
+    run.revoke(1)
+    run.consumer.arrived = [theirs[0]]  # from before, handed out by the same call that has called back
+
+    assert run.consumer.poll(timeout=1) == "mine 2"
+    assert run.consumer.poll(timeout=1) is None
+
+
+def test_a_commit_that_a_rebalance_refuses_is_made_again_before_the_partition_is_left(bench, caplog):
+    run = bench(drain_seconds=10.0)
+    run.assign(0, 1)
+    run.take(0, partition=1)
+    run.finish(0, partition=1)
+    run.consumer.refused = KafkaError.REBALANCE_IN_PROGRESS
+    asked = []
+    commit = run.consumer.commit
+
+    def refuse_twice(offsets, asynchronous):
+        asked.append(offsets)
+        if len(asked) == 3:
+            run.consumer.refused = None
+        return commit(offsets, asynchronous)
+
+    run.consumer.commit = refuse_twice
+    run.revoke(1)
+
+    assert run.consumer.commits == [("import", 1, 1)]
+    assert "offsets are not committed" not in caplog.text, "it is a part of every rebalance"
 
 
 def test_a_message_that_arrived_before_a_rebalance_is_left_to_the_partitions_next_owner(bench):
@@ -1206,7 +1353,7 @@ def test_reading_goes_on_after_a_pause_with_what_has_not_arrived_whatever_librdk
     run.poll()
 
     assert run.consumer.paused == set()
-    assert [(each.partition, each.offset) for each in run.consumer.partitions] == [(0, 6), (1, 9), (2, OFFSET_INVALID)]
+    assert run.consumer.sought == [(0, 6), (1, 9)], "nothing of the third has been read"
 
 
 def forget(brokers):

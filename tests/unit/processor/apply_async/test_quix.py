@@ -56,6 +56,7 @@ def test_quix_keeps_its_clients_where_the_seam_finds_them_and_makes_them_when_th
     assert consumer._inner_consumer is producer._producer._inner_producer is None
     for configuration in (consumer._consumer_config, producer._producer._producer_config):
         assert configuration["bootstrap.servers"] == "localhost:1"
+    assert consumer._consumer_config["partition.assignment.strategy"] == "range"
     assert {"consumer", "producer", "dataframe_registry"} <= ProcessingContext.__dataclass_fields__.keys()
 
 
