@@ -281,6 +281,7 @@ class ApplyAsync(StreamFunction):
         self._unreadable_headers = logging.WARNING
         self._limit = ReadingLimit()
         self._paused: list[TopicPartition] = []
+        self._leaving = False  # while the consumer is closed to be replaced
         self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
@@ -408,7 +409,11 @@ class ApplyAsync(StreamFunction):
             return None
         self._arrive([message])
         # A rebalance in this call discards what had arrived of a revoked partition: its next owner reads that again.
-        self._arrive(self._quix.consumer.consume(ARRIVED_MAX, 0))
+        more = self._quix.consume(ARRIVED_MAX)
+        if more is None:
+            self._replace_consumer()
+            return None
+        self._arrive(more)
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
     def _readable(self, message: Any) -> Any:
@@ -483,8 +488,16 @@ class ApplyAsync(StreamFunction):
                 producer.purge()
                 producer.flush(PURGE_SECONDS)
         if self._quix.consumer_brokers.forgotten and self._stop is None:
-            self._quix.replace_consumer()
-            self._join()
+            self._replace_consumer()
+
+    def _replace_consumer(self) -> None:
+        """Leave the group, and join it again with a new client, which reads on behind what is committed."""
+        self._leaving = True
+        self._quix.replace_consumer()
+        self._leaving = False
+        self._paused = []
+        self._disown(list(self._next_offsets))  # what the old client has not revoked, because Kafka did not answer
+        self._join()
 
     def _subscribe(self, topics: Any, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def revoke(consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -503,6 +516,7 @@ class ApplyAsync(StreamFunction):
             if not partitions:  # Quix assigns nothing then
                 self._quix.consumer.incremental_assign(partitions)
             self._seek(kept for kept in self._next_offsets if kept not in _named(partitions))
+            self.missing = []
 
         def lose(consumer: Any, partitions: list[TopicPartition]) -> None:
             # Other replicas own the partitions by now, and emit the outcomes of their records.
@@ -522,7 +536,6 @@ class ApplyAsync(StreamFunction):
         if self._paused:
             self._quix.consumer.pause(partitions)
             self._paused += partitions
-        self.missing = []
         logger.info("assigned %d partitions, now %d", len(partitions), len(self._next_offsets))
 
     def _start_over(self) -> None:
@@ -794,6 +807,8 @@ class ApplyAsync(StreamFunction):
         Quix does not allow yet), and too far after offsets were reset to lower ones. It pauses and resumes everything
         in each part of a rebalance, too.
         """
+        if self._leaving:
+            return  # librdkafka has unassigned everything
         for partition in partitions:
             if self._next_offsets[partition] >= 0:  # else nothing of it has been read
                 try:

@@ -114,6 +114,13 @@ class Seam:
         producer.poll, producer.produce = poll_producer, produce
         self._context.dataframe_registry.register_periodic_task(each_turn)
 
+    def consume(self, messages_max: int) -> list[Any] | None:
+        """Return messages that have arrived; None if Kafka did not answer Quix in a rebalance.
+
+        librdkafka has then discarded the messages that this call had read, and would go on behind them.
+        """
+        return cast(list[Any] | None, _unless_kafka_is_silent(self.consumer.consume)(messages_max, 0))
+
     def replace_producer(self) -> Producer | None:
         """Switch to a new client, and return the old one, to be purged. Nothing may be produced meanwhile."""
         logger.warning("the producer has failed and is replaced")

@@ -1311,6 +1311,39 @@ def test_a_commit_that_a_rebalance_refuses_is_made_again_before_the_partition_is
     assert "offsets are not committed" not in caplog.text, "it is a part of every rebalance"
 
 
+def test_messages_that_were_lost_in_a_rebalance_in_which_kafka_is_silent_are_read_again_by_a_new_client(bench):
+    run = bench()
+    silent = PartitionAssignmentError()
+    silent.__cause__ = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    run.consumer.polled = silent
+    run.consumer.arrived = arrived("first")
+
+    def fail():
+        raise silent
+
+    run.consumer.before_consume = fail
+    assert run.consumer.poll(timeout=1) is None
+    assert run.consumer._inner_consumer is None, "the client is replaced"
+    run.consumer.partitions = []
+    run.gain(0)
+    run.consumer.before_consume = lambda: None
+    run.consumer.arrived = arrived("first")
+    assert run.consumer.poll(timeout=1) == "first"
+
+    silent.__cause__ = KeyError("bug")
+    run.consumer.arrived = arrived("second")
+    run.consumer.before_consume = fail
+    with pytest.raises(PartitionAssignmentError):
+        run.consumer.poll(timeout=1)
+
+
+def test_a_group_that_has_no_partition_for_a_member_keeps_it_out_no_longer(bench):
+    run = bench()
+    run.operator.missing = ["a group without replicas of another version"]
+    run.gain()
+    assert run.operator.missing == []
+
+
 def test_a_message_that_arrived_before_a_rebalance_is_left_to_the_partitions_next_owner(bench):
     run = bench()
     run.consumer.arrived = arrived("before 1", "before 2")
