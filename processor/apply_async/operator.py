@@ -35,7 +35,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -509,13 +509,13 @@ class ApplyAsync(StreamFunction):
             self._quix.forget_checkpoint()
             on_revoke(consumer, partitions)
             self._quix.consumer.incremental_unassign(partitions)
-            self._seek(self._next_offsets)
+            self._seek()
 
         def assign(consumer: Any, partitions: list[TopicPartition]) -> None:
             on_assign(consumer, partitions)
             if not partitions:  # Quix assigns nothing then
                 self._quix.consumer.incremental_assign(partitions)
-            self._seek(kept for kept in self._next_offsets if kept not in _named(partitions))
+            self._seek()
             self.missing = []
 
         def lose(consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -541,15 +541,15 @@ class ApplyAsync(StreamFunction):
     def _start_over(self) -> None:
         """Read topics that were deleted and created again, from their beginning."""
         before, now = self._commits.assigned_ids, self.topic_ids.known
-        recreated = [each for each in self._quix.consumer.assignment() if now[each.topic] != before[each.topic]]
-        if recreated:
-            names = ", ".join(sorted({each.topic for each in recreated}))
-            logger.warning("the topic %s was created again: it is read from its beginning", names)
-            self._revoke(_named(recreated))
-            self._quix.consumer.incremental_unassign(recreated)
         self._commits.assigned_ids = now
-        if recreated:
-            self._assign([TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in recreated])
+        recreated = [each for each in self._quix.consumer.assignment() if now[each.topic] != before[each.topic]]
+        if not recreated:
+            return
+        names = ", ".join(sorted({each.topic for each in recreated}))
+        logger.warning("the topic %s was created again: it is read from its beginning", names)
+        self._revoke(_named(recreated))
+        self._quix.consumer.incremental_unassign(recreated)
+        self._assign([TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in recreated])
 
     def _revoke(self, partitions: Collection[Partition]) -> int:
         """Wait for the records that have begun, for a bounded time, and leave the rest to the partitions' next owner.
@@ -615,8 +615,7 @@ class ApplyAsync(StreamFunction):
     def _new_assignment(self, topic: str, partition: int, offset: int) -> _Assignment:
         earlier = self._assignments.get((topic, partition))
         if earlier is not None:  # it is read again without a rebalance, because the offsets were reset
-            with self._lock:
-                earlier.grip = Grip.GONE
+            self._loosen([earlier], Grip.GONE)
             self._quix.forget_checkpoint()
         grip = Grip.OURS if self._stop is None else Grip.LEAVING
         assignment = _Assignment(self._commits.start((topic, partition), offset), grip)
@@ -798,10 +797,10 @@ class ApplyAsync(StreamFunction):
         paused, self._paused = self._paused, []
         if paused:  # else all have been revoked
             self._quix.consumer.resume(paused)
-            self._seek(_named(paused))
+            self._seek()
 
-    def _seek(self, partitions: Iterable[Partition]) -> None:
-        """Read on where reading has stopped.
+    def _seek(self) -> None:
+        """Read on in all partitions where reading has stopped.
 
         librdkafka resumes one record too far after a batch that ended with a partition's end (fixed in 2.13.2, which
         Quix does not allow yet), and too far after offsets were reset to lower ones. It pauses and resumes everything
@@ -809,22 +808,21 @@ class ApplyAsync(StreamFunction):
         """
         if self._leaving:
             return  # librdkafka has unassigned everything
-        for partition in partitions:
-            if self._next_offsets[partition] >= 0:  # else nothing of it has been read
+        for partition, offset in self._next_offsets.items():
+            if offset >= 0:  # else nothing of it has been read
                 try:
-                    self._quix.consumer.seek(TopicPartition(*partition, self._next_offsets[partition]))
+                    self._quix.consumer.seek(TopicPartition(*partition, offset))
                 except KafkaException as error:
                     raise RuntimeError("going on could pass over a record") from error
 
     def _stop_if_drained(self, now: float, then: Callable[[], None]) -> None:
         self._pause()
+        assignments = self._assignments.values()
         if self._stop_by is None:
             self._stop_by = now + self._shutdown_seconds
-            assignments = self._assignments.values()
             logger.info("stopping: unfinished records: %d", _unfinished(assignments))
             self._loosen(assignments, Grip.LEAVING)
             self._drain()
-        assignments = self._assignments.values()
         if now >= self._stop_by or (not self._waited_for() and self._commit()):
             self._give_up(assignments)
             self.handed_back = _unfinished(assignments)

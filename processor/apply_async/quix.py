@@ -95,6 +95,7 @@ class Seam:
         self.producer_brokers = _watched(self.client._producer_config)
         self.subscribe, self.poll = self.consumer.subscribe, self.consumer.poll
         self.poll_producer, self.produce = producer.poll, producer.produce
+        self._consume = _unless_kafka_is_silent(self.consumer.consume)
 
     def stand_in_front(
         self,
@@ -119,7 +120,7 @@ class Seam:
 
         librdkafka has then discarded the messages that this call had read, and would go on behind them.
         """
-        return cast(list[Any] | None, _unless_kafka_is_silent(self.consumer.consume)(messages_max, 0))
+        return cast(list[Any] | None, self._consume(messages_max, 0))
 
     def replace_producer(self) -> Producer | None:
         """Switch to a new client, and return the old one, to be purged. Nothing may be produced meanwhile."""

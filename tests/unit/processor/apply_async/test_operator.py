@@ -1065,10 +1065,16 @@ def test_a_broker_that_takes_no_metadata_gets_offsets_without(bench):
     assert run.consumer.stored == {0: (6, None)}
 
 
+def silence():
+    """Return what Quix raises if Kafka does not answer it in a rebalance."""
+    error = PartitionAssignmentError()
+    error.__cause__ = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return error
+
+
 def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
     run = bench()
-    run.consumer.polled = PartitionAssignmentError()
-    run.consumer.polled.__cause__ = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    run.consumer.polled = silence()
     assert run.consumer.poll_row(timeout=1) is None
 
     run.consumer.close()
@@ -1313,9 +1319,7 @@ def test_a_commit_that_a_rebalance_refuses_is_made_again_before_the_partition_is
 
 def test_messages_that_were_lost_in_a_rebalance_in_which_kafka_is_silent_are_read_again_by_a_new_client(bench):
     run = bench()
-    silent = PartitionAssignmentError()
-    silent.__cause__ = KafkaException(KafkaError(KafkaError._TIMED_OUT))
-    run.consumer.polled = silent
+    run.consumer.polled = silent = silence()
     run.consumer.arrived = arrived("first")
 
     def fail():
