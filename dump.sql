@@ -43,7 +43,8 @@ CREATE TABLE public.circuits (
     since timestamp with time zone NOT NULL,
     probes integer NOT NULL,
     probe_at timestamp with time zone NOT NULL,
-    prober text NOT NULL
+    prober text NOT NULL,
+    found_by text NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -102,6 +103,13 @@ COMMENT ON COLUMN public.circuits.probe_at IS 'When the next probe may start; if
 --
 
 COMMENT ON COLUMN public.circuits.prober IS 'The replica that may send the probe; empty if none may yet.';
+
+
+--
+-- Name: COLUMN circuits.found_by; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.circuits.found_by IS 'The only replica that has found it; empty if several have.';
 
 
 --
@@ -285,7 +293,7 @@ COMMENT ON COLUMN public.leases.rejections IS 'Tasks that the provider has rejec
 -- Name: COLUMN leases.answered_at; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.leases.answered_at IS 'When the provider last answered the replica.';
+COMMENT ON COLUMN public.leases.answered_at IS 'When the replica''s last request began that the provider has answered.';
 
 
 --
@@ -462,14 +470,14 @@ COPY public.idempotency_keys (key, fingerprint, topic_id, partition, "offset", m
 --
 
 COPY public.integration_service (id, data, task_type) FROM stdin;
-1	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 916 823-34-54", "number": "8233454", "region": "Москва и Московская область", "source": "8 916 823 34 54", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "916", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
+1	{"usage": {"totalTokens": "25", "inputTextTokens": "11", "completionTokens": "14", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: To be, or not to be: that is the question."}}], "modelVersion": "09.02.2025"}	gpt
 2	{"qc": 0, "city": null, "type": "Стационарный", "phone": "+7 846 231-60-14", "number": "2316014", "region": "Москва и Московская область", "source": "раб 846)231.60.14 *139", "country": "Россия", "provider": "ООО \\"СИПАУТНЭТ\\"", "timezone": "UTC+3", "city_code": "846", "extension": "139", "qc_conflict": 0, "country_code": "7"}	phone
-3	{"qc": 4, "type": "PERSONAL", "email": "serega@yandex.ru", "local": "serega", "domain": "yandex.ru", "source": "serega@yandex/ru"}	email
-4	{"usage": {"totalTokens": "25", "inputTextTokens": "11", "completionTokens": "14", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: To be, or not to be: that is the question."}}], "modelVersion": "09.02.2025"}	gpt
+3	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 916 823-34-54", "number": "8233454", "region": "Москва и Московская область", "source": "8 916 823 34 54", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "916", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
+4	{"qc": 4, "type": "PERSONAL", "email": "serega@yandex.ru", "local": "serega", "domain": "yandex.ru", "source": "serega@yandex/ru"}	email
 5	{"qc": 2, "city": null, "type": null, "phone": null, "number": null, "region": null, "source": "not a phone at all", "country": null, "provider": null, "timezone": null, "city_code": null, "extension": null, "qc_conflict": 0, "country_code": null}	phone
-6	{"qc": 4, "type": "ROLE", "email": "info@example.com", "local": "info", "domain": "example.com", "source": "Info@Example.com"}	email
+6	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 985 123-45-67", "number": "1234567", "region": "Москва и Московская область", "source": "+7 (985) 123-45-67", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "985", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
 7	{"usage": {"totalTokens": "13", "inputTextTokens": "5", "completionTokens": "8", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: Что такое Kafka?"}}], "modelVersion": "09.02.2025"}	gpt
-8	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 985 123-45-67", "number": "1234567", "region": "Москва и Московская область", "source": "+7 (985) 123-45-67", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "985", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
+8	{"qc": 4, "type": "ROLE", "email": "info@example.com", "local": "info", "domain": "example.com", "source": "Info@Example.com"}	email
 \.
 
 
@@ -478,14 +486,14 @@ COPY public.integration_service (id, data, task_type) FROM stdin;
 --
 
 COPY public.ledger (topic_id, partition, "offset", id) FROM stdin;
-QVWhoHFIQ5CsWMyC8V3GAA	6	0	1
-QVWhoHFIQ5CsWMyC8V3GAA	2	0	2
-QVWhoHFIQ5CsWMyC8V3GAA	6	1	3
-QVWhoHFIQ5CsWMyC8V3GAA	1	0	4
-QVWhoHFIQ5CsWMyC8V3GAA	8	0	5
-QVWhoHFIQ5CsWMyC8V3GAA	0	0	6
-QVWhoHFIQ5CsWMyC8V3GAA	0	1	7
-QVWhoHFIQ5CsWMyC8V3GAA	3	0	8
+eXABEqi5S1Gll9ltBRuabw	2	0	1
+eXABEqi5S1Gll9ltBRuabw	2	1	2
+eXABEqi5S1Gll9ltBRuabw	5	0	3
+eXABEqi5S1Gll9ltBRuabw	3	0	4
+eXABEqi5S1Gll9ltBRuabw	4	0	5
+eXABEqi5S1Gll9ltBRuabw	2	2	6
+eXABEqi5S1Gll9ltBRuabw	9	0	7
+eXABEqi5S1Gll9ltBRuabw	6	0	8
 \.
 
 

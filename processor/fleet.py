@@ -16,8 +16,9 @@ from functools import partial
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from processor.enrich.circuit import REJECTIONS_MAX, Opening, agree
+from processor.enrich.circuit import REJECTIONS_MAX, Opening, Report, agree
 from processor.enrich.gate import Gate
 from processor.enrich.quota import Quota
 from processor.enrich.shares import Grant, Lease, grant
@@ -55,11 +56,12 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL lock_timeout = {milliseconds};
 SET LOCAL statement_timeout = {milliseconds};
 SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
+SELECT set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true);
 SELECT pg_advisory_xact_lock(hashtext('integration_service leases'));
 SELECT quota, replica, slots, awaited, backlog, extract(epoch FROM unserved_from)::float8, rejections,
     extract(epoch FROM answered_at)::float8, held_seconds, extract(epoch FROM valid_until)::float8 FROM leases;
-SELECT provider, state, why, extract(epoch FROM since)::float8, probes, extract(epoch FROM probe_at)::float8, prober
-    FROM circuits;
+SELECT provider, state, why, extract(epoch FROM since)::float8, probes, extract(epoch FROM probe_at)::float8, prober,
+    found_by FROM circuits;
 SELECT topic_id, partition, "offset", extract(epoch FROM awaited_until)::float8 FROM lent_deadlines;
 SELECT extract(epoch FROM clock_timestamp())::float8;
 """.format(milliseconds=int(TRANSACTION_SECONDS * 1000))
@@ -81,9 +83,9 @@ WHERE (leases.quota, leases.replica) = (t.quota, t.replica);
 """
 
 _OPEN: LiteralString = """
-INSERT INTO circuits VALUES (%s, %s, %s, to_timestamp(%s), %s, to_timestamp(%s), %s)
-ON CONFLICT (provider) DO UPDATE SET (state, why, since, probes, probe_at, prober)
-    = (excluded.state, excluded.why, excluded.since, excluded.probes, excluded.probe_at, excluded.prober);
+INSERT INTO circuits VALUES (%s, %s, %s, to_timestamp(%s), %s, to_timestamp(%s), %s, %s)
+ON CONFLICT (provider) DO UPDATE SET (state, why, since, probes, probe_at, prober, found_by) = (excluded.state,
+    excluded.why, excluded.since, excluded.probes, excluded.probe_at, excluded.prober, excluded.found_by);
 """
 
 _CLOSE: LiteralString = """
@@ -133,7 +135,7 @@ class _Renewal:
     """One renewal: what the fleet's tables say, what to write there, and what to do once it is committed."""
 
     def __init__(self, me: str, asked_at: float, answer: list[list[Any]]) -> None:
-        _, leases, circuits, lent, [(self.now,)] = answer
+        _, _, leases, circuits, lent, [(self.now,)] = answer
         self._me = me
         self._asked_at = asked_at
         self._ahead = self.now - time.monotonic()
@@ -176,13 +178,17 @@ class _Renewal:
         others = [row for row in self._others if row.quota == gate.name]
         answered_at = max((row.answered_at or -math.inf for row in others), default=-math.inf)
         report = circuit.report(self._ahead, wants_probe=gate.is_wanted)
-        if circuit.rejections and answered_at > report.since:
+        if answered_at > circuit.rejected_since + self._ahead:
             gate.forget_rejections()
         elif circuit.rejections and circuit.rejections + sum(row.rejections for row in others) >= REJECTIONS_MAX:
             gate.misconfigured()
             report = circuit.report(self._ahead, wants_probe=gate.is_wanted)
         known = self._openings.get(gate.name, Opening())
         agreed = agree(known, report, self._me, answered_at, self.now, gate.longest_seconds)
+        is_alone = report.state != "closed" and not report.follows and answered_at > report.since
+        if is_alone and not gate.is_alone:
+            self.then.append(partial(_log_alone, gate, report))
+        self.then.append(partial(setattr, gate, "is_alone", is_alone))
         if agreed != known:
             self.write(*((_CLOSE, gate.name) if agreed.state == "closed" else (_OPEN, gate.name, *agreed)))
         if agreed.state != known.state:
@@ -202,6 +208,7 @@ class _Renewal:
             wanted: slots wanted for others.
         """
         before = self._before.get(name)
+        answered_at = gate.circuit.answered_at
         granted = Grant(0, 0)
         unserved_from = None
         if quota is not None:
@@ -223,8 +230,8 @@ class _Renewal:
                 wanted,
                 unserved_from,
                 gate.circuit.rejections,
-                gate.circuit.answered_at(self._ahead),
-                0.0 if quota is None else quota.held_seconds,
+                None if answered_at == -math.inf else answered_at + self._ahead,
+                0.0 if quota is None else quota.held_seconds(time.monotonic()),
                 0.0,
             )
         )
@@ -293,6 +300,9 @@ class Fleet:
 
     async def close(self) -> None:
         """End the leases: others may have the slots once the last requests have ended."""
+        connection = self._connection
+        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
+            await self._disconnect()  # a renewal was cut off
         with contextlib.suppress(psycopg.Error):
             await self._ask(_END_LEASES, [self._me])
         await self._disconnect()
@@ -357,6 +367,14 @@ class Fleet:
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _log_alone(gate: Gate, report: Report) -> None:
+    logger.warning(
+        "%s answers other replicas and not this one, which only sends probes; look at its settings and its network: %s",
+        gate.name,
+        report.why,
+    )
 
 
 def _log_state(gate: Gate, opening: Opening) -> None:

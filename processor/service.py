@@ -145,7 +145,7 @@ class Service:
         app = application(settings)
         self._operator = app.operator = operator = self._pipeline(app, topic_ids)
         lag = self._measure(operator)
-        self._in_background("connecting to PostgreSQL", self._postgres.connect())
+        self._in_background("connecting to PostgreSQL", self._postgres.keep_connected())
         self._in_background("renewing the leases", self._fleet.run())
         if settings.dadata_api_key and settings.dadata_secret_key:
             watching = watch_dadata(

@@ -29,7 +29,7 @@ COMMENT ON COLUMN leases.awaited       IS 'Slots that it wants for records that 
 COMMENT ON COLUMN leases.backlog       IS 'Slots that it wants for other records, and those that its requests hold.';
 COMMENT ON COLUMN leases.unserved_from IS 'Since when it wants slots and has none; NULL if it has some or wants none.';
 COMMENT ON COLUMN leases.rejections    IS 'Tasks that the provider has rejected in a row, as this replica sees it.';
-COMMENT ON COLUMN leases.answered_at   IS 'When the provider last answered the replica.';
+COMMENT ON COLUMN leases.answered_at   IS 'When the replica''s last request began that the provider has answered.';
 COMMENT ON COLUMN leases.held_seconds  IS 'How long a request of the replica may hold its slot.';
 COMMENT ON COLUMN leases.valid_until   IS 'When the lease ends, unless it is renewed.';
 
@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS circuits (
     since    TIMESTAMPTZ      NOT NULL,
     probes   INTEGER          NOT NULL,
     probe_at TIMESTAMPTZ      NOT NULL,
-    prober   TEXT             NOT NULL
+    prober   TEXT             NOT NULL,
+    found_by TEXT             NOT NULL
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE  circuits          IS 'Providers that have no good answer to anything. No row: its circuit is closed.';
@@ -51,6 +52,7 @@ COMMENT ON COLUMN circuits.since    IS 'When the failures began.';
 COMMENT ON COLUMN circuits.probes   IS 'Probes that have failed.';
 COMMENT ON COLUMN circuits.probe_at IS 'When the next probe may start; if there is a prober, when its probe is given up.';
 COMMENT ON COLUMN circuits.prober   IS 'The replica that may send the probe; empty if none may yet.';
+COMMENT ON COLUMN circuits.found_by IS 'The only replica that has found it; empty if several have.';
 
 -- A record with an idempotency key may wait for another record's answer. If somebody waits for it, the other is awaited too.
 CREATE TABLE IF NOT EXISTS lent_deadlines (

@@ -27,6 +27,12 @@ REFUSED_PAUSE_SECONDS_MAX = 5.0
 PROBE_START_SECONDS = 2.0
 """A replica that may send a probe must send it within this time."""
 
+SETTLE_SECONDS = 2.0
+"""A replica's failures concern only itself for this long, in which the others' answers become known."""
+
+OTHERS_FIRST_SECONDS = 0.5
+"""If only one replica has found what is wrong, the others may send the probe for this long before it may."""
+
 State = Literal["closed", "unavailable", "refused", "misconfigured"]
 """closed: requests are made. unavailable: the provider has no good answer to anything. refused: it refuses the account.
 misconfigured: it rejects every task, or the request itself."""
@@ -45,6 +51,8 @@ class Opening(NamedTuple):
     """When a probe may start; while there is a `prober`, when its probe has ended or is given up."""
     prober: str = ""
     """The replica that may send the probe; empty if none may yet."""
+    found_by: str = ""
+    """The only replica that has found it; empty once a probe of another one has failed as well."""
 
 
 class Report(NamedTuple):
@@ -58,9 +66,9 @@ class Report(NamedTuple):
     since: float
     """When its failures began."""
     answered_at: float
-    """When the provider last answered it."""
+    """When the last request began that the provider has answered."""
     heard_at: float
-    """When the provider last answered it or rejected a task."""
+    """When the last request began that the provider has answered, or whose task it has rejected."""
     probing: bool
     """Whether a probe of its own is in flight."""
     probe_failed: bool
@@ -74,33 +82,38 @@ def agree(
 ) -> Opening:
     """Return what the fleet knows after a replica's report.
 
-    Invariants: while a probe may be in flight, no other replica gets one; an answer closes the circuit; a replica that
-    alone gets no answers does not stop the others.
+    Invariants: while a probe may be in flight, no other replica gets one; an answer to a request that began after the
+    failures closes the circuit; a replica that alone gets no answers does not stop the others.
 
     Args:
         opening: what the fleet knew.
         report: what this replica has seen.
         me: this replica.
-        others_answered_at: when the provider last answered another replica.
+        others_answered_at: when another replica's last request began that the provider has answered.
         now: PostgreSQL's time.
         probe_seconds: longest duration of a request.
     """
+    others_were_answered = others_answered_at > -math.inf
     if opening.state == "closed":
         if report.state == "closed" or report.follows or others_answered_at > report.since:
             return opening
+        if others_were_answered and now < report.since + SETTLE_SECONDS:
+            return opening
         since = round(report.since, 6)  # PostgreSQL stores microseconds
-        return Opening(report.state, report.why, since, 0, now + PAUSE_SECONDS_FIRST)
+        return Opening(report.state, report.why, since, 0, now + PAUSE_SECONDS_FIRST, found_by=me)
     answered_at = report.answered_at if opening.state == "misconfigured" else report.heard_at
     if answered_at > opening.since and report.state == "closed":
         return Opening()
     if opening.prober == me and report.probe_failed:
         pause_seconds = back_off_seconds(opening.probes + 2, PAUSE_SECONDS_FIRST, _longest_pause(report.state))
-        return Opening(report.state, report.why, opening.since, opening.probes + 1, now + pause_seconds)
+        found_by = me if opening.found_by == me else ""
+        return Opening(report.state, report.why, opening.since, opening.probes + 1, now + pause_seconds, "", found_by)
     if opening.prober == me and not report.probing:
         start_until = opening.probe_at - probe_seconds
         if opening.probe_at != report.granted or now >= start_until:  # it does not know of the probe, or is too late
             return opening._replace(prober="", probe_at=now)
-    if now >= opening.probe_at and report.wants_probe:
+    others_first = OTHERS_FIRST_SECONDS if opening.found_by == me and others_were_answered else 0.0
+    if now >= opening.probe_at + others_first and report.wants_probe:
         probe_at = round(now + PROBE_START_SECONDS + probe_seconds, 6)
         return opening._replace(prober=me, probe_at=probe_at)
     return opening
@@ -113,7 +126,8 @@ def _longest_pause(state: State) -> float:
 class Circuit:
     """A replica's circuit. `now` is in seconds of a monotonic clock.
 
-    Invariant: while it is open, at most one request is in flight that began after it opened: a probe.
+    Invariant: while it is open, at most one request is in flight that began after it opened: a probe. How a request
+    ends that began earlier says nothing.
     """
 
     def __init__(self) -> None:
@@ -122,15 +136,17 @@ class Circuit:
         self.why = ""
         self.rejections = 0
         """Tasks that were rejected in a row."""
-        self.closings = 0
-        """How often it has closed."""
+        self.rejected_since = math.inf
+        """When the first of them was rejected."""
+        self.answered_at = -math.inf
+        """When the last request began that the provider has answered."""
         self.closed_at = -math.inf
         self.alone = False
-        """Whether it is open here, while other replicas get answers."""
-        self._answered_at = -math.inf
-        self._heard_at = -math.inf  # when the provider last answered or rejected a task
+        """Whether it is open here, and not in the fleet."""
+        self._opened_at = -math.inf
+        self._heard_at = -math.inf  # when the last request began that was answered, or whose task was rejected
         self._failures = 0
-        self._since = math.inf  # when the failures or rejections in a row began
+        self._since = math.inf  # when the failures began after which the provider has answered nothing here
         self._following = False  # whether the fleet's circuit is open
         self._probes = 0
         self._probing = 0  # number of the probe in flight; 0 if there is none
@@ -160,53 +176,47 @@ class Circuit:
         if probe == self._probing:
             self._probing = 0
 
-    def answered(self, now: float) -> None:
-        """Record an answer."""
-        self._answered_at = self._heard_at = now
-        self.rejections = 0
-        self._close(now)
+    def answered(self, begun: float, now: float) -> None:
+        """Record an answer to a request that began at `begun`."""
+        self.answered_at = max(self.answered_at, begun)
+        if begun > self.rejected_since:
+            self.forget_rejections()
+        self._hear(begun, now)
 
-    def rejected(self, probe: int, now: float) -> None:
-        """Record that the provider rejects a task. `count_rejection` counts it."""
+    def rejected(self, probe: int, begun: float, now: float) -> None:
+        """Record that the provider rejects the task of a request. `count_rejection` counts it."""
         if self.state == "misconfigured":
             self._end_probe(probe, "misconfigured", self.why, now)
         else:
-            self._heard_at = now
-            self._close(now)
+            self._hear(begun, now)
 
     def count_rejection(self, now: float) -> int:
         """Count a rejected task, and return how many were rejected in a row here."""
-        if not self.rejections:
-            self._since = now
+        self.rejected_since = min(self.rejected_since, now)
         self.rejections += 1
         return self.rejections
 
     def forget_rejections(self) -> None:
-        """Count rejections from 0 again: the provider has answered another replica."""
+        """Count rejections from 0 again: the provider has taken a task since."""
         self.rejections = 0
-        if not self._failures:
-            self._since = math.inf
+        self.rejected_since = math.inf
 
     def failed(self, probe: int, now: float, why: str) -> None:
         """Record that the provider had no good answer."""
-        if not self._failures:
-            self._since = now
+        self._since = min(self._since, now)
         self._failures += 1
-        if self.state != "closed":
-            self._end_probe(probe, "unavailable", why, now)
+        if self.state != "closed":  # a failure does not show that it takes tasks again
+            self._end_probe(probe, "misconfigured" if self.state == "misconfigured" else "unavailable", why, now)
         elif self._failures >= FAILURES_MAX:
             self._open("unavailable", why, now)
 
     def open(self, state: State, probe: int, now: float, why: str) -> None:
         """Record that no request can succeed, whatever its task: `refused` or `misconfigured`."""
+        self._since = min(self._since, now, self.rejected_since if state == "misconfigured" else math.inf)
         if self.state != "closed":
             self._end_probe(probe, state, why, now)
         else:
             self._open(state, why, now)
-
-    def answered_at(self, ahead: float) -> float | None:
-        """Return when the provider last answered, by PostgreSQL's clock; None if it has not."""
-        return None if self._answered_at == -math.inf else self._answered_at + ahead
 
     def report(self, ahead: float, *, wants_probe: bool) -> Report:
         """Return what the fleet must know. `ahead`: how far PostgreSQL's clock is ahead of the monotonic one."""
@@ -215,7 +225,7 @@ class Circuit:
             self._following,
             self.why,
             self._since + ahead,
-            self._answered_at + ahead,
+            self.answered_at + ahead,
             self._heard_at + ahead,
             bool(self._probing),
             self._probe_failed,
@@ -238,6 +248,8 @@ class Circuit:
         if opening.state != "closed":
             if self._heard_at + ahead != report.heard_at:
                 return  # the provider has answered meanwhile: the next report says so
+            if self.state == "closed":
+                self._opened_at = asked_at
             self.state, self.why = opening.state, opening.why
             self._following, self.alone = True, False
             if opening.prober != me:
@@ -254,7 +266,7 @@ class Circuit:
 
     def _open(self, state: State, why: str, now: float) -> None:
         self.state, self.why = state, why
-        self._since = min(self._since, now)
+        self._opened_at = now
         self._probing = 0
         self._probe_from = self._probe_until = math.inf
 
@@ -272,13 +284,18 @@ class Circuit:
     def _wait_alone(self, now: float) -> None:
         self._probe_from = now + min(self._back_off.next_seconds(), _longest_pause(self.state))
 
+    def _hear(self, begun: float, now: float) -> None:
+        self._heard_at = max(self._heard_at, begun)
+        if self.state == "closed" or begun >= self._opened_at:
+            self._since = math.inf
+            self._close(now)
+
     def _close(self, now: float) -> None:
+        # `_since` stays if only another replica was answered: should the next request fail here, this replica is alone.
         if self.state == "misconfigured":
-            self.rejections = 0  # the provider has taken a task, of this replica or of another one
+            self.forget_rejections()  # the provider has taken a task, of this replica or of another one
         self._failures = self._probing = 0
         self._probe_failed = self._following = self.alone = False
-        self._since = math.inf if not self.rejections else self._since
         if self.state != "closed":
-            self.closings += 1
             self.closed_at = now
             self.state, self.why = "closed", ""

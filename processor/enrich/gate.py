@@ -53,8 +53,8 @@ class Ticket:
     """Its record's, if records with the same idempotency key may wait for it."""
     number: int | None = None
     """Its place in the order of arrival; None until it has come to the gate."""
-    rejected_at: int | None = None
-    """How often the circuit had closed when the provider rejected the task; None if it has not."""
+    rejected_at: float | None = None
+    """When the provider last rejected the task; None if it has not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +117,8 @@ class Gate:
         self.storable = storable
         self.valid_until = -math.inf
         """Until when this replica's leases are valid. Nothing begins later."""
+        self.is_alone = False
+        """Whether the provider answers other replicas, and has no good answer to this one."""
         self._valid_from = -math.inf  # since when they have been valid without a gap
         self.changed: Callable[[], None] = lambda: None
         """Called when the fleet should know of a change soon."""
@@ -126,6 +128,7 @@ class Gate:
         self._waiting: Waiting[_Waiter] = Waiting()
         self._places: dict[Position, Place[_Waiter]] = {}
         self._lent: dict[Position, float] = {}
+        self._put_back: list[Place[_Waiter]] = []  # awaited, and behind the backlog until the circuit closes
         self._rejection = ""
         self._refused = (0.0, 0)  # when the account was refused, and after how many probes
         self._verdicts: set[asyncio.Future[bool]] = set()
@@ -154,12 +157,15 @@ class Gate:
             AccountRefused: the provider refuses the account.
         """
         now = time.monotonic()
-        if ticket.number is None or self.circuit.state != "closed":  # else the probes would use up one task's attempts
+        awaited_until = ticket.awaited_until
+        if ticket.number is None:
             ticket.number = self._waiting.number()
+        elif self.circuit.state != "closed":  # else the probes would use up one task's attempts
+            ticket.number, awaited_until = self._waiting.number(), None
         if not len(self._waiting) and not self._wait_seconds(now):
             return self._begin(now, ticket)
         waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        place = self._enqueue(waiter, ticket, ticket.number)
+        place = self._enqueue(waiter, ticket, ticket.number, awaited_until)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -171,9 +177,13 @@ class Gate:
             if ticket.position is not None:
                 self._places.pop(ticket.position, None)
 
-    def _enqueue(self, waiter: asyncio.Future[Pass], ticket: Ticket, number: int) -> Place[_Waiter]:
+    def _enqueue(
+        self, waiter: asyncio.Future[Pass], ticket: Ticket, number: int, awaited_until: float | None
+    ) -> Place[_Waiter]:
         was_empty = not len(self._waiting)
-        place = self._waiting.enter((waiter, ticket), number, ticket.awaited_until)
+        place = self._waiting.enter((waiter, ticket), number, awaited_until)
+        if awaited_until != ticket.awaited_until:
+            self._put_back.append(place)
         if ticket.position is not None:
             self._places[ticket.position] = place
             if ticket.position in self._lent:
@@ -218,7 +228,7 @@ class Gate:
         circuit, state = self.circuit, self.circuit.state
         self._requests -= 1
         if self.quota is not None and permit.request is not None:
-            self.quota.end(permit.request, now)
+            self.quota.end(permit.request, now, answered=error is None)
         if permit.opening is not None:
             assert self.connections is not None
             self.connections.sent(permit.opening, now)  # it could not be opened, and counts all the same
@@ -231,13 +241,13 @@ class Gate:
                 self._refuse_waiting(str(error))
             case Misconfigured() if not self._is_own(permit.ticket):
                 circuit.open("misconfigured", permit.probe, now, str(error))
-            case TaskRejected() if not isinstance(error, InputRejected):
-                circuit.rejected(permit.probe, now)
+            case TaskRejected() | Misconfigured() if not isinstance(error, InputRejected):
+                circuit.rejected(permit.probe, permit.begun, now)
             case None | ProviderError():
-                circuit.answered(now)
+                circuit.answered(permit.begun, now)
             case _:  # cancelled, or a bug: it says nothing about the provider
                 circuit.cancel(permit.probe)
-        if error is None:
+        if error is None and not circuit.rejections:
             self._judge(stands=True)
         if circuit.state != state or permit.probe:
             self._state_changed()
@@ -245,8 +255,9 @@ class Gate:
         self.serve()
 
     def _is_own(self, ticket: Ticket) -> bool:
-        """Return whether the provider has taken another task since it rejected this one."""
-        return ticket.rejected_at is not None and self.circuit.closings > ticket.rejected_at
+        """Return whether the provider takes other tasks, and has taken one that came after it rejected this one."""
+        circuit = self.circuit
+        return circuit.state == "closed" and circuit.answered_at > (ticket.rejected_at or math.inf)
 
     async def stands(self, ticket: Ticket, error: TaskRejected | Misconfigured) -> bool:
         """Return whether the provider rejects this very task; False if it rejects everything, so that the task waits.
@@ -257,11 +268,11 @@ class Gate:
         circuit = self.circuit
         if isinstance(error, InputRejected) or self._is_own(ticket):
             return True
-        ticket.rejected_at = circuit.closings
+        ticket.rejected_at = now = time.monotonic()
         if isinstance(error, Misconfigured) or circuit.state == "misconfigured":
             return False
         self._rejection = str(error)
-        if circuit.count_rejection(time.monotonic()) <= SURE_REJECTIONS:
+        if circuit.count_rejection(now) <= SURE_REJECTIONS:
             return True
         if circuit.rejections >= REJECTIONS_MAX:
             self.misconfigured()
@@ -295,7 +306,7 @@ class Gate:
         circuit.follow(opening, report, me, ahead, asked_at)
         if circuit.state != state:
             self._state_changed()
-        if circuit.state == "refused" and (opening.since, opening.probes) != self._refused:
+        if circuit.state == "refused" and not opening.found_by and (opening.since, opening.probes) != self._refused:
             self._refused = (opening.since, opening.probes)
             if not (report.probe_failed or (report.state == "refused" and not report.follows)):
                 self._refuse_waiting(circuit.why)  # else it was refused here, and who waits now has come since
@@ -304,6 +315,10 @@ class Gate:
         CIRCUIT.labels(self.name).state(self.circuit.state)
         if self.circuit.state == "misconfigured":
             self._judge(stands=False)
+        elif self.circuit.state == "closed":
+            for place in self._put_back:
+                self._waiting.lend(place, place.waiter[1].awaited_until or 0.0)
+            self._put_back.clear()
 
     def renew(self, valid_until: float) -> None:
         """Record that the leases are valid until then.

@@ -50,10 +50,9 @@ class Quota(ABC):
         self.limit = min(self.limit, limit)
         return self.used(now)
 
-    @property
     @abstractmethod
-    def held_seconds(self) -> float:
-        """How long after its start a request can still hold its slot, as far as is known."""
+    def held_seconds(self, now: float) -> float:
+        """Return how long after its start a request can still hold its slot, as far as is known."""
 
     @abstractmethod
     def used(self, now: float) -> int:
@@ -72,8 +71,8 @@ class Quota(ABC):
         """Record that the request is on its way."""
 
     @abstractmethod
-    def end(self, request: Request, now: float) -> None:
-        """Record that the request has ended, successfully or not."""
+    def end(self, request: Request, now: float, *, answered: bool = True) -> None:
+        """Record that the request has ended. `answered`: with a good answer."""
 
     @abstractmethod
     def cancel(self, request: Request) -> None:
@@ -86,26 +85,33 @@ class Rate(Quota):
     Each holds its slot for that long from its arrival at the provider, which is estimated.
     """
 
-    def __init__(self, slots: int, seconds: float = SECOND, margin_seconds: float = MARGIN_SECONDS) -> None:
+    def __init__(
+        self,
+        slots: int,
+        seconds: float = SECOND,
+        margin_seconds: float = MARGIN_SECONDS,
+        opening_seconds: float = 0.0,
+    ) -> None:
         """Start without a lease.
 
         Args:
             slots: requests of the whole fleet in `seconds`.
             seconds: the window of the rate: any one of this length, whenever it begins.
             margin_seconds: further time for which a slot is held, because requests take different times to arrive.
+            opening_seconds: longest time from the start of a request until it is sent.
         """
         super().__init__(slots)
         self._seconds = seconds
         self._margin_seconds = margin_seconds
+        self._opening_seconds = opening_seconds
         self._unsent: set[Request] = set()
         self._sent: deque[Request] = deque()  # in the order of sending
         self._fastest = math.inf
         self._usually_slower = 0.0
 
-    @property
-    def held_seconds(self) -> float:
-        """How long after its start a request can still hold its slot."""
-        return self._seconds + self._margin_seconds + LATE_SECONDS_MAX
+    def held_seconds(self, now: float) -> float:
+        """Return how long after its start a request can still hold its slot."""
+        return self._opening_seconds + self._seconds + self._margin_seconds + LATE_SECONDS_MAX
 
     def lower(self, limit: int, now: float) -> int:
         """Lower the limit, and return the number of slots that are held then."""
@@ -129,9 +135,7 @@ class Rate(Quota):
             return max(self._held_until(request, now) for request in islice(self._sent, held - free + 1)) - now
         if self._seconds != SECOND:
             return 0.0
-        part = math.ceil(self.limit / (BURST_PARTS - 1)) - len(self._unsent)
-        if part <= 0:
-            return math.inf
+        part = max(1, math.ceil(self.limit / (BURST_PARTS - 1)) - len(self._unsent))
         if held < part:
             return 0.0
         sent = self._sent[held - part].sent
@@ -150,8 +154,8 @@ class Rate(Quota):
         request.sent = now
         self._sent.append(request)
 
-    def end(self, request: Request, now: float) -> None:
-        """Record that the request has ended, successfully or not."""
+    def end(self, request: Request, now: float, *, answered: bool = True) -> None:
+        """Record that the request has ended. `answered`: with a good answer."""
         self._unsent.discard(request)  # no connection was opened for it
         if request.sent is None:
             return
@@ -190,16 +194,16 @@ class AtOnce(Quota):
         """
         super().__init__(slots)
         self._longest_seconds = longest_seconds
-        self._slowest = math.inf  # of recent requests
+        self._slowest = math.inf  # of recent answers
         self._requests: set[Request] = set()
 
-    @property
-    def held_seconds(self) -> float:
-        """How long after its start a request can still hold its slot: at most twice as long as the slowest recent one.
+    def held_seconds(self, now: float) -> float:
+        """Return how long after its start a request can still hold its slot: twice as long as the slowest recent one.
 
         The provider may still work on a request after the replica that has made it has died.
         """
-        return min(2 * self._slowest, self._longest_seconds)
+        oldest = max((now - request.begun for request in self._requests), default=0.0)
+        return min(2 * max(self._slowest, oldest), self._longest_seconds)
 
     def used(self, now: float) -> int:
         """Return the number of slots that are held. May be called from any thread."""
@@ -218,9 +222,11 @@ class AtOnce(Quota):
     def sent(self, request: Request, now: float) -> None:
         """Record that the request is on its way."""
 
-    def end(self, request: Request, now: float) -> None:
-        """Record that the request has ended, successfully or not."""
+    def end(self, request: Request, now: float, *, answered: bool = True) -> None:
+        """Record that the request has ended. `answered`: with a good answer."""
         self._requests.discard(request)
+        if not answered:  # how soon it failed says nothing about how long the next one takes
+            return
         lasted = now - request.begun
         self._slowest = lasted if self._slowest == math.inf else max(lasted, self._slowest * REMEMBERING)
 

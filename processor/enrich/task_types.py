@@ -46,7 +46,7 @@ def _dadata_gate(settings: ProcessorSettings) -> dict[str, Any]:
     rate, new = settings.dadata_requests_per_second, settings.dadata_new_connections_per_minute
     return {
         "quota": Rate(rate) if rate else None,
-        "connections": Rate(new, MINUTE, MINUTE_MARGIN_SECONDS) if new else None,
+        "connections": Rate(new, MINUTE, MINUTE_MARGIN_SECONDS, settings.provider_timeout_seconds) if new else None,
         "requests_max": settings.dadata_concurrent_requests,
         "longest_seconds": settings.provider_timeout_seconds,
     }

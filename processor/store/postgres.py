@@ -38,6 +38,9 @@ SILENT_SECONDS = 10
 RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 2.0
 """Back-off between two attempts to reach PostgreSQL."""
 
+LOOK_SECONDS = 1.0
+"""Between two checks whether somebody has to connect."""
+
 SAMPLE_ROWS = 3
 """Rows of a refused batch that are tried alone, to see whether PostgreSQL refuses one row or all of them."""
 
@@ -191,6 +194,13 @@ class Postgres:
     async def connect(self) -> None:
         """Wait until PostgreSQL answers and has the tables."""
         await self.execute("SELECT FROM ledger, idempotency_keys, redriven, leases, circuits, lent_deadlines LIMIT 0")
+
+    async def keep_connected(self) -> None:
+        """Connect, and connect again whenever no statement does: one that waited may have been cancelled."""
+        while True:
+            if not self.connected:
+                await self.connect()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self) -> None:
         """Close the connection; a statement that is running may or may not be committed."""

@@ -8,7 +8,7 @@ import psycopg
 
 from processor import fleet as fleet_module
 from processor.enrich.circuit import FAILURES_MAX
-from processor.enrich.errors import ProviderUnavailable, TaskRejected
+from processor.enrich.errors import AccountRefused, ProviderUnavailable, TaskRejected
 from processor.enrich.gate import Gate, Ticket
 from processor.enrich.quota import AtOnce, Rate
 from processor.fleet import Fleet
@@ -17,6 +17,7 @@ from tests.conftest import PATIENCE_SECONDS
 from tests.integration.test_ledger import connection
 
 UNAVAILABLE = ProviderUnavailable("the provider answered 503")
+REFUSED = AccountRefused("the provider answered 403")
 
 
 class Replica:
@@ -154,6 +155,49 @@ def test_one_replicas_failures_open_the_circuit_for_all_and_one_probe_closes_it(
     assert caplog.text.count("answers again") == 1
 
 
+def test_a_replica_that_alone_is_refused_is_told_of_once_and_stops_no_other(database, caplog):
+    caplog.set_level("INFO")
+
+    async def ask(replica, error=None):
+        permit = await asyncio.wait_for(replica.gate.enter(Ticket()), PATIENCE_SECONDS)
+        await asyncio.sleep(0.05)
+        replica.gate.leave(permit, error)
+
+    async def scenario():
+        async with replicas(database, 2) as (wrong, other):
+            await ask(other)
+            await until(lambda: database.query("SELECT 1 FROM leases WHERE answered_at IS NOT NULL"))
+            asking = asyncio.ensure_future(ask(wrong, REFUSED))
+            probes = 0
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while probes < 3:
+                    await ask(other)
+                    assert other.gate.state == "closed"
+                    if asking.done():
+                        probes += 1
+                        asking = asyncio.ensure_future(ask(wrong, REFUSED))
+            assert wrong.gate.state == "refused"
+            asking.cancel()
+
+    run(scenario())
+    assert caplog.text.count("answers other replicas and not this one") == 1
+    assert "refuses our account" not in caplog.text
+
+
+def test_a_replica_that_stops_in_the_middle_of_a_renewal_gives_its_slots_back(database):
+    async def scenario():
+        async with replicas(database, 1) as [replica]:
+            await until(lambda: replica.quota.limit == 10)
+            with psycopg.connect(database.postgres.conninfo(database.name)) as admin:
+                admin.execute("SELECT pg_advisory_xact_lock(hashtext('integration_service leases'))")
+                replica.gate.changed()
+                await until(lambda: database.query("SELECT 1 FROM pg_locks WHERE NOT granted"))
+                await replica.stop()
+                assert database.query("SELECT valid_until <= clock_timestamp() FROM leases") == [(True,)]
+
+    run(scenario())
+
+
 def test_rejections_are_counted_over_the_fleet(database):
     async def scenario():
         async with replicas(database, 4, slots=24) as fleet:
@@ -180,7 +224,7 @@ def test_a_lent_deadline_reaches_the_replica_where_the_record_waits(database):
             lender.fleet.lend(position, time.time() + 1)
             await until(lambda: other.gate.waiting() == (1, 0))
             await until(lambda: other.gate.waiting() == (0, 1))
-            await until(lambda: database.query("SELECT FROM lent_deadlines") == [])
+            await until(lambda: database.query("SELECT 1 FROM lent_deadlines") == [])
             task.cancel()
 
     run(scenario())

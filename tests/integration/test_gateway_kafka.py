@@ -11,9 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer
 from confluent_kafka.admin import NewTopic
 
+from shared.brokers import Brokers
 from tests.conftest import until
 from tests.edge import HEALTH, Caller
 
@@ -30,24 +31,44 @@ class Echo(threading.Thread):
     def __init__(self, topics):
         super().__init__(daemon=True)
         self.topics, self.ended, self.values = topics, threading.Event(), []
-        connection = {"bootstrap.servers": topics.kafka.bootstrap_servers, "log_level": 0}
-        self.producer = Producer({**connection, "linger.ms": 0})
+        self.connection = {"bootstrap.servers": topics.kafka.bootstrap_servers, "log_level": 0}
+        self.next_offsets = {}
+        self.new_producer()
+        self.new_consumer()
+
+    def new_producer(self):
+        self.producer_brokers = Brokers()
+        self.producer = Producer({**self.connection, **self.producer_brokers.properties, "linger.ms": 0})
+
+    def new_consumer(self):
+        self.consumer_brokers = Brokers()
         self.consumer = Consumer(
             {
-                **connection,
-                "group.id": f"{topics.name}-echo",
-                "auto.offset.reset": "earliest",
+                **self.connection,
+                **self.consumer_brokers.properties,
+                "group.id": f"{self.topics.name}-echo-{uuid.uuid4()}",
                 "topic.metadata.refresh.interval.ms": 500,
             }
         )
-        self.consumer.subscribe([topics.name])
+        self.consumer.subscribe([self.topics.name], on_assign=self.read_on)
+
+    def read_on(self, consumer, partitions):
+        for partition in partitions:
+            partition.offset = self.next_offsets.get(partition.partition, OFFSET_BEGINNING)
+        consumer.assign(partitions)
 
     def run(self):
         try:
             while not self.ended.is_set():
+                if self.producer_brokers.forgotten:
+                    self.new_producer()
+                if self.consumer_brokers.forgotten:
+                    self.consumer.close()
+                    self.new_consumer()
                 self.producer.poll(0)
                 record = self.consumer.poll(0.02)
                 if record is not None and record.error() is None:
+                    self.next_offsets[record.partition()] = record.offset() + 1
                     self.values.append((record.value(), dict(record.headers())))
                     self.reply(record)
         finally:
@@ -187,7 +208,7 @@ def test_replies_on_partitions_that_are_added_later_are_heard(start, topics, ech
         "the new partitions",
     )
     # Sent before the gateway knows the partition, which it must read from its first record.
-    echo.producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers, "linger.ms": 0})
+    echo.new_producer()
     echo.reply_to(pending.headers["x-correlation-id"], 5, partition=topics.partitions + 1)
 
     found = until(
@@ -232,7 +253,7 @@ def test_a_topic_made_again_behind_the_gateways_back_is_read_from_its_first_reco
     again = [NewTopic(name, topics.partitions) for name in topic_names(topics)]
     for made in topics.admin.create_topics(again).values():
         made.result(30)
-    echo.producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers, "linger.ms": 0})
+    echo.new_producer()
     echo.reply_to(pending.headers["x-correlation-id"], 5)
     for number in range(10):  # the gateway's old position then exists in the new topic, too
         echo.reply_to(str(uuid.uuid4()), number)

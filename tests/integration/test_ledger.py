@@ -610,6 +610,22 @@ def own_database(session_folder, tmp_path):
         yield Database(cluster, "postgres")
 
 
+def test_it_connects_again_where_nobody_is_left_who_waits_for_it(own_database, monkeypatch):
+    monkeypatch.setattr(postgres_module, "LOOK_SECONDS", 0.01)
+
+    async def work(ledger):
+        connecting = asyncio.ensure_future(ledger.postgres.keep_connected())
+        own_database.postgres.kill()
+        looking_up = asyncio.ensure_future(ledger.finished(TOPIC, 0))
+        await until(lambda: not ledger.postgres.connected, "the ledger notices")
+        looking_up.cancel()
+        own_database.postgres.start_soon()
+        await until(lambda: ledger.storable, "a connection")
+        connecting.cancel()
+
+    run(own_database, work)
+
+
 def test_work_waits_while_postgresql_is_down_and_goes_on_when_it_is_back(own_database, caplog):
     caplog.set_level(logging.INFO)
 

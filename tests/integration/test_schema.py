@@ -42,7 +42,7 @@ def write(database, offset):
 
 
 LEASE = "INSERT INTO leases VALUES ('dadata', 'one', 5, 1, 2, NULL, 0, NULL, 1.2, now())"
-CIRCUIT = "INSERT INTO circuits VALUES ('dadata', 'unavailable', '503', now(), 2, now(), '')"
+CIRCUIT = "INSERT INTO circuits VALUES ('dadata', 'unavailable', '503', now(), 2, now(), '', '')"
 LENT = "INSERT INTO lent_deadlines VALUES ('topic-id', 0, 0, now())"
 
 

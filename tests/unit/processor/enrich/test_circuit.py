@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from processor.enrich.circuit import (
     PAUSE_SECONDS_MAX,
     PROBE_START_SECONDS,
     REJECTIONS_MAX,
+    SETTLE_SECONDS,
     Circuit,
     Opening,
     agree,
@@ -30,6 +32,8 @@ class Request:
 
     probe: int
     opening: int
+    begun: float
+    """By its replica's clock."""
     ends_by: float
 
 
@@ -85,8 +89,7 @@ class Fleet:
             self.changes.append((replica.name, opening.state))
             self.openings += self.opening.state == "closed"
         self.opening = opening._replace(since=round(opening.since, 6), probe_at=round(opening.probe_at, 6))
-        if (answered_at := replica.circuit.answered_at(ahead)) is not None:
-            self.answered_at[replica.name] = answered_at
+        self.answered_at[replica.name] = replica.circuit.answered_at + ahead
         replica.renewal = (opening, report, replica.name, ahead, self.clock(replica)), self.openings, self.now
 
     def hear(self, replica):
@@ -108,7 +111,8 @@ class Fleet:
 
     def begin(self, replica):
         assert self.may_begin(replica)
-        request = Request(replica.circuit.begin(), replica.opening, self.now + PROBE_SECONDS)
+        ends_by = self.now + PROBE_SECONDS
+        request = Request(replica.circuit.begin(), replica.opening, self.clock(replica), ends_by)
         replica.requests.append(request)
         return request
 
@@ -117,9 +121,9 @@ class Fleet:
         circuit, now = replica.circuit, self.clock(replica)
         match how:
             case "answer":
-                circuit.answered(now)
+                circuit.answered(request.begun, now)
             case "rejection":
-                circuit.rejected(request.probe, now)
+                circuit.rejected(request.probe, request.begun, now)
             case "failure":
                 circuit.failed(request.probe, now, "503")
             case "refused" | "misconfigured":
@@ -236,10 +240,10 @@ def opened(replicas=3):
 
 def test_failures_in_a_row_open_it_and_an_answer_between_them_does_not():
     circuit = Circuit()
-    for how in (circuit.answered, lambda now: circuit.rejected(0, now)):
+    for how in (circuit.answered, partial(circuit.rejected, 0)):
         for _ in range(FAILURES_MAX - 1):
             circuit.failed(circuit.begin(), 0.0, "503")
-        how(0.0)
+        how(0.0, 0.0)
     circuit.failed(circuit.begin(), 0.0, "503")
     assert circuit.wait_seconds(0.0) == 0
 
@@ -276,12 +280,13 @@ def test_one_replicas_failures_stop_all_at_their_next_renewals_and_who_starts_la
 
 @pytest.mark.parametrize("how", ["answer", "rejection"])
 @pytest.mark.parametrize("when", ["before its renewal", "during its renewal"])
-@pytest.mark.parametrize("what", ["a probe", "a request that began before"])
+@pytest.mark.parametrize("what", ["a probe", "a request that began after the failures"])
 def test_any_answer_closes_it_for_all_within_their_next_renewals(what, when, how):
     fleet = Fleet(3)
     first, second, third = fleet.replicas
-    early = fleet.begin(second)
     fleet.fail(first)
+    fleet.wait(0.1)
+    early = fleet.begin(second)
     fleet.renew()
     replica, request = second, early
     if what == "a probe":
@@ -515,6 +520,108 @@ def test_an_answer_before_a_replicas_own_failures_does_not_close_it():
     assert fleet.opening.state == first.circuit.state == second.circuit.state == "unavailable"
 
 
+@pytest.mark.parametrize("how", ["answer", "rejection"])
+@pytest.mark.parametrize("what", ["failure", "refused", "misconfigured"])
+def test_how_a_request_ends_that_began_before_the_failures_closes_nothing(what, how):
+    fleet = Fleet(2)
+    first, other = fleet.replicas
+    early = [fleet.begin(replica) for replica in fleet.replicas]
+    fleet.wait(0.1)
+    fleet.fail(first) if what == "failure" else fleet.end(first, fleet.begin(first), what)
+    fleet.renew()
+    opening = fleet.opening
+    assert opening.state != "closed"
+
+    fleet.wait(0.1)
+    for replica, request in zip(fleet.replicas, early, strict=True):
+        fleet.end(replica, request, how)
+    fleet.renew()
+    assert fleet.opening == opening
+    assert not any(fleet.may_begin(replica) for replica in (first, other))
+
+
+def answered(fleet, *replicas):
+    for replica in replicas:
+        fleet.end(replica, fleet.begin(replica), "answer")
+    fleet.renew(*replicas)
+
+
+@pytest.mark.parametrize("how", ["refused", "misconfigured"])
+def test_a_replica_that_alone_is_refused_stops_no_other(how):
+    fleet = Fleet(3)
+    wrong, *others = fleet.replicas
+    answered(fleet, *others)
+    for _ in range(100):
+        fleet.wait(RENEW_SECONDS)
+        answered(fleet, *others)
+        if fleet.may_begin(wrong):
+            fleet.end(wrong, fleet.begin(wrong), how)
+        fleet.renew(wrong)
+        assert wrong.circuit.alone
+
+    assert fleet.changes == []
+
+
+@pytest.mark.parametrize("how", ["refused", "misconfigured"])
+def test_a_replica_that_alone_is_refused_while_the_others_answers_take_long_stops_them_once(how):
+    fleet = Fleet(3)
+    wrong, *others = fleet.replicas
+    answered(fleet, *others)
+    fleet.wait(1.0)
+    fleet.end(wrong, fleet.begin(wrong), how)
+    fleet.renew()
+    assert fleet.opening.state == "closed", "the others may have been answered since"
+    fleet.wait(SETTLE_SECONDS)
+    fleet.renew()
+    assert fleet.opening.state == how
+
+    began_at = fleet.now
+    prober = fleet.until_begun(fleet.replicas)
+    assert prober in others
+    assert fleet.now < began_at + PAUSE_SECONDS_FIRST + 2 * RENEW_SECONDS
+    fleet.end(prober, fleet.begin(prober), "answer")
+    fleet.renew()
+    fleet.renew()
+    assert fleet.is_closed()
+
+    for _ in range(100):  # it is asked again, and refused again
+        fleet.wait(RENEW_SECONDS)
+        if fleet.may_begin(wrong):
+            fleet.end(wrong, fleet.begin(wrong), how)
+        fleet.renew()
+    assert [state for _, state in fleet.changes] == [how, "closed"]
+
+
+def test_who_has_found_it_is_known_until_a_probe_of_another_replica_fails_as_well():
+    fleet, (first, second, third) = opened()
+    assert fleet.opening.found_by == first.name
+    second.wants_probe = third.wants_probe = False
+    fleet.until_begun([first])
+    fleet.end(first, fleet.begin(first), "failure")
+    fleet.renew()
+    assert (fleet.opening.probes, fleet.opening.found_by) == (1, first.name)
+
+    second.wants_probe = third.wants_probe = True
+    prober = fleet.until_begun([second, third])
+    fleet.end(prober, fleet.begin(prober), "failure")
+    fleet.renew()
+    assert (fleet.opening.probes, fleet.opening.found_by) == (2, "")
+
+
+def test_a_replica_that_was_refused_alone_opens_it_for_all_once_nobody_else_is_there():
+    fleet = Fleet(2)
+    wrong, other = fleet.replicas
+    fleet.end(wrong, fleet.begin(wrong), "refused")
+    fleet.wait(0.1)
+    answered(fleet, other)
+    fleet.renew()
+    assert wrong.circuit.alone
+
+    fleet.die(other)
+    fleet.renew()
+    assert fleet.opening.state == "refused"
+
+
 def test_each_change_of_state_is_seen_in_one_renewal_by_one_replica():
     fleet = Fleet(3)
     for replica in fleet.replicas:
@@ -554,12 +661,35 @@ def test_what_began_before_it_opened_and_fails_afterwards_changes_nothing():
 def test_rejections_that_are_forgotten_are_not_when_a_failure_began():
     circuit = Circuit()
     circuit.count_rejection(1.0)
-    assert circuit.report(0.0, wants_probe=False).since == 1.0
     circuit.forget_rejections()
-    assert circuit.rejections == 0
+    assert (circuit.rejections, circuit.rejected_since) == (0, math.inf)
 
     circuit.open("refused", circuit.begin(), 5.0, "403")
     assert circuit.report(0.0, wants_probe=False).since == 5.0
+
+
+def test_an_answer_to_a_request_that_began_before_the_rejections_does_not_end_them():
+    circuit = Circuit()
+    circuit.count_rejection(1.0)
+    circuit.answered(0.5, 2.0)
+    assert circuit.count_rejection(3.0) == 2
+
+    circuit.answered(1.5, 4.0)
+    assert circuit.count_rejection(5.0) == 1
+
+
+@pytest.mark.parametrize("how", ["failure", "rejection", "misconfigured"])
+def test_while_every_task_is_rejected_a_probe_that_fails_in_another_way_does_not_show_that_one_is_taken(how):
+    fleet = Fleet(2)
+    first = fleet.replicas[0]
+    fleet.end(first, fleet.begin(first), "misconfigured")
+    fleet.renew()
+    for _ in range(3):
+        for step in (how, "rejection"):
+            prober = fleet.until_begun(fleet.replicas)
+            fleet.end(prober, fleet.begin(prober), step)
+            fleet.renew()
+            assert fleet.opening.state == "misconfigured"
 
 
 def test_while_every_task_is_rejected_a_rejection_is_no_answer():

@@ -181,7 +181,7 @@ def test_a_task_for_which_there_is_no_service_waits_until_the_provider_takes_ano
         assert asking.gate.state == "misconfigured"
         assert asking.turns == (1, 1)
 
-        asking.gate.circuit.answered(time.monotonic())  # to another task
+        asking.gate.circuit.answered(*2 * [time.monotonic()])  # to another task
         asking.gate.serve()
         if failures == 1:
             assert await answer == {"qc": 0}
@@ -206,7 +206,7 @@ def test_a_task_that_is_rejected_while_every_task_is_waits_and_is_asked_again(mo
         assert asking.gate.state == "misconfigured"
         assert asking.turns == (1, 1)
 
-        asking.gate.circuit.answered(time.monotonic())
+        asking.gate.circuit.answered(*2 * [time.monotonic()])
         asking.gate.serve()
         assert await answer == {"qc": 0}
         assert len(asked) == 2

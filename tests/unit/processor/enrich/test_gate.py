@@ -256,6 +256,32 @@ def test_while_the_circuit_is_open_it_goes_to_the_end_so_that_probes_are_spread_
     run(scenario())
 
 
+def test_while_the_circuit_is_open_an_awaited_task_is_one_probe_and_then_lets_the_others_go_first():
+    async def scenario():
+        replica, until = Replica(requests_max=1), time.time() + 60
+        gate, ticket = replica.gate, Ticket(until)
+        await fails(gate)
+        tasks = await entering(gate, Ticket(), ticket, Ticket())
+        gate.leave(await replica.renew_until(tasks[1]), UNAVAILABLE)
+        [again] = await entering(gate, ticket)
+        assert gate.waiting() == (0, 3)
+        gate.leave(await replica.renew_until(tasks[0]), UNAVAILABLE)
+        permit = await replica.renew_until(tasks[2])
+        assert not again.done()
+
+        tasks = await entering(gate, Ticket(), Ticket())
+        gate.leave(permit, None)
+        assert gate.state == "closed"
+        await asyncio.sleep(0)
+        assert [task.done() for task in (again, *tasks)] == [True, False, False], "it is awaited again"
+        gate.leave(again.result(), None)
+        await asyncio.sleep(0)
+        assert tasks[0].done()
+        tasks[1].cancel()
+
+    run(scenario())
+
+
 def test_who_comes_when_a_slot_has_just_become_free_does_not_overtake_who_waits():
     async def scenario():
         gate = Replica(quota=AtOnce(1, 60)).gate
@@ -510,6 +536,22 @@ def test_an_account_that_another_replica_finds_refused_refuses_who_waits_here():
     run(scenario())
 
 
+def test_an_account_that_only_one_other_replica_finds_refused_refuses_nobody_here():
+    async def scenario():
+        replica = Replica()
+        now = time.monotonic()
+        await fails(replica.gate)
+        [task] = await entering(replica.gate, Ticket())
+        for probes in range(3):
+            replica.renew(Opening("refused", "403", now, probes, now + 60, found_by="other"))
+        await asyncio.sleep(0)
+        assert not task.done()
+        replica.renew(Opening("refused", "403", now, 3, now + 60))
+        await refused(task)
+
+    run(scenario())
+
+
 def test_the_first_rejections_in_a_row_stand_and_further_ones_wait_for_an_answer():
     async def scenario():
         gate, changes = Replica().gate, []
@@ -526,6 +568,20 @@ def test_the_first_rejections_in_a_row_stand_and_further_ones_wait_for_an_answer
         assert await asyncio.gather(*tasks) == [True, True]
         assert not gate.is_suspicious
         assert await rejected(gate), "counted from the beginning"
+
+    run(scenario())
+
+
+def test_an_answer_to_a_request_that_began_before_the_rejections_says_nothing_about_them():
+    async def scenario():
+        gate = Replica().gate
+        early = await gate.enter(Ticket())
+        [task] = await suspected(gate, 1)
+        gate.leave(early, None)
+        await asyncio.sleep(0.001)
+        assert not task.done()
+        gate.leave(await gate.enter(Ticket()), None)
+        assert await task
 
     run(scenario())
 
@@ -577,7 +633,7 @@ def test_a_task_that_is_rejected_again_after_another_was_taken_stands_at_once():
         tickets = [Ticket() for _ in range(REJECTIONS_MAX)]
         stand = await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets))
         assert stand == [True] * SURE_REJECTIONS + [False] * (REJECTIONS_MAX - SURE_REJECTIONS)
-        gate.circuit.answered(time.monotonic())
+        gate.circuit.answered(*2 * [time.monotonic()])
 
         assert all(await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets[SURE_REJECTIONS:])))
         assert gate.state == "closed"
@@ -634,10 +690,26 @@ def test_if_the_provider_takes_others_an_address_without_the_service_is_the_task
     async def scenario():
         gate, ticket, error = Replica().gate, Ticket(), Misconfigured("the provider answered 404")
         assert not await rejected(gate, ticket, error)
-        gate.circuit.answered(time.monotonic())
+        gate.circuit.answered(*2 * [time.monotonic()])
         assert await rejected(gate, ticket, error)
         assert gate.state == "closed"
         assert not await rejected(gate, Ticket(), error), "another task's is not"
+        assert gate.state == "misconfigured"
+
+    run(scenario())
+
+
+def test_a_task_that_was_rejected_and_is_the_probe_of_the_next_outage_is_not_at_fault():
+    async def scenario():
+        replica, ticket, error = Replica(), Ticket(), Misconfigured("the provider answered 404")
+        gate = replica.gate
+        assert not await rejected(gate, ticket, error)
+        gate.circuit.answered(*2 * [time.monotonic()])
+        assert not await rejected(gate, Ticket(), error)
+
+        [task] = await entering(gate, ticket)
+        gate.leave(await replica.renew_until(task), error)
+        assert not await gate.stands(ticket, error)
         assert gate.state == "misconfigured"
 
     run(scenario())

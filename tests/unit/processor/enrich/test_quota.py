@@ -176,17 +176,39 @@ def test_a_limit_that_goes_down_holds_at_once_and_its_slots_follow_as_requests_e
 
 
 def test_after_a_replicas_death_its_slots_are_kept_for_as_long_as_its_last_request_may_hold_one():
-    assert rate(20).held_seconds == HELD_SECONDS + LATE_SECONDS_MAX
-    assert connections().held_seconds == MINUTE + MINUTE_MARGIN_SECONDS + LATE_SECONDS_MAX
+    assert rate(20).held_seconds(0.0) == HELD_SECONDS + LATE_SECONDS_MAX
+    opened = Rate(50, MINUTE, MINUTE_MARGIN_SECONDS, opening_seconds=5.0)
+    assert opened.held_seconds(0.0) == 5 + MINUTE + MINUTE_MARGIN_SECONDS + LATE_SECONDS_MAX
 
     at_once = leased(AtOnce(10, 120))
-    assert at_once.held_seconds == 120, "nothing is known of how long a request lasts"
+    assert at_once.held_seconds(0.0) == 120, "nothing is known of how long a request lasts"
     at_once.end(send(at_once, 0.0), 5.0)
-    assert at_once.held_seconds == 10, "twice as long as the slowest of the recent ones"
+    assert at_once.held_seconds(5.0) == 10, "twice as long as the slowest of the recent answers"
     at_once.end(send(at_once, 10.0), 11.0)
-    assert 9 < at_once.held_seconds < 10
-    at_once.end(send(at_once, 20.0), 110.0)
-    assert at_once.held_seconds == 120
+    assert 9 < at_once.held_seconds(11.0) < 10
+    under_way = [send(at_once, 20.0), send(at_once, 30.0)]
+    assert at_once.held_seconds(40.0) == 40, "one that takes longer may take as long again"
+    at_once.end(under_way.pop(), 109.0)
+    assert at_once.held_seconds(110.0) == 120
+
+
+def test_how_long_failures_last_says_nothing_about_how_long_a_slot_is_held():
+    at_once = leased(AtOnce(10, 120))
+    at_once.end(send(at_once, 0.0), 0.01, answered=False)
+    assert at_once.held_seconds(1.0) == 120
+    at_once.end(send(at_once, 1.0), 6.0)
+    for _ in range(500):
+        at_once.end(send(at_once, 6.0), 6.01, answered=False)
+    assert at_once.held_seconds(6.0) == 10
+
+
+def test_a_connection_that_hangs_holds_up_no_request_for_which_another_one_is_free():
+    quota = rate(5)
+    quota.begin(0.0)  # its connection hangs
+    times = run(quota, 3.0)
+
+    assert len(times) >= 11, "the other four slots are used"
+    assert most_within(1, times) <= 4
 
 
 @given(

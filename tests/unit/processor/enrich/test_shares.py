@@ -313,7 +313,7 @@ class SimulatedReplica:
         }
         limit, slots = grant(fleet.slots, leases, self.name, lambda limit: self.quota.lower(limit, now))
         unserved_from = None if slots or not mine.awaited + mine.backlog else unserved_from or now
-        free_at = fleet.unlocked_at + LEASE_SECONDS + self.quota.held_seconds
+        free_at = fleet.unlocked_at + LEASE_SECONDS + self.quota.held_seconds(fleet.now)
         fleet.rows[self.name] = (mine._replace(slots=slots), unserved_from, free_at)
         assert sum(lease.slots for lease, _, _ in fleet.rows.values()) <= fleet.slots
         others = any(lease.slots < lease.awaited + lease.backlog for name, lease in leases.items() if name != self.name)
