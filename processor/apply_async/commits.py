@@ -16,9 +16,6 @@ from processor.record import Partition
 
 logger = logging.getLogger(__name__)
 
-COMMIT_SECONDS_MAX = 0.5
-"""How long the run loop waits for a commit. Then it goes on, and checks again at the next one."""
-
 ASK_SECONDS = 10.0
 """How long a rebalance waits for the commits of the partitions' earlier owners."""
 
@@ -115,7 +112,7 @@ class Commits:
         in_flight = InFlight(earlier.finished_below, earlier.unfinished)
         return Progress(partition, topic_id, offset, in_flight, set(earlier.in_hand))
 
-    def commit(self, progress: Collection[Progress], seconds: float = COMMIT_SECONDS_MAX) -> bool:
+    def commit(self, progress: Collection[Progress], seconds: float) -> bool:
         """Commit the committable offsets. Return whether that is done in `seconds`; if not, the next call goes on."""
         give_up_at = time.monotonic() + seconds
         if self._under_way is not None and not self._is_committed(self._under_way, seconds):

@@ -58,11 +58,17 @@ from shared.kafka_trouble import ABOUT_THE_RECORD, UnreadableHeaders, explained,
 
 logger = logging.getLogger(__name__)
 
-COMMIT_SECONDS = 1.0
-"""Time between two commits. After a crash Kafka delivers again what was finished since the last one."""
+LOOK_SECONDS = 1.0
+"""Time between two looks at what changes slowly: partitions' ends, what others see of the progress, the clients."""
+
+COMMIT_SECONDS = 0.1
+"""Least time between two commits. After a crash Kafka delivers again what was finished since the last one."""
+
+COMMIT_PARTS = 20
+"""Preparing commits takes at most one part in this many of the run loop's time."""
 
 LAST_COMMIT_SECONDS = 1.0
-"""Least time limit of the commit with which partitions are given up."""
+"""Least time limit of the commit with which partitions are given up, and of the one before a stop."""
 
 FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it accounts for finished records again."""
@@ -282,7 +288,7 @@ class ApplyAsync(StreamFunction):
         self._limit = ReadingLimit()
         self._paused: list[TopicPartition] = []
         self._leaving = False  # while the consumer is closed to be replaced
-        self._commit_at = 0.0
+        self._look_at = self._commit_at = 0.0
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
@@ -373,13 +379,16 @@ class ApplyAsync(StreamFunction):
         if self._commits.assigned_ids is not self.topic_ids.known and self._stop is None:
             self._start_over()
         now = self.polled_at = time.monotonic()
-        if now >= self._commit_at:
-            self._commit_at = now + COMMIT_SECONDS
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
             if not self._arrived:  # every record before a partition's end is taken
                 self._reach_ends()
-            self._commit()
             self._look()
             self._replace_clients()
+        if now >= self._commit_at:
+            self._commit(0)
+            spent = time.monotonic() - now
+            self._commit_at = now + max(COMMIT_SECONDS, COMMIT_PARTS * spent)
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
             return
@@ -762,8 +771,8 @@ class ApplyAsync(StreamFunction):
         if item is not None:
             self._in_flight_bytes -= item.size_bytes
 
-    def _commit(self, *seconds: float) -> bool:
-        return self._commits.commit([assignment.progress for assignment in self._assignments.values()], *seconds)
+    def _commit(self, seconds: float) -> bool:
+        return self._commits.commit([assignment.progress for assignment in self._assignments.values()], seconds)
 
     def _look(self) -> None:
         mine = (item.taken_at for item in self._items.values() if not item.gone)
@@ -823,10 +832,10 @@ class ApplyAsync(StreamFunction):
             logger.info("stopping: unfinished records: %d", _unfinished(assignments))
             self._loosen(assignments, Grip.LEAVING)
             self._drain()
-        if now >= self._stop_by or (not self._waited_for() and self._commit()):
+        if now >= self._stop_by or (not self._waited_for() and self._commit(LAST_COMMIT_SECONDS)):
             self._give_up(assignments)
             self.handed_back = _unfinished(assignments)
-            self._commit()
+            self._commit(LAST_COMMIT_SECONDS)
             # Quix would commit the offsets of everything it has read, finished or not.
             self._disown(list(self._next_offsets))
             self._quix.forget_checkpoint()

@@ -295,6 +295,9 @@ class Bench:
             self.turn_periodic_tasks()
         else:
             self.beside_the_loop(self.turn_periodic_tasks)
+        commit = self.operator._commits._under_way
+        if commit is not None:
+            commit.join(0.5)  # the operator does not wait for it
 
     def fill(self):
         """Poll until reading is paused because the limit is reached."""
@@ -396,6 +399,7 @@ def test_how_far_the_partitions_are_can_be_seen_from_outside(bench):
 
     run.finish(5)
     run.poll(seconds=10)
+    run.poll(seconds=10)
     assert run.operator.standings["import", 0] == Standing(8, 8, in_flight=1, finished_beyond=0)
 
     run.revoke()
@@ -433,6 +437,29 @@ def test_the_oldest_unfinished_record_can_be_seen_from_outside(bench):
     run.finish(6)
     run.poll(seconds=10)
     assert run.operator.oldest_seconds == 0
+
+
+def test_what_is_finished_is_committed_soon_and_a_commit_that_hangs_holds_up_nothing_else(bench, monkeypatch):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.poll()
+    run.poll(seconds=module.COMMIT_SECONDS)
+    assert run.consumer.commits == [("import", 0, 6)]
+
+    commit, answered = run.consumer.commit, threading.Event()
+    monkeypatch.setattr(run.consumer, "commit", lambda **options: answered.wait(60) and commit(**options))
+    for offset in (6, 7):
+        run.take(offset)
+        run.finish(offset)
+        run.poll()
+        run.poll(seconds=module.COMMIT_SECONDS)
+    assert run.emitted_offsets == [5, 6, 7]
+
+    answered.set()
+    run.poll(seconds=module.COMMIT_SECONDS)
+    run.poll(seconds=module.COMMIT_SECONDS)
+    assert run.consumer.commits[1:] == [("import", 0, 7), ("import", 0, 8)]
 
 
 def test_a_commit_that_ends_after_its_partition_was_given_up_does_not_bring_it_back(bench, monkeypatch):
@@ -1635,7 +1662,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
                 bench.finish(offset, outcome=f"done {offset}")
             elif step == "poll":
                 bench.poll()
-                bench.operator._commit()
+                bench.operator._commit(0.5)
             elif step == "Kafka goes or comes":
                 bench.producer.away = not bench.producer.away
             elif step == "refuse":
