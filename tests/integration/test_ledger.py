@@ -600,7 +600,7 @@ def test_a_connection_on_which_nothing_comes_back_any_more_is_hung_up(database, 
 @pytest.fixture
 def own_database(session_folder, tmp_path):
     """A database in its own cluster, which the test may kill."""
-    folder = session_folder / "own"
+    folder = session_folder / tmp_path.name
     folder.mkdir()
     cluster = Postgres(folder, tmp_path)
     with ended_at_last(cluster):
