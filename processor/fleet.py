@@ -291,8 +291,10 @@ class Fleet:
                     self._reasons_logged.add(why)
                     logger.warning("leases cannot be renewed, no provider is asked: %s", why)
             seconds = (RENEW_SECONDS if self._is_urgent else IDLE_SECONDS) * random.uniform(0.95, 1.05)  # noqa: S311
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(0.0, began_at + seconds - time.monotonic()))
+                async with asyncio.timeout(max(0.0, began_at + seconds - time.monotonic())):
+                    await self._woken.wait()
             await asyncio.sleep(max(0.0, began_at + WAKE_SECONDS - time.monotonic()))
 
     async def close(self) -> None:

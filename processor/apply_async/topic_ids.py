@@ -120,7 +120,8 @@ class TopicIds:
         while True:
             if not self._asked:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._wanted.wait()
             self._wanted.clear()
             if self._next is not None:
                 self._asked.append(self._next)
