@@ -16,14 +16,13 @@ from functools import partial
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from processor.enrich.circuit import REJECTIONS_MAX, Opening, Report, agree
 from processor.enrich.gate import Gate
 from processor.enrich.quota import Quota
 from processor.enrich.shares import Grant, Lease, grant
 from processor.record import Position
-from processor.store.postgres import bounded, hang_up, reason
+from processor.store.postgres import SESSION, bounded, hang_up, reason
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,6 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL lock_timeout = {milliseconds};
 SET LOCAL statement_timeout = {milliseconds};
 SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
-SELECT set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true);
 SELECT pg_advisory_xact_lock(hashtext('integration_service leases'));
 SELECT quota, replica, slots, awaited, backlog, extract(epoch FROM unserved_from)::float8, rejections,
     extract(epoch FROM answered_at)::float8, held_seconds, extract(epoch FROM valid_until)::float8 FROM leases;
@@ -135,7 +133,7 @@ class _Renewal:
     """One renewal: what the fleet's tables say, what to write there, and what to do once it is committed."""
 
     def __init__(self, me: str, asked_at: float, answer: list[list[Any]]) -> None:
-        _, _, leases, circuits, lent, [(self.now,)] = answer
+        _, leases, circuits, lent, [(self.now,)] = answer
         self._me = me
         self._asked_at = asked_at
         self._ahead = self.now - time.monotonic()
@@ -186,9 +184,9 @@ class _Renewal:
         known = self._openings.get(gate.name, Opening())
         agreed = agree(known, report, self._me, answered_at, self.now, gate.longest_seconds)
         is_alone = report.state != "closed" and not report.follows and answered_at > report.since
-        if is_alone and not gate.is_alone:
+        if is_alone and not gate.alone_logged:
             self.then.append(partial(_log_alone, gate, report))
-        self.then.append(partial(setattr, gate, "is_alone", is_alone))
+        self.then.append(partial(setattr, gate, "alone_logged", is_alone))
         if agreed != known:
             self.write(*((_CLOSE, gate.name) if agreed.state == "closed" else (_OPEN, gate.name, *agreed)))
         if agreed.state != known.state:
@@ -302,9 +300,7 @@ class Fleet:
 
     async def close(self) -> None:
         """End the leases: others may have the slots once the last requests have ended."""
-        connection = self._connection
-        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
-            await self._disconnect()  # a renewal was cut off
+        await self._disconnect()  # a renewal may have been cut off in its transaction
         with contextlib.suppress(psycopg.Error):
             await self._ask(_END_LEASES, [self._me])
         await self._disconnect()
@@ -347,11 +343,15 @@ class Fleet:
 
     async def _ask(self, statements: LiteralString, parameters: Sequence[Any] | None = None) -> list[list[Any]]:
         """Return the rows of each statement that returns rows."""
-        if self._connection is None or self._connection.closed:
+        is_new = self._connection is None or self._connection.closed
+        if is_new:
             self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
         connection = self._connection
+        assert connection is not None
         hanging_up = asyncio.get_running_loop().call_later(TRANSACTION_SECONDS, hang_up, connection)
         try:
+            if is_new:
+                await connection.execute(SESSION)
             cursor = await connection.execute(statements, parameters)
             answer = []
             while True:

@@ -117,8 +117,8 @@ class Gate:
         self.storable = storable
         self.valid_until = -math.inf
         """Until when this replica's leases are valid. Nothing begins later."""
-        self.is_alone = False
-        """Whether the provider answers other replicas, and has no good answer to this one."""
+        self.alone_logged = False
+        """Whether it is logged that the provider answers other replicas, and has no good answer to this one."""
         self._valid_from = -math.inf  # since when they have been valid without a gap
         self.changed: Callable[[], None] = lambda: None
         """Called when the fleet should know of a change soon."""

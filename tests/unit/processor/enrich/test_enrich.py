@@ -70,6 +70,12 @@ class Turn:
         self.ended += 1
 
 
+def answer_another(gate):
+    """Let the provider answer another task."""
+    now = time.monotonic()
+    gate.circuit.answered(now, now)
+
+
 def failing(*failures):
     """Return a provider that raises these failures in turn and then answers, and the list of its requests."""
     asked = []
@@ -181,7 +187,7 @@ def test_a_task_for_which_there_is_no_service_waits_until_the_provider_takes_ano
         assert asking.gate.state == "misconfigured"
         assert asking.turns == (1, 1)
 
-        asking.gate.circuit.answered(*2 * [time.monotonic()])  # to another task
+        answer_another(asking.gate)
         asking.gate.serve()
         if failures == 1:
             assert await answer == {"qc": 0}
@@ -206,7 +212,7 @@ def test_a_task_that_is_rejected_while_every_task_is_waits_and_is_asked_again(mo
         assert asking.gate.state == "misconfigured"
         assert asking.turns == (1, 1)
 
-        asking.gate.circuit.answered(*2 * [time.monotonic()])
+        answer_another(asking.gate)
         asking.gate.serve()
         assert await answer == {"qc": 0}
         assert len(asked) == 2

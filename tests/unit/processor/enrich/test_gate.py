@@ -93,6 +93,12 @@ async def fails(gate, error=UNAVAILABLE):
         gate.leave(await gate.enter(Ticket()), error)
 
 
+def answer_another(gate):
+    """Let the provider answer another task."""
+    now = time.monotonic()
+    gate.circuit.answered(now, now)
+
+
 async def rejected(gate, ticket=None, error=REJECTED):
     """Return whether the rejection of one more task stands."""
     ticket = ticket or Ticket()
@@ -633,7 +639,7 @@ def test_a_task_that_is_rejected_again_after_another_was_taken_stands_at_once():
         tickets = [Ticket() for _ in range(REJECTIONS_MAX)]
         stand = await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets))
         assert stand == [True] * SURE_REJECTIONS + [False] * (REJECTIONS_MAX - SURE_REJECTIONS)
-        gate.circuit.answered(*2 * [time.monotonic()])
+        answer_another(gate)
 
         assert all(await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets[SURE_REJECTIONS:])))
         assert gate.state == "closed"
@@ -690,7 +696,7 @@ def test_if_the_provider_takes_others_an_address_without_the_service_is_the_task
     async def scenario():
         gate, ticket, error = Replica().gate, Ticket(), Misconfigured("the provider answered 404")
         assert not await rejected(gate, ticket, error)
-        gate.circuit.answered(*2 * [time.monotonic()])
+        answer_another(gate)
         assert await rejected(gate, ticket, error)
         assert gate.state == "closed"
         assert not await rejected(gate, Ticket(), error), "another task's is not"
@@ -704,7 +710,7 @@ def test_a_task_that_was_rejected_and_is_the_probe_of_the_next_outage_is_not_at_
         replica, ticket, error = Replica(), Ticket(), Misconfigured("the provider answered 404")
         gate = replica.gate
         assert not await rejected(gate, ticket, error)
-        gate.circuit.answered(*2 * [time.monotonic()])
+        answer_another(gate)
         assert not await rejected(gate, Ticket(), error)
 
         [task] = await entering(gate, ticket)
