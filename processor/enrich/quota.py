@@ -135,7 +135,12 @@ class Rate(Quota):
             return max(self._held_until(request, now) for request in islice(self._sent, held - free + 1)) - now
         if self._seconds != SECOND:
             return 0.0
-        part = max(1, math.ceil(self.limit / (BURST_PARTS - 1)) - len(self._unsent))
+        # A connection that takes longer than a part of the second to open does not count: nothing says that it will.
+        opened = [request.begun + SECOND / BURST_PARTS for request in self._unsent]
+        soon = [until for until in opened if until > now]
+        part = math.ceil(self.limit / (BURST_PARTS - 1)) - len(soon)
+        if part <= 0:
+            return min(soon) - now
         if held < part:
             return 0.0
         sent = self._sent[held - part].sent

@@ -202,6 +202,18 @@ def test_how_long_failures_last_says_nothing_about_how_long_a_slot_is_held():
     assert at_once.held_seconds(6.0) == 10
 
 
+@pytest.mark.parametrize("limit", [40, 200])
+def test_requests_whose_connections_are_being_opened_are_spread_over_the_second_too(limit):
+    quota, begun = leased(Rate(limit)), []
+    for millisecond in range(1000):
+        while quota.wait_seconds(millisecond / 1000) == 0:
+            quota.begin(millisecond / 1000)
+            begun.append(millisecond / 1000)
+
+    assert len(begun) == limit
+    assert most_within(0.11, begun) <= limit / 8 + 1
+
+
 def test_a_connection_that_hangs_holds_up_no_request_for_which_another_one_is_free():
     quota = rate(5)
     quota.begin(0.0)  # its connection hangs
