@@ -17,7 +17,7 @@ from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 
-from processor.enrich.circuit import REJECTIONS_MAX, Opening, Report, agree
+from processor.enrich.circuit import Opening, Report, agree
 from processor.enrich.gate import Gate
 from processor.enrich.quota import Quota
 from processor.enrich.shares import Grant, Lease, grant
@@ -175,12 +175,9 @@ class _Renewal:
         circuit = gate.circuit
         others = [row for row in self._others if row.quota == gate.name]
         answered_at = max((row.answered_at or -math.inf for row in others), default=-math.inf)
+        rejections = sum(row.rejections for row in others)
+        gate.count_rejections(answered_at - self._ahead, rejections, self.now - self._ahead)
         report = circuit.report(self._ahead, wants_probe=gate.is_wanted)
-        if answered_at > circuit.rejected_since + self._ahead:
-            gate.forget_rejections()
-        elif circuit.rejections and circuit.rejections + sum(row.rejections for row in others) >= REJECTIONS_MAX:
-            gate.misconfigured()
-            report = circuit.report(self._ahead, wants_probe=gate.is_wanted)
         known = self._openings.get(gate.name, Opening())
         agreed = agree(known, report, self._me, answered_at, self.now, gate.longest_seconds)
         is_alone = report.state != "closed" and not report.follows and answered_at > report.since

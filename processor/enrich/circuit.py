@@ -21,8 +21,8 @@ SURE_REJECTIONS = 3
 PAUSE_SECONDS_FIRST, PAUSE_SECONDS_MAX = 1.0, 30.0
 """Between two probes; doubled with each one that fails. Each probe may cost a new connection."""
 
-REFUSED_PAUSE_SECONDS_MAX = 5.0
-"""The same while the account is refused: callers wait for the probe, which costs neither money nor a connection."""
+ANSWERED_PAUSE_SECONDS_MAX = 5.0
+"""The same while the provider answers, if only to refuse: such a probe costs neither money nor a connection."""
 
 PROBE_START_SECONDS = 2.0
 """A replica that may send a probe must send it within this time."""
@@ -30,8 +30,9 @@ PROBE_START_SECONDS = 2.0
 SETTLE_SECONDS = 2.0
 """A replica's failures concern only itself for this long, in which the others' answers become known."""
 
-OTHERS_FIRST_SECONDS = 0.5
-"""If only one replica has found what is wrong, the others may send the probe for this long before it may."""
+OTHERS_FIRST_SECONDS = 1.5
+"""If only one replica has found what is wrong, the others may send the probe for this long before it may. Longer than
+the time between two renewals of a replica with little work."""
 
 State = Literal["closed", "unavailable", "refused", "misconfigured"]
 """closed: requests are made. unavailable: the provider has no good answer to anything. refused: it refuses the account.
@@ -52,7 +53,7 @@ class Opening(NamedTuple):
     prober: str = ""
     """The replica that may send the probe; empty if none may yet."""
     found_by: str = ""
-    """The only replica that has found it; empty once a probe of another one has failed as well."""
+    """The only replica that has found it; empty once a probe of another one has found the same."""
 
 
 class Report(NamedTuple):
@@ -100,18 +101,19 @@ def agree(
         if others_were_answered and now < report.since + SETTLE_SECONDS:
             return opening
         since = round(report.since, 6)  # PostgreSQL stores microseconds
-        return Opening(report.state, report.why, since, 0, now + PAUSE_SECONDS_FIRST, found_by=me)
+        prober, probe_at = (me, round(now + probe_seconds, 6)) if report.probing else ("", now + PAUSE_SECONDS_FIRST)
+        return Opening(report.state, report.why, since, 0, probe_at, prober, found_by=me)
     answered_at = report.answered_at if opening.state == "misconfigured" else report.heard_at
     if answered_at > opening.since and report.state == "closed":
         return Opening()
     if opening.prober == me and report.probe_failed:
         pause_seconds = back_off_seconds(opening.probes + 2, PAUSE_SECONDS_FIRST, _longest_pause(report.state))
-        found_by = me if opening.found_by == me else ""
+        found_by = me if opening.found_by == me or report.state != opening.state else ""
         return Opening(report.state, report.why, opening.since, opening.probes + 1, now + pause_seconds, "", found_by)
     if opening.prober == me and not report.probing:
         start_until = opening.probe_at - probe_seconds
         if opening.probe_at != report.granted or now >= start_until:  # it does not know of the probe, or is too late
-            return opening._replace(prober="", probe_at=now)
+            return opening._replace(prober="", probe_at=now - OTHERS_FIRST_SECONDS)  # any replica's turn
     others_first = OTHERS_FIRST_SECONDS if opening.found_by == me and others_were_answered else 0.0
     if now >= opening.probe_at + others_first and report.wants_probe:
         probe_at = round(now + PROBE_START_SECONDS + probe_seconds, 6)
@@ -120,14 +122,14 @@ def agree(
 
 
 def _longest_pause(state: State) -> float:
-    return REFUSED_PAUSE_SECONDS_MAX if state == "refused" else PAUSE_SECONDS_MAX
+    return PAUSE_SECONDS_MAX if state == "unavailable" else ANSWERED_PAUSE_SECONDS_MAX
 
 
 class Circuit:
     """A replica's circuit. `now` is in seconds of a monotonic clock.
 
     Invariant: while it is open, at most one request is in flight that began after it opened: a probe. How a request
-    ends that began earlier says nothing.
+    ends that began earlier says nothing, also after the circuit has closed.
     """
 
     def __init__(self) -> None:
@@ -143,7 +145,7 @@ class Circuit:
         self.closed_at = -math.inf
         self.alone = False
         """Whether it is open here, and not in the fleet."""
-        self._opened_at = -math.inf
+        self._opened_at = -math.inf  # the last time
         self._heard_at = -math.inf  # when the last request began that was answered, or whose task was rejected
         self._failures = 0
         self._since = math.inf  # when the failures began after which the provider has answered nothing here
@@ -201,17 +203,21 @@ class Circuit:
         self.rejections = 0
         self.rejected_since = math.inf
 
-    def failed(self, probe: int, now: float, why: str) -> None:
-        """Record that the provider had no good answer."""
+    def failed(self, probe: int, begun: float, now: float, why: str) -> None:
+        """Record that the provider had no good answer to a request that began at `begun`."""
+        if begun < self._opened_at:
+            return
         self._since = min(self._since, now)
         self._failures += 1
-        if self.state != "closed":  # a failure does not show that it takes tasks again
-            self._end_probe(probe, "misconfigured" if self.state == "misconfigured" else "unavailable", why, now)
+        if self.state != "closed":
+            self._end_probe(probe, "unavailable", why, now)
         elif self._failures >= FAILURES_MAX:
             self._open("unavailable", why, now)
 
-    def open(self, state: State, probe: int, now: float, why: str) -> None:
+    def open(self, state: State, probe: int, begun: float, now: float, why: str) -> None:
         """Record that no request can succeed, whatever its task: `refused` or `misconfigured`."""
+        if begun < self._opened_at:
+            return
         self._since = min(self._since, now, self.rejected_since if state == "misconfigured" else math.inf)
         if self.state != "closed":
             self._end_probe(probe, state, why, now)
@@ -272,8 +278,10 @@ class Circuit:
 
     def _end_probe(self, probe: int, state: State, why: str, now: float) -> None:
         if not probe or probe != self._probing:
-            return  # it began before the circuit opened
-        self.state, self.why = state, why
+            return
+        if self.state != "misconfigured":  # else only an answer shows that it takes tasks again
+            self.state = state
+        self.why = why
         self._probing = 0
         self._probe_from = self._probe_until = math.inf
         if self.alone:

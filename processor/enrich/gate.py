@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from processor.enrich.circuit import REJECTIONS_MAX, SURE_REJECTIONS, Circuit, Opening, Report
+from processor.enrich.circuit import REJECTIONS_MAX, SETTLE_SECONDS, SURE_REJECTIONS, Circuit, Opening, Report
 from processor.enrich.errors import (
     AccountRefused,
     InputRejected,
@@ -39,8 +39,8 @@ TIMER_SECONDS_MIN = 0.001
 STORE_LOOK_SECONDS = 0.02
 """Between two checks whether answers can be stored again."""
 
-VERDICT_SECONDS = 1.5
-"""How long a rejected task waits until it is known whether the provider rejects everything: some renewals of leases."""
+VERDICT_SECONDS = SETTLE_SECONDS + 1.0
+"""How long a rejected task waits until it is known whether the provider rejects everything."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +128,7 @@ class Gate:
         self._waiting: Waiting[_Waiter] = Waiting()
         self._places: dict[Position, Place[_Waiter]] = {}
         self._lent: dict[Position, float] = {}
-        self._put_back: list[Place[_Waiter]] = []  # awaited, and behind the backlog until the circuit closes
+        self._put_back: set[Place[_Waiter]] = set()  # behind the others until the circuit closes, awaited or not
         self._rejection = ""
         self._refused = (0.0, 0)  # when the account was refused, and after how many probes
         self._verdicts: set[asyncio.Future[bool]] = set()
@@ -157,15 +157,13 @@ class Gate:
             AccountRefused: the provider refuses the account.
         """
         now = time.monotonic()
-        awaited_until = ticket.awaited_until
-        if ticket.number is None:
+        put_back = ticket.number is not None and self.circuit.state != "closed"
+        if ticket.number is None or put_back:  # else the probes would use up one task's attempts
             ticket.number = self._waiting.number()
-        elif self.circuit.state != "closed":  # else the probes would use up one task's attempts
-            ticket.number, awaited_until = self._waiting.number(), None
         if not len(self._waiting) and not self._wait_seconds(now):
             return self._begin(now, ticket)
         waiter: asyncio.Future[Pass] = asyncio.get_running_loop().create_future()
-        place = self._enqueue(waiter, ticket, ticket.number, awaited_until)
+        place = self._enqueue(waiter, ticket, ticket.number, put_back=put_back)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -174,24 +172,25 @@ class Gate:
                 self.cancel(waiter.result())
             raise
         finally:
+            self._put_back.discard(place)
             if ticket.position is not None:
                 self._places.pop(ticket.position, None)
 
-    def _enqueue(
-        self, waiter: asyncio.Future[Pass], ticket: Ticket, number: int, awaited_until: float | None
-    ) -> Place[_Waiter]:
+    def _enqueue(self, waiter: asyncio.Future[Pass], ticket: Ticket, number: int, *, put_back: bool) -> Place[_Waiter]:
         was_empty = not len(self._waiting)
-        place = self._waiting.enter((waiter, ticket), number, awaited_until)
-        if awaited_until != ticket.awaited_until:
-            self._put_back.append(place)
+        place = self._waiting.enter((waiter, ticket), number, None if put_back else self._awaited_until(ticket))
+        if put_back:
+            self._put_back.add(place)
         if ticket.position is not None:
             self._places[ticket.position] = place
-            if ticket.position in self._lent:
-                self._waiting.lend(place, self._lent[ticket.position])
         if was_empty:
             self.changed()
         self.serve()
         return place
+
+    def _awaited_until(self, ticket: Ticket) -> float | None:
+        lent = 0.0 if ticket.position is None else self._lent.get(ticket.position, 0.0)
+        return max(ticket.awaited_until or 0.0, lent) or None
 
     def cancel(self, permit: Pass) -> None:
         """Return the permit: its request was not sent."""
@@ -235,12 +234,13 @@ class Gate:
         self._idle.put(permit.connection)
         match error:
             case ProviderUnavailable() | UnusableAnswer():  # a provider that answers only nonsense must not be paid
-                circuit.failed(permit.probe, now, str(error))
+                circuit.failed(permit.probe, permit.begun, now, str(error))
             case AccountRefused():
-                circuit.open("refused", permit.probe, now, str(error))
-                self._refuse_waiting(str(error))
+                circuit.open("refused", permit.probe, permit.begun, now, str(error))
+                if circuit.state == "refused" and (permit.probe or state == "closed"):
+                    self._refuse_waiting(str(error))
             case Misconfigured() if not self._is_own(permit.ticket):
-                circuit.open("misconfigured", permit.probe, now, str(error))
+                circuit.open("misconfigured", permit.probe, permit.begun, now, str(error))
             case TaskRejected() | Misconfigured() if not isinstance(error, InputRejected):
                 circuit.rejected(permit.probe, permit.begun, now)
             case None | ProviderError():
@@ -274,9 +274,6 @@ class Gate:
         self._rejection = str(error)
         if circuit.count_rejection(now) <= SURE_REJECTIONS:
             return True
-        if circuit.rejections >= REJECTIONS_MAX:
-            self.misconfigured()
-            return False
         self.changed()
         verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._verdicts.add(verdict)
@@ -288,17 +285,27 @@ class Gate:
         finally:
             self._verdicts.discard(verdict)
 
-    def misconfigured(self) -> None:
-        """Open the circuit, because the provider rejects every task."""
-        if self.circuit.state == "closed":
-            self.circuit.open("misconfigured", 0, time.monotonic(), self._rejection)
+    def count_rejections(self, others_answered_at: float, others_rejections: int, now: float) -> None:
+        """Decide whether the provider rejects every task, or only those that it has rejected here.
+
+        Args:
+            others_answered_at: when another replica's last request began that the provider has answered.
+            others_rejections: tasks that it has rejected in a row at other replicas.
+            now: by the same clock.
+        """
+        circuit = self.circuit
+        if others_answered_at > circuit.rejected_since:
+            circuit.forget_rejections()
+            self._judge(stands=True)
+        elif (
+            circuit.state == "closed"
+            and circuit.rejections
+            and circuit.rejections + others_rejections >= REJECTIONS_MAX
+            and (others_answered_at == -math.inf or now >= circuit.rejected_since + SETTLE_SECONDS)
+        ):
+            circuit.open("misconfigured", 0, now, now, self._rejection)
             self._state_changed()
             self.changed()
-
-    def forget_rejections(self) -> None:
-        """Believe the rejections, because another replica has got an answer since."""
-        self.circuit.forget_rejections()
-        self._judge(stands=True)
 
     def follow(self, opening: Opening, report: Report, me: str, ahead: float, asked_at: float) -> None:
         """Let the circuit follow what the fleet has agreed on: see Circuit.follow."""
@@ -317,7 +324,8 @@ class Gate:
             self._judge(stands=False)
         elif self.circuit.state == "closed":
             for place in self._put_back:
-                self._waiting.lend(place, place.waiter[1].awaited_until or 0.0)
+                if until := self._awaited_until(place.waiter[1]):
+                    self._waiting.lend(place, until)
             self._put_back.clear()
 
     def renew(self, valid_until: float) -> None:
@@ -334,8 +342,9 @@ class Gate:
         """Let records be awaited that others with the same idempotency key wait for. `lent`: position -> until when."""
         self._lent = dict(lent)
         for position, until in lent.items():
-            if position in self._places:
-                self._waiting.lend(self._places[position], until)
+            place = self._places.get(position)
+            if place is not None and place not in self._put_back:
+                self._waiting.lend(place, until)
 
     def waiting(self) -> tuple[int, int]:
         """Return how many awaited and how many other tasks wait."""

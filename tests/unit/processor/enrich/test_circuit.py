@@ -125,9 +125,9 @@ class Fleet:
             case "rejection":
                 circuit.rejected(request.probe, request.begun, now)
             case "failure":
-                circuit.failed(request.probe, now, "503")
+                circuit.failed(request.probe, request.begun, now, "503")
             case "refused" | "misconfigured":
-                circuit.open(how, request.probe, now, "403")
+                circuit.open(how, request.probe, request.begun, now, "403")
             case "cancel":
                 circuit.cancel(request.probe)
 
@@ -242,13 +242,13 @@ def test_failures_in_a_row_open_it_and_an_answer_between_them_does_not():
     circuit = Circuit()
     for how in (circuit.answered, partial(circuit.rejected, 0)):
         for _ in range(FAILURES_MAX - 1):
-            circuit.failed(circuit.begin(), 0.0, "503")
+            circuit.failed(circuit.begin(), 0.0, 0.0, "503")
         how(0.0, 0.0)
-    circuit.failed(circuit.begin(), 0.0, "503")
+    circuit.failed(circuit.begin(), 0.0, 0.0, "503")
     assert circuit.wait_seconds(0.0) == 0
 
     for _ in range(FAILURES_MAX - 1):
-        circuit.failed(circuit.begin(), 0.0, "503")
+        circuit.failed(circuit.begin(), 0.0, 0.0, "503")
     assert (circuit.state, circuit.why) == ("unavailable", "503")
     assert circuit.wait_seconds(0.0) == math.inf
 
@@ -608,6 +608,64 @@ def test_who_has_found_it_is_known_until_a_probe_of_another_replica_fails_as_wel
     assert (fleet.opening.probes, fleet.opening.found_by) == (2, "")
 
 
+def test_who_finds_something_else_in_an_outage_has_found_it_alone():
+    fleet, replicas = opened(3)
+    for how in ("failure", "refused"):
+        prober = fleet.until_begun(replicas)
+        fleet.end(prober, fleet.begin(prober), how)
+        fleet.renew()
+        if how == "failure":
+            prober.wants_probe = False
+    assert (fleet.opening.state, fleet.opening.found_by) == ("refused", prober.name)
+
+
+def test_a_replica_that_wants_a_probe_and_cannot_send_it_does_not_keep_the_others_from_it():
+    fleet, (first, stuck) = opened(2)
+    stuck.circuit.answered_at = fleet.clock(stuck) - 100
+    began_at = fleet.now
+    while not fleet.may_begin(first):  # the other one never begins
+        fleet.wait(RENEW_SECONDS)
+        fleet.renew()
+        assert fleet.now < began_at + 10
+    assert fleet.opening.prober == first.name
+
+
+def test_a_probe_that_is_in_flight_when_a_replica_opens_it_for_all_is_the_fleets():
+    fleet = Fleet(2)
+    wrong, other = fleet.replicas
+    answered(fleet, other)
+    fleet.wait(1.0)
+    fleet.end(wrong, fleet.begin(wrong), "refused")
+    fleet.renew()
+    while not fleet.may_begin(wrong):
+        fleet.wait(RENEW_SECONDS)
+        fleet.renew()
+    probe = fleet.begin(wrong)
+    fleet.wait(SETTLE_SECONDS)
+    fleet.renew()
+    assert (fleet.opening.state, fleet.opening.prober) == ("refused", wrong.name)
+    while probe in wrong.requests:
+        assert not fleet.may_begin(other)
+        fleet.wait(RENEW_SECONDS)
+        fleet.renew()
+    fleet.until_begun([other], seconds=10)
+
+
+@pytest.mark.parametrize("how", ["failure", "refused", "misconfigured"])
+def test_how_a_request_fails_that_began_before_an_outage_does_not_open_it_again_afterwards(how):
+    fleet = Fleet(1)
+    [replica] = fleet.replicas
+    early = [fleet.begin(replica) for _ in range(FAILURES_MAX)]
+    fleet.wait(0.1)
+    fleet.fail(replica)
+    prober = fleet.until_begun([replica])
+    fleet.end(prober, fleet.begin(prober), "answer")
+    for request in early:
+        fleet.end(replica, request, how)
+    fleet.renew()
+    assert fleet.is_closed()
+
+
 def test_a_replica_that_was_refused_alone_opens_it_for_all_once_nobody_else_is_there():
     fleet = Fleet(2)
     wrong, other = fleet.replicas
@@ -664,7 +722,7 @@ def test_rejections_that_are_forgotten_are_not_when_a_failure_began():
     circuit.forget_rejections()
     assert (circuit.rejections, circuit.rejected_since) == (0, math.inf)
 
-    circuit.open("refused", circuit.begin(), 5.0, "403")
+    circuit.open("refused", circuit.begin(), 5.0, 5.0, "403")
     assert circuit.report(0.0, wants_probe=False).since == 5.0
 
 
@@ -678,7 +736,7 @@ def test_an_answer_to_a_request_that_began_before_the_rejections_does_not_end_th
     assert circuit.count_rejection(5.0) == 1
 
 
-@pytest.mark.parametrize("how", ["failure", "rejection", "misconfigured"])
+@pytest.mark.parametrize("how", ["failure", "rejection", "misconfigured", "refused"])
 def test_while_every_task_is_rejected_a_probe_that_fails_in_another_way_does_not_show_that_one_is_taken(how):
     fleet = Fleet(2)
     first = fleet.replicas[0]
@@ -697,7 +755,7 @@ def test_while_every_task_is_rejected_a_rejection_is_no_answer():
     first, other = fleet.replicas
     for number in range(1, REJECTIONS_MAX + 1):
         assert first.circuit.count_rejection(fleet.clock(first)) == number
-    first.circuit.open("misconfigured", 0, fleet.clock(first), "400")
+    first.circuit.open("misconfigured", 0, *2 * [fleet.clock(first)], "400")
     fleet.wait(0.1)
     early = [fleet.begin(other), fleet.begin(other)]
     fleet.end(other, early.pop(), "rejection")

@@ -209,6 +209,8 @@ def test_a_task_that_is_rejected_while_every_task_is_waits_and_is_asked_again(mo
         asking = Asking(ask, attempts_max=1)
         answer = asyncio.ensure_future(asking())
         await asyncio.sleep(0.001)
+        asking.gate.count_rejections(-math.inf, 0, time.monotonic())
+        await asyncio.sleep(0.001)
         assert asking.gate.state == "misconfigured"
         assert asking.turns == (1, 1)
 

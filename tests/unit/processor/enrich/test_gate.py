@@ -8,7 +8,7 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
-from processor.enrich.circuit import FAILURES_MAX, REJECTIONS_MAX, SURE_REJECTIONS, Opening, agree
+from processor.enrich.circuit import FAILURES_MAX, REJECTIONS_MAX, SETTLE_SECONDS, SURE_REJECTIONS, Opening, agree
 from processor.enrich.errors import (
     AccountRefused,
     InputRejected,
@@ -34,7 +34,7 @@ PROBE_SECONDS = 1.0
 def _short_pauses(monkeypatch):
     monkeypatch.setattr("processor.enrich.circuit.PAUSE_SECONDS_FIRST", 0.01)
     monkeypatch.setattr("processor.enrich.circuit.PAUSE_SECONDS_MAX", 0.01)
-    monkeypatch.setattr("processor.enrich.circuit.REFUSED_PAUSE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("processor.enrich.circuit.ANSWERED_PAUSE_SECONDS_MAX", 0.01)
     monkeypatch.setattr("processor.enrich.gate.STORE_LOOK_SECONDS", 0.001)
     monkeypatch.setattr("processor.enrich.gate.VERDICT_SECONDS", 60.0)
 
@@ -62,17 +62,20 @@ class Replica:
 
     def renew(self, opening=None):
         gate, now = self.gate, time.monotonic()
+        gate.count_rejections(-math.inf, 0, now)
         report = gate.circuit.report(0.0, wants_probe=gate.is_wanted)
         self.opening = agree(opening or self.opening, report, "me", -math.inf, now, PROBE_SECONDS)
         gate.follow(self.opening, report, "me", 0.0, now)
         gate.valid_until = math.inf
         gate.serve()
 
-    async def renew_until(self, task):
-        while not task.done():
+    async def renew_until(self, *tasks):
+        """Return the tasks' results, or the only one's."""
+        while not all(task.done() for task in tasks):
             self.renew()
             await asyncio.sleep(0.001)
-        return task.result()
+        results = [task.result() for task in tasks]
+        return results if len(results) > 1 else results[0]
 
 
 def run(scenario):
@@ -262,14 +265,17 @@ def test_while_the_circuit_is_open_it_goes_to_the_end_so_that_probes_are_spread_
     run(scenario())
 
 
-def test_while_the_circuit_is_open_an_awaited_task_is_one_probe_and_then_lets_the_others_go_first():
+@pytest.mark.parametrize("lent", [False, True], ids=["its own deadline", "a lent one"])
+def test_while_the_circuit_is_open_an_awaited_task_is_one_probe_and_then_lets_the_others_go_first(lent):
     async def scenario():
-        replica, until = Replica(requests_max=1), time.time() + 60
-        gate, ticket = replica.gate, Ticket(until)
+        replica, until, position = Replica(requests_max=1), time.time() + 60, Position("topic", 0, 7)
+        gate, ticket = replica.gate, Ticket(position=position) if lent else Ticket(until)
+        gate.lend({position: until} if lent else {})
         await fails(gate)
         tasks = await entering(gate, Ticket(), ticket, Ticket())
         gate.leave(await replica.renew_until(tasks[1]), UNAVAILABLE)
         [again] = await entering(gate, ticket)
+        gate.lend({position: until} if lent else {})
         assert gate.waiting() == (0, 3)
         gate.leave(await replica.renew_until(tasks[0]), UNAVAILABLE)
         permit = await replica.renew_until(tasks[2])
@@ -284,6 +290,7 @@ def test_while_the_circuit_is_open_an_awaited_task_is_one_probe_and_then_lets_th
         await asyncio.sleep(0)
         assert tasks[0].done()
         tasks[1].cancel()
+        assert not gate._put_back, "nothing is kept of tasks that have gone"
 
     run(scenario())
 
@@ -542,6 +549,24 @@ def test_an_account_that_another_replica_finds_refused_refuses_who_waits_here():
     run(scenario())
 
 
+def test_a_refusal_of_a_request_that_began_before_says_nothing_about_the_account():
+    async def scenario():
+        replica = Replica()
+        gate = replica.gate
+        early = [await gate.enter(Ticket()) for _ in range(3)]
+        gate.leave(early.pop(), REFUSED)
+        [task] = await entering(gate, Ticket())
+        gate.leave(early.pop(), REFUSED)
+        await asyncio.sleep(0)
+        assert not task.done(), "it waits for the probe"
+
+        gate.leave(await replica.renew_until(task), None)
+        gate.leave(early.pop(), REFUSED)
+        assert gate.state == "closed"
+
+    run(scenario())
+
+
 def test_an_account_that_only_one_other_replica_finds_refused_refuses_nobody_here():
     async def scenario():
         replica = Replica()
@@ -596,7 +621,11 @@ def test_an_answer_to_another_replica_lets_rejections_stand():
     async def scenario():
         gate = Replica().gate
         [task] = await suspected(gate, 1)
-        gate.forget_rejections()
+        for answered_at, now in ((-math.inf, time.monotonic()), (0.0, math.inf)):
+            gate.count_rejections(answered_at, REJECTIONS_MAX - SURE_REJECTIONS - 2, now)
+        await asyncio.sleep(0.001)
+        assert not task.done()
+        gate.count_rejections(time.monotonic(), REJECTIONS_MAX, time.monotonic())
         assert await task
         assert await rejected(gate)
 
@@ -617,7 +646,7 @@ def test_if_every_task_is_rejected_the_service_is_misconfigured_and_the_tasks_wa
         replica = Replica()
         gate = replica.gate
         tasks = await suspected(gate, REJECTIONS_MAX - SURE_REJECTIONS)
-        assert await asyncio.gather(*tasks) == [False] * len(tasks)
+        assert await replica.renew_until(*tasks) == [False] * len(tasks)
         assert gate.state == "misconfigured"
         assert gate.circuit.why == "the provider answered 400"
 
@@ -635,9 +664,9 @@ def test_if_every_task_is_rejected_the_service_is_misconfigured_and_the_tasks_wa
 
 def test_a_task_that_is_rejected_again_after_another_was_taken_stands_at_once():
     async def scenario():
-        gate = Replica().gate
-        tickets = [Ticket() for _ in range(REJECTIONS_MAX)]
-        stand = await asyncio.gather(*(rejected(gate, ticket) for ticket in tickets))
+        replica, tickets = Replica(), [Ticket() for _ in range(REJECTIONS_MAX)]
+        gate = replica.gate
+        stand = await replica.renew_until(*(asyncio.ensure_future(rejected(gate, ticket)) for ticket in tickets))
         assert stand == [True] * SURE_REJECTIONS + [False] * (REJECTIONS_MAX - SURE_REJECTIONS)
         answer_another(gate)
 
@@ -652,8 +681,11 @@ def test_the_fleets_count_of_rejections_opens_the_circuit_too_and_says_why():
         gate, changes = Replica().gate, []
         assert await rejected(gate)
         gate.changed = lambda: changes.append(gate.state)
-        gate.misconfigured()
-        gate.misconfigured()
+        now = time.monotonic()
+        gate.count_rejections(now - 60, REJECTIONS_MAX, now)
+        assert gate.state == "closed", "another replica may have been answered since"
+        for later in range(2):
+            gate.count_rejections(now - 60, REJECTIONS_MAX, now + SETTLE_SECONDS + later)
         assert changes == ["misconfigured"]
         assert gate.circuit.why == "the provider answered 400"
 
