@@ -439,17 +439,35 @@ class ApplyAsync(StreamFunction):
         return message
 
     def _arrive(self, messages: list[Any]) -> None:
+        strayed = set()
         for message in messages:
             error, partition = message.error(), (message.topic(), message.partition())
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 self._arrived.append(message)
             elif partition not in self._next_offsets:
                 continue  # it was revoked meanwhile
-            elif error is None:
+            elif error is not None:
+                self._next_offsets[partition] = self._ends[partition] = message.offset()
+            elif message.offset() < self._position(partition) and self._has_position(partition):
+                strayed.add(partition)
+            else:
                 self._next_offsets[partition] = message.offset() + 1
                 self._arrived.append(message)
-            else:
-                self._next_offsets[partition] = self._ends[partition] = message.offset()
+        for partition in strayed:
+            logger.info("%s[%d] is read on at offset %d", *partition, self._position(partition))
+            self._seek_to(partition, self._position(partition))
+
+    def _position(self, partition: Partition) -> int:
+        return max(self._next_offsets[partition], self._commits.committed.get(partition) or 0)
+
+    def _has_position(self, partition: Partition) -> bool:
+        """Return whether the partition is still as long. If so, it was librdkafka that went back.
+
+        It asks for the offset behind a partition's end when it resumes (see `_seek`), which Kafka refuses, and begins
+        with the first record then.
+        """
+        _, end = self._quix.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        return end >= self._position(partition)
 
     def _reach_ends(self) -> None:
         """Count offsets without a record (transaction markers, aborted records) as finished at a partition's end."""
@@ -819,10 +837,13 @@ class ApplyAsync(StreamFunction):
             return  # librdkafka has unassigned everything
         for partition, offset in self._next_offsets.items():
             if offset >= 0:  # else nothing of it has been read
-                try:
-                    self._quix.consumer.seek(TopicPartition(*partition, offset))
-                except KafkaException as error:
-                    raise RuntimeError("going on could pass over a record") from error
+                self._seek_to(partition, offset)
+
+    def _seek_to(self, partition: Partition, offset: int) -> None:
+        try:
+            self._quix.consumer.seek(TopicPartition(*partition, offset))
+        except KafkaException as error:
+            raise RuntimeError("going on could pass over a record") from error
 
     def _stop_if_drained(self, now: float, then: Callable[[], None]) -> None:
         self._pause()

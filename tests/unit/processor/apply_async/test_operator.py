@@ -35,6 +35,7 @@ class FakeConsumer:
         self.refused = None
         self.paused = set()  # as in librdkafka, these stay paused after a new assignment
         self.sought = []
+        self.end = 100
         self.failing = False
         self.arrived = []
         self.before_consume = lambda: None
@@ -75,6 +76,9 @@ class FakeConsumer:
 
     def seek(self, partition):
         self.sought.append((partition.partition, partition.offset))
+
+    def get_watermark_offsets(self, partition, cached):
+        return 0, self.end
 
     def assignment(self):
         return list(self.partitions)
@@ -1113,7 +1117,11 @@ def test_kafkas_silence_in_a_rebalance_ends_nothing_and_a_bug_there_does(bench):
 class Arrived(str):
     """A message that is identified by its name and has no headers."""
 
-    topic, partition = (lambda _: "import"), (lambda _: 0)
+    def topic(self):
+        return "import"
+
+    def partition(self):
+        return self.of
 
     def offset(self):
         return self.at
@@ -1191,10 +1199,10 @@ class Unreadable:
         self.headers = lambda: headers
 
 
-def arrived(*names, first=0):
+def arrived(*names, first=0, partition=0):
     messages = [Arrived(name) for name in names]
     for offset, message in enumerate(messages, first):
-        message.at = offset
+        message.of, message.at = partition, offset
     return messages
 
 
@@ -1418,6 +1426,30 @@ def test_reading_goes_on_after_a_pause_with_what_has_not_arrived_whatever_librdk
 
     assert run.consumer.paused == set()
     assert run.consumer.sought == [(0, 6), (1, 9)], "nothing of the third has been read"
+
+
+@pytest.mark.parametrize("end", [6, 60])
+def test_a_partition_that_librdkafka_reads_from_its_beginning_is_read_on_where_it_was(bench, end):
+    run = bench()
+    run.consumer.stored[1] = (5, "")
+    run.assign(0, 1)
+    run.consumer.end = end
+    run.consumer.arrived = [*arrived("first", first=5), *arrived("again", "and again")]
+
+    assert [run.consumer.poll(timeout=1) for _ in range(2)] == ["first", None]
+    run.consumer.arrived = arrived("again", partition=1)
+
+    assert run.consumer.poll(timeout=1) is None
+    assert run.consumer.sought == [(0, 6), (1, 5)]
+
+
+def test_a_partition_that_has_become_shorter_is_read_from_its_beginning(bench):
+    run = bench()
+    run.consumer.end = 3
+    run.consumer.arrived = [*arrived("first", first=5), *arrived("another", "and another")]
+
+    assert [run.consumer.poll(timeout=1) for _ in range(3)] == ["first", "another", "and another"]
+    assert run.consumer.sought == []
 
 
 def forget(brokers):
