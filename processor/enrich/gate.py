@@ -129,6 +129,7 @@ class Gate:
         self._places: dict[Position, Place[_Waiter]] = {}
         self._lent: dict[Position, float] = {}
         self._put_back: set[Place[_Waiter]] = set()  # behind the others until the circuit closes, awaited or not
+        self._probes_last = False
         self._rejection = ""
         self._refused = (0.0, 0)  # when the account was refused, and after how many probes
         self._verdicts: set[asyncio.Future[bool]] = set()
@@ -381,9 +382,19 @@ class Gate:
                     loop = asyncio.get_running_loop()
                     self._timer = loop.call_later(max(wait_seconds, TIMER_SECONDS_MIN), self.serve)
                 return
-            next_one = self._waiting.next(time.time())
+            next_one = self._next()
             if next_one is not None and not next_one[0].done():
                 next_one[0].set_result(self._begin(now, next_one[1]))
+
+    def _next(self) -> _Waiter | None:
+        if self.circuit.state == "misconfigured":
+            # Every second probe is the task that came last: those before it may be rejected for their own sake.
+            self._probes_last = not self._probes_last
+            place = self._waiting.last(self._put_back) if self._probes_last else None
+            if place is not None:
+                self._waiting.leave(place)
+                return place.waiter
+        return self._waiting.next(time.time())
 
     def close(self) -> None:
         """Close the idle connections."""

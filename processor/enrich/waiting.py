@@ -1,8 +1,10 @@
 """The queue of a provider: awaited records by deadline, the others in order. Pure."""
 
 import heapq
+from collections.abc import Container
 from dataclasses import dataclass
 from itertools import count
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 BACKLOG_TURNS = 10
@@ -85,6 +87,12 @@ class Waiting(Generic[Waiter]):
                 place = heapq.heappop(self._backlog_heap)[-1]
         self.leave(place)
         return place.waiter
+
+    def last(self, passed_over: Container[Place[Waiter]]) -> Place[Waiter] | None:
+        """Return the place of the waiter who came last, of all but these; None if nobody is left. Takes O(n)."""
+        places = [entry[-1] for entry in self._awaited_heap] + [entry[-1] for entry in self._backlog_heap]
+        theirs = (place for place in places if not place.left and place not in passed_over)
+        return max(theirs, key=attrgetter("number"), default=None)
 
     def expire(self, now: float) -> None:
         """Count those as backlog whose time is over."""

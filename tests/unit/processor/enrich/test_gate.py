@@ -265,6 +265,27 @@ def test_while_the_circuit_is_open_it_goes_to_the_end_so_that_probes_are_spread_
     run(scenario())
 
 
+def test_if_every_task_is_rejected_every_second_probe_is_the_task_that_came_last():
+    async def scenario():
+        replica, asked, error = Replica(), [], Misconfigured("the provider answered 404")
+        gate = replica.gate
+        assert not await rejected(gate, error=error)
+
+        async def task(name):
+            ticket = Ticket()
+            for _ in range(2):
+                permit = await gate.enter(ticket)
+                asked.append(name)
+                gate.leave(permit, error)
+                assert not await gate.stands(ticket, error)
+
+        await replica.renew_until(asyncio.gather(*(task(name) for name in range(5))))
+        assert asked[:5] == [4, 0, 3, 1, 2], "who was asked goes behind the others"
+        assert sorted(asked[5:]) == [0, 1, 2, 3, 4]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("lent", [False, True], ids=["its own deadline", "a lent one"])
 def test_while_the_circuit_is_open_an_awaited_task_is_one_probe_and_then_lets_the_others_go_first(lent):
     async def scenario():
@@ -711,15 +732,15 @@ def test_an_address_without_the_service_is_misconfigured_at_once_and_an_answer_e
         replica = Replica(requests_max=1)
         gate = replica.gate
         inside = await gate.enter(Ticket())
-        first, second = await entering(gate, Ticket(), Ticket())
+        waits_longer, came_last = await entering(gate, Ticket(), Ticket())
         gate.leave(inside, Misconfigured("the provider answered 404"))
         await asyncio.sleep(0)
         assert gate.state == "misconfigured"
-        assert not first.done()
+        assert not came_last.done()
 
-        gate.leave(await replica.renew_until(first), None)
+        gate.leave(await replica.renew_until(came_last), None)
         assert gate.state == "closed"
-        await second
+        await waits_longer
 
     run(scenario())
 
@@ -805,7 +826,7 @@ def test_the_fleet_is_called_when_a_task_waits_a_circuit_opens_and_a_probe_ends(
         gate = replica.gate
         gate.changed = lambda: next(called)
         inside = await gate.enter(Ticket())
-        [task, other] = await entering(gate, Ticket(), Ticket())
+        [other, task] = await entering(gate, Ticket(), Ticket())
         assert next(called) == 1, "once, for the first one that waits"
         gate.leave(inside, Misconfigured("404"))
         assert next(called) == 3

@@ -48,6 +48,14 @@ def test_a_record_whose_deadline_is_over_counts_as_backlog_in_its_old_place():
     assert serve_all(waiting, 15.0) == [3, 0, 1, 2]
 
 
+def test_who_came_last_is_found_whether_it_is_awaited_or_not_and_whatever_has_left():
+    waiting, places = queue(None, 10.0, None, None)
+    waiting.leave(places[3])
+    assert waiting.last(()) is places[2]
+    assert waiting.last({places[2]}) is places[1]
+    assert waiting.last(places) is None
+
+
 def test_a_lent_deadline_only_brings_a_record_forward():
     waiting, places = queue(None, 10.0, None)
     waiting.lend(places[2], 5.0)
