@@ -75,7 +75,8 @@ class Commits:
         records finished beyond it, which may have other offsets in the copy.
 
         Args:
-            partitions: the new ones. The offset is where to begin if no commit counts.
+            partitions: the new ones. The offset is where to begin if no commit counts, and is set to where to begin:
+                left to ask for it, librdkafka begins with the first record if it is paused before it knows.
         """
         if not self.committed:  # else topics that were created again are noticed by the partitions that are kept
             self.assigned_ids = self._topic_ids.known
@@ -86,9 +87,11 @@ class Commits:
             topic = (self._topic_ids.cluster_id, self.assigned_ids[answer.topic])
             metadata = decode(answer.metadata, answer.offset)
             if metadata is not None and metadata.topic == topic:
-                asked[partition].offset = OFFSET_INVALID  # for librdkafka: the committed one
+                asked[partition].offset = answer.offset
             elif metadata is not None and metadata.topic is not None and metadata.topic[0] == topic[0]:
                 asked[partition].offset = OFFSET_BEGINNING
+            elif asked[partition].offset == OFFSET_INVALID:
+                asked[partition].offset = answer.offset
             made_again = asked[partition].offset == OFFSET_BEGINNING
             self.committed[partition] = 0 if made_again else max(0, answer.offset)
             if metadata is not None and metadata.topic in (None, topic) and not made_again:

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, Producer, TopicPartition
 from quixstreams.context import copy_context, message_context, set_message_context
 from quixstreams.core.stream import StreamFunction, VoidExecutor
 from quixstreams.dataframe import StreamingDataFrame
@@ -458,13 +458,14 @@ class ApplyAsync(StreamFunction):
             self._seek_to(partition, self._position(partition))
 
     def _position(self, partition: Partition) -> int:
+        """Return the offset of the next record; 0 if it is not known."""
         return max(self._next_offsets[partition], self._commits.committed.get(partition) or 0)
 
     def _has_position(self, partition: Partition) -> bool:
         """Return whether the partition is still as long. If so, it was librdkafka that went back.
 
-        It asks for the offset behind a partition's end when it resumes (see `_seek`), which Kafka refuses, and begins
-        with the first record then.
+        It may ask for the offset behind a partition's end when it resumes (see `_seek`), which Kafka refuses, and
+        begins with the first record then.
         """
         _, end = self._quix.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
         return end >= self._position(partition)
@@ -558,7 +559,7 @@ class ApplyAsync(StreamFunction):
         # A checkpoint rejects offsets below those it has seen, and after a lost assignment they come again.
         self._quix.forget_checkpoint()
         self._commits.assign(partitions)
-        self._next_offsets |= {(each.topic, each.partition): each.offset for each in partitions}
+        self._next_offsets |= dict.fromkeys(_named(partitions), OFFSET_INVALID)
         self._quix.consumer.incremental_assign(partitions)
         if self._paused:
             self._quix.consumer.pause(partitions)

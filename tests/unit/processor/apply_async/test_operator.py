@@ -1580,9 +1580,9 @@ def test_a_record_that_is_like_one_of_the_topic_before_at_its_position_is_done_a
 @pytest.mark.parametrize(
     ("cluster_id", "topic_id", "first", "not_done"),
     [
-        ("cluster", "id 1", OFFSET_INVALID, [5, 8]),
+        ("cluster", "id 1", 5, [5, 8]),
         ("cluster", "id 0", OFFSET_BEGINNING, [5, 6, 7, 8]),  # the topic has been recreated since
-        ("another", "id 0", OFFSET_INVALID, [5, 6, 7, 8]),  # replicated from another cluster: offsets may differ
+        ("another", "id 0", 5, [5, 6, 7, 8]),  # replicated from another cluster: offsets may differ
     ],
 )
 def test_what_was_committed_is_believed_as_far_as_it_is_about_the_topic(bench, cluster_id, topic_id, first, not_done):
