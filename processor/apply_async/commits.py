@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from processor.apply_async.commit_metadata import CommitMetadata, decode, encode
 from processor.apply_async.in_flight import InFlight
@@ -86,15 +86,13 @@ class Commits:
             partition = (answer.topic, answer.partition)
             topic = (self._topic_ids.cluster_id, self.assigned_ids[answer.topic])
             metadata = decode(answer.metadata, answer.offset)
-            if metadata is not None and metadata.topic == topic:
-                asked[partition].offset = answer.offset
-            elif metadata is not None and metadata.topic is not None and metadata.topic[0] == topic[0]:
-                asked[partition].offset = OFFSET_BEGINNING
-            elif asked[partition].offset == OFFSET_INVALID:
-                asked[partition].offset = answer.offset
-            made_again = asked[partition].offset == OFFSET_BEGINNING
+            named = None if metadata is None else metadata.topic
+            made_again = named != topic and (
+                asked[partition].offset == OFFSET_BEGINNING or (named is not None and named[0] == topic[0])
+            )
+            asked[partition].offset = OFFSET_BEGINNING if made_again else answer.offset
             self.committed[partition] = 0 if made_again else max(0, answer.offset)
-            if metadata is not None and metadata.topic in (None, topic) and not made_again:
+            if metadata is not None and named in (None, topic) and not made_again:
                 self._earlier[partition] = (answer.offset, metadata)
 
     def forget(self, partitions: Collection[Partition]) -> None:

@@ -454,8 +454,9 @@ class ApplyAsync(StreamFunction):
                 self._next_offsets[partition] = message.offset() + 1
                 self._arrived.append(message)
         for partition in strayed:
-            logger.info("%s[%d] is read on at offset %d", *partition, self._position(partition))
-            self._seek_to(partition, self._position(partition))
+            position = self._position(partition)
+            logger.info("%s[%d] is read on at offset %d", *partition, position)
+            self._seek_to(partition, position)
 
     def _position(self, partition: Partition) -> int:
         """Return the offset of the next record; 0 if it is not known."""

@@ -23,6 +23,7 @@ from processor.enrich.gate import Gate, Ticket
 from processor.enrich.quota import AtOnce
 from processor.metrics import PROVIDER_SECONDS
 from shared.messages import Task
+from tests.unit.processor.enrich.test_gate import answer_another
 
 PHONE = Task(task_id=1, task_type="phone", data="8 916")
 GPT = Task(task_id=2, task_type="gpt", data="?")
@@ -68,12 +69,6 @@ class Turn:
 
     def end(self):
         self.ended += 1
-
-
-def answer_another(gate):
-    """Let the provider answer another task."""
-    now = time.monotonic()
-    gate.circuit.answered(now, now)
 
 
 def failing(*failures):

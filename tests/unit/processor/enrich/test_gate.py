@@ -118,6 +118,22 @@ async def suspected(gate, count):
     return tasks
 
 
+async def probed(replica, count, error):
+    """Return in which order this many tasks are probes, twice each. All end with the error."""
+    gate, asked = replica.gate, []
+
+    async def task(name):
+        ticket = Ticket()
+        for _ in range(2):
+            permit = await gate.enter(ticket)
+            asked.append(name)
+            gate.leave(permit, error)
+            assert error is UNAVAILABLE or not await gate.stands(ticket, error)
+
+    await replica.renew_until(asyncio.gather(*(task(name) for name in range(count))))
+    return asked
+
+
 async def order(gate, inside, tasks):
     """Return the tasks in the order in which they get the only permit."""
     done = []
@@ -248,38 +264,18 @@ def test_a_task_that_comes_again_keeps_its_place():
 
 def test_while_the_circuit_is_open_it_goes_to_the_end_so_that_probes_are_spread_over_the_tasks():
     async def scenario():
-        replica, asked = Replica(), []
-        gate = replica.gate
-        await fails(gate)
-
-        async def task(name):
-            ticket = Ticket()
-            for _ in range(2):
-                permit = await gate.enter(ticket)
-                asked.append(name)
-                gate.leave(permit, UNAVAILABLE)
-
-        await replica.renew_until(asyncio.gather(*(task(name) for name in range(4))))
-        assert asked == [0, 1, 2, 3, 0, 1, 2, 3]
+        replica = Replica()
+        await fails(replica.gate)
+        assert await probed(replica, 4, UNAVAILABLE) == [0, 1, 2, 3, 0, 1, 2, 3]
 
     run(scenario())
 
 
 def test_if_every_task_is_rejected_every_second_probe_is_the_task_that_came_last():
     async def scenario():
-        replica, asked, error = Replica(), [], Misconfigured("the provider answered 404")
-        gate = replica.gate
-        assert not await rejected(gate, error=error)
-
-        async def task(name):
-            ticket = Ticket()
-            for _ in range(2):
-                permit = await gate.enter(ticket)
-                asked.append(name)
-                gate.leave(permit, error)
-                assert not await gate.stands(ticket, error)
-
-        await replica.renew_until(asyncio.gather(*(task(name) for name in range(5))))
+        replica, error = Replica(), Misconfigured("the provider answered 404")
+        assert not await rejected(replica.gate, error=error)
+        asked = await probed(replica, 5, error)
         assert asked[:5] == [4, 0, 3, 1, 2], "who was asked goes behind the others"
         assert sorted(asked[5:]) == [0, 1, 2, 3, 4]
 
