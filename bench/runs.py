@@ -73,7 +73,7 @@ def drain(
         replicas: replicas of the program.
         seconds_max: time after which the program is stopped.
         provider: the provider to use instead of the default one.
-        together: whether to send the tasks only after all replicas have joined the group.
+        together: whether to send the tasks only after the replicas share the partitions.
         loaded: partitions that get these tasks; by default all.
         burst: results that arrive at once at the start; they do not count for the rate.
         settings: further environment variables of the program.
@@ -104,8 +104,9 @@ def drain(
             return there
 
         if together:
+            group = environment["KAFKA_CONSUMER_GROUP"]
             for program in programs:
-                program.wait_until(lambda: services.has_joined(environment["KAFKA_CONSUMER_GROUP"], replicas))
+                program.wait_until(lambda: services.shares_partitions(group, replicas, partitions))
             services.send(import_topic, tasks, loaded or partitions)
         first = wait(1, PATIENCE_SECONDS)
         first_at, cpu = time.monotonic(), cpu_seconds(parts)

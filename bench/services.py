@@ -111,13 +111,19 @@ class BenchServices(Services):
         unsent = producer.flush(PATIENCE_SECONDS)
         assert not unsent, f"{unsent} tasks were not delivered to Kafka"
 
-    def has_joined(self, group: str, members: int) -> bool:
-        """Return whether the group is stable with this many members."""
+    def shares_partitions(self, group: str, members: int, partitions: int = PARTITIONS) -> bool:
+        """Return whether the group has this many members, and all partitions are shared out evenly among them."""
         try:
             described = self._admin.describe_consumer_groups([group])[group].result(PATIENCE_SECONDS)
         except KafkaException:  # there may be no coordinator yet; the caller's wait is bounded
             return False
-        return described.state == ConsumerGroupState.STABLE and len(described.members) == members
+        shares = [len(member.assignment.topic_partitions) for member in described.members if member.assignment]
+        return (
+            described.state == ConsumerGroupState.STABLE
+            and len(shares) == members
+            and sum(shares) == partitions
+            and max(shares) - min(shares) <= 1
+        )
 
     def records(self, topic: str, partitions: int = PARTITIONS) -> int:
         """Return how many records the topic holds."""

@@ -235,10 +235,7 @@ class _Renewal:
     def is_urgent(self) -> bool:
         """Whether this replica wants slots, or has some that another one wants."""
         wanted = {row.quota for row in self._others if row.slots < row.awaited + row.backlog}
-        return any(
-            row.slots < row.awaited + row.backlog or (row.slots > row.backlog and row.quota in wanted)
-            for row in self.leases
-        )
+        return any(row.slots < row.awaited + row.backlog or (row.slots and row.quota in wanted) for row in self.leases)
 
 
 class Fleet:

@@ -317,7 +317,7 @@ class SimulatedReplica:
         fleet.rows[self.name] = (mine._replace(slots=slots), unserved_from, free_at)
         assert sum(lease.slots for lease, _, _ in fleet.rows.values()) <= fleet.slots
         others = any(lease.slots < lease.awaited + lease.backlog for name, lease in leases.items() if name != self.name)
-        is_urgent = slots < mine.awaited + mine.backlog or (slots > mine.backlog and others)
+        is_urgent = slots < mine.awaited + mine.backlog or (slots > 0 and others)
         fleet.at(fleet.unlocked_at + fleet.drawn.uniform(0.001, 0.004), self.learn, limit, is_urgent)
 
     def learn(self, limit, is_urgent):
@@ -362,6 +362,17 @@ def test_however_the_work_lies_a_fleet_uses_its_rate_and_a_strict_provider_refus
     fleet, requests_a_second = simulate(Rate(20), backlogs, seconds=45)
 
     assert requests_a_second >= 19.6
+    assert fleet.refused == 0
+
+
+def test_the_slots_of_replicas_whose_work_ends_are_soon_used_by_another_one():
+    fleet = Simulation(Rate(20), [60, 60, 60, 60, 1000])
+    fleet.run(7)
+    before = len(fleet.arrivals)
+    fleet.run(19)
+
+    assert [len(replica.waiting) > 0 for replica in fleet.replicas] == [False] * 4 + [True]
+    assert (len(fleet.arrivals) - before) / 12 >= 18.7  # of 19.7
     assert fleet.refused == 0
 
 
