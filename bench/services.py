@@ -111,7 +111,7 @@ class BenchServices(Services):
         unsent = producer.flush(PATIENCE_SECONDS)
         assert not unsent, f"{unsent} tasks were not delivered to Kafka"
 
-    def shares_partitions(self, group: str, members: int, partitions: int = PARTITIONS) -> bool:
+    def shares_partitions(self, group: str, members: int, partitions: int) -> bool:
         """Return whether the group has this many members, and all partitions are shared out evenly among them."""
         try:
             described = self._admin.describe_consumer_groups([group])[group].result(PATIENCE_SECONDS)

@@ -20,7 +20,7 @@ import psycopg
 from processor.enrich.circuit import Opening, Report, agree
 from processor.enrich.gate import Gate
 from processor.enrich.quota import Quota
-from processor.enrich.shares import Grant, Lease, grant
+from processor.enrich.shares import Grant, Lease, grant, is_urgent
 from processor.record import Position
 from processor.store.postgres import SESSION, bounded, hang_up, reason
 
@@ -233,9 +233,13 @@ class _Renewal:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether this replica wants slots, or has some that another one wants."""
-        wanted = {row.quota for row in self._others if row.slots < row.awaited + row.backlog}
-        return any(row.slots < row.awaited + row.backlog or (row.slots and row.quota in wanted) for row in self.leases)
+        """Whether a lease must be renewed soon."""
+        return any(
+            is_urgent(
+                row.lease(self.now), (other.lease(self.now) for other in self._others if other.quota == row.quota)
+            )
+            for row in self.leases
+        )
 
 
 class Fleet:

@@ -1,6 +1,6 @@
 """Shares a quota's slots out among the replicas of the fleet, by need. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 PATIENCE_SECONDS = 10.0
@@ -48,6 +48,15 @@ def grant(quota: int, leases: Mapping[str, Lease], me: str, in_use: Callable[[in
     others = sum(lease.slots for replica, lease in leases.items() if replica != me)
     limit = max(0, min(share(quota, leases)[me], quota - others))
     return Grant(limit, max(limit, in_use(limit)))
+
+
+def is_urgent(mine: Lease, others: Iterable[Lease]) -> bool:
+    """Return whether to renew soon: this replica wants slots, or has some that another one wants."""
+    return _is_short(mine) or (mine.slots > 0 and any(map(_is_short, others)))
+
+
+def _is_short(lease: Lease) -> bool:
+    return lease.slots < lease.awaited + lease.backlog
 
 
 def share(quota: int, leases: Mapping[str, Lease]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.enrich.quota import MARGIN_SECONDS, AtOnce, Rate
-from processor.enrich.shares import BACKLOG_PARTS, PATIENCE_SECONDS, Grant, Lease, grant, share
+from processor.enrich.shares import BACKLOG_PARTS, PATIENCE_SECONDS, Grant, Lease, grant, is_urgent, share
 from processor.enrich.waiting import Waiting
 from processor.fleet import IDLE_SECONDS, LEASE_SECONDS, RENEW_SECONDS, WAKE_SECONDS
 
@@ -316,13 +316,13 @@ class SimulatedReplica:
         free_at = fleet.unlocked_at + LEASE_SECONDS + self.quota.held_seconds(fleet.now)
         fleet.rows[self.name] = (mine._replace(slots=slots), unserved_from, free_at)
         assert sum(lease.slots for lease, _, _ in fleet.rows.values()) <= fleet.slots
-        others = any(lease.slots < lease.awaited + lease.backlog for name, lease in leases.items() if name != self.name)
-        is_urgent = slots < mine.awaited + mine.backlog or (slots > 0 and others)
-        fleet.at(fleet.unlocked_at + fleet.drawn.uniform(0.001, 0.004), self.learn, limit, is_urgent)
+        others = [lease for name, lease in leases.items() if name != self.name]
+        urgent = is_urgent(mine._replace(slots=slots), others)
+        fleet.at(fleet.unlocked_at + fleet.drawn.uniform(0.001, 0.004), self.learn, limit, urgent)
 
-    def learn(self, limit, is_urgent):
+    def learn(self, limit, urgent):
         self.quota.limit, self.valid_until = limit, self.renewed_at + LEASE_SECONDS
-        seconds = (RENEW_SECONDS if is_urgent else IDLE_SECONDS) * self.fleet.drawn.uniform(0.95, 1.05)
+        seconds = (RENEW_SECONDS if urgent else IDLE_SECONDS) * self.fleet.drawn.uniform(0.95, 1.05)
         self.fleet.at(self.renewed_at + seconds, self.renew, self.renewals)
         self.serve()
 
