@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class Child:
     def start(self) -> None:
         """Start it. Unless `outlive` is set, the kernel kills the program when the calling thread ends."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log, _signals_held():
+        with self.log.open("ab") as log, _interrupts_held():
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -94,7 +95,7 @@ class Child:
                 cwd=self._folder,
                 user=self._user,
                 start_new_session=True,
-                preexec_fn=_let_signals_through if self._outlive else _end_with_parent,
+                preexec_fn=None if self._outlive else _end_with_parent,
             )
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
@@ -189,21 +190,23 @@ _libc = ctypes.CDLL(None)
 
 def _end_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    _let_signals_through()
-
-
-_HELD = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    # A Ctrl-C after a program's start and before its pid is stored would leave it running.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+def _interrupts_held() -> Iterator[None]:
+    # A Ctrl-C after a program's start and before its pid is stored would leave it running, and one during a fork would
+    # be swallowed by Python's hooks. To block the signal is not enough: another thread of this process would take it.
+    if threading.current_thread() is not threading.main_thread():  # interrupts are raised in the main thread only
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        for number in handlers:
+            signal.signal(number, lambda number, _: came.append(number))
         yield
     finally:
-        _let_signals_through()
-
-
-def _let_signals_through() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(signal.Signals(came[0]))

@@ -116,6 +116,34 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(checkout):
     assert left_running(checkout) == []
 
 
+def test_ctrl_c_while_a_program_is_started_is_never_lost(tmp_path):
+    interrupted = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from sandbox.child import Child
+
+# An exception in this hook is swallowed, and the other thread takes a signal that the main thread blocks.
+os.register_at_fork(after_in_parent=lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(0.1)))
+threading.Thread(target=time.sleep, args=[60], daemon=True).start()
+child = Child("sleep", ["sleep", "60"], Path(sys.argv[1]))
+try:
+    child.start()
+    sys.exit("not interrupted")
+except KeyboardInterrupt:
+    child.kill()
+"""
+
+    done = subprocess.run(
+        [COMMAND[0], "-c", interrupted, tmp_path / "log"],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def numbers(owned):
     """Return the partitions that are shown, such as `0-2,5`."""
     spans = re.findall(r"(\d+)(?:-(\d+))?", owned)
