@@ -70,6 +70,9 @@ COMMIT_PARTS = 20
 LAST_COMMIT_SECONDS = 1.0
 """Least time limit of the commit with which partitions are given up, and of the one before a stop."""
 
+LEAVE_SECONDS = 5.0
+"""How long a consumer that is replaced may take to leave its group once its partitions are given up."""
+
 FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it accounts for finished records again."""
 
@@ -386,8 +389,9 @@ class ApplyAsync(StreamFunction):
             self._look()
             self._replace_clients()
         if now >= self._commit_at:
+            began_at = time.monotonic()  # later than `now` where a client was replaced
             self._commit(0)
-            spent = time.monotonic() - now
+            spent = time.monotonic() - began_at
             self._commit_at = now + max(COMMIT_SECONDS, COMMIT_PARTS * spent)
         if self._stop is not None:
             self._stop_if_drained(now, self._stop)
@@ -522,8 +526,9 @@ class ApplyAsync(StreamFunction):
     def _replace_consumer(self) -> None:
         """Leave the group, and join it again with a new client, which reads on behind what is committed."""
         self._leaving = True
-        self._quix.replace_consumer()
+        self._quix.replace_consumer(self._drain_seconds + LAST_COMMIT_SECONDS + LEAVE_SECONDS)
         self._leaving = False
+        self._commits.abandon()
         self._paused = []
         self._disown(list(self._next_offsets))  # what the old client has not revoked, because Kafka did not answer
         self._join()

@@ -3,8 +3,11 @@
 `tests/unit/processor/apply_async/test_quix.py` compares them with the installed Quix.
 """
 
+import contextlib
 import logging
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -96,8 +99,9 @@ class Seam:
         self.consumer._consumer_config["partition.assignment.strategy"] = "cooperative-sticky"
         self.consumer_brokers = _watched(self.consumer._consumer_config)
         self.producer_brokers = _watched(self.client._producer_config)
-        self.subscribe, self.poll = self.consumer.subscribe, self.consumer.poll
+        self._subscribe, self.poll = self.consumer.subscribe, self.consumer.poll
         self.poll_producer, self.produce = producer.poll, producer.produce
+        self._calling_back = threading.Lock()
         self._consume = _unless_kafka_is_silent(self.consumer.consume)
 
     def stand_in_front(
@@ -118,6 +122,19 @@ class Seam:
         producer.poll, producer.produce = poll_producer, produce
         self._context.dataframe_registry.register_periodic_task(each_turn)
 
+    def subscribe(self, topics: Any, **callbacks: Callable[..., None]) -> None:
+        """Join the group. What a replaced client tells afterwards is ignored."""
+
+        def unless_replaced(callback: Callable[..., None]) -> Callable[..., None]:
+            def calling(consumer: Any, partitions: list[TopicPartition]) -> None:
+                with self._calling_back:
+                    if consumer is self.consumer._inner_consumer:
+                        callback(consumer, partitions)
+
+            return calling
+
+        self._subscribe(topics, **{name: unless_replaced(callback) for name, callback in callbacks.items()})
+
     def consume(self, messages_max: int) -> list[Any] | None:
         """Return messages that have arrived; None if Kafka did not answer Quix in a rebalance.
 
@@ -137,11 +154,26 @@ class Seam:
         """Return a producer like Quix's that sends each record in a batch of its own."""
         return Producer({**self.client._producer_config, **properties, "batch.num.messages": 1})
 
-    def replace_consumer(self) -> None:
-        """Revoke the assignment and switch to a new client, which has joined no group yet."""
+    def replace_consumer(self, seconds: float) -> None:
+        """Revoke the assignment and switch to a new client, which has joined no group yet.
+
+        The old client leaves its group in another thread, which makes the callbacks meanwhile. It waits for Kafka to
+        answer its commits, which may be never: after `seconds` it is left alone.
+        """
         logger.warning("the consumer has failed and is replaced")
-        self.consumer.close()
-        self.consumer._inner_consumer = None
+        closed: Future[None] = Future()
+
+        def close() -> None:
+            try:
+                closed.set_result(self.consumer.close())
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+                closed.set_exception(error)
+
+        threading.Thread(target=close, name="close", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            closed.result(seconds)
+        with self._calling_back:  # a callback that has begun ends first
+            self.consumer._inner_consumer = None
         self.consumer_brokers = _watched(self.consumer._consumer_config)
 
     def forget_checkpoint(self) -> None:

@@ -11,7 +11,7 @@ from sandbox.child import free_port
 from sandbox.kafka import Kafka
 from tests.conftest import ended_at_last, until
 
-METADATA = 3  # the request's API key in Kafka's protocol
+METADATA, OFFSET_COMMIT, LEAVE_GROUP = 3, 8, 13  # the requests' API keys in Kafka's protocol
 FORGETS_FOR_GOOD = """
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
@@ -29,10 +29,13 @@ AdminClient.__init__ = forgetful(AdminClient.__init__)
 
 
 class Proxy:
-    """A proxy in front of one broker. While `hides` is set, none of Kafka's metadata answers names a broker."""
+    """A proxy in front of one broker.
+
+    While `hides` is set, no metadata answer of Kafka names a broker. Requests that are in `swallows` get no answer.
+    """
 
     def __init__(self, port, upstream_port):
-        self.hides, self._upstream_port = False, upstream_port
+        self.hides, self.swallows, self._upstream_port = False, frozenset(), upstream_port
         self._listener = socket.create_server(("127.0.0.1", port))
         self._sockets = [self._listener]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -59,7 +62,8 @@ class Proxy:
             if number == METADATA:
                 assert version >= 9
                 asked.add(correlation_id)
-            send(broker, request)
+            if number not in self.swallows:
+                send(broker, request)
 
     def _answer(self, client, broker, asked):
         for answer in messages(broker):
@@ -141,3 +145,24 @@ def test_both_programs_go_on_where_kafka_said_that_no_broker_is_there(
     assert simulators.calls("phone") == 201
     assert gateway.answers("/health/ready")
     assert processor.answers("/health/ready")
+
+
+def test_a_failed_client_whose_commits_are_never_answered_delays_no_other(
+    topics, kafka, proxy, simulators, start_processor, tmp_path
+):
+    (tmp_path / "sitecustomize.py").write_text(FORGETS_FOR_GOOD)
+    bootstrap = f"127.0.0.1:{kafka.proxied_port}"
+    processor = start_processor(KAFKA_BOOTSTRAP_SERVERS=bootstrap, PYTHONPATH=tmp_path)
+    topics.send_tasks(range(50))
+    until(lambda: topics.lag() == 0, "no lag")
+
+    proxy.swallows = {OFFSET_COMMIT, LEAVE_GROUP}
+    topics.send_tasks(range(50, 100))
+    until(lambda: len(topics.read_results()) == 100, "results whose offsets cannot be committed")
+    proxy.hides = True
+    until(lambda: "the consumer has failed and is replaced" in processor.log_text(), "the consumer to be replaced")
+    proxy.hides, proxy.swallows = False, frozenset()
+
+    topics.send_tasks(range(100, 150))
+    until(lambda: topics.lag() == 0, "no lag")
+    assert set(topics.read_results()) == set(range(150))

@@ -266,13 +266,15 @@ class Bench:
         """Lose all partitions, and get these."""
         lost = self.consumer.assignment()
         if lost:
-            self.consumer.callbacks["on_lost"](None, lost)
+            self.consumer.callbacks["on_lost"](self.consumer._inner_consumer, lost)
             self.consumer.incremental_unassign(lost)
         self.gain(*partitions)
 
     def gain(self, *partitions):
         """Get further partitions, as Quix's consumer does."""
-        self.consumer.callbacks["on_assign"](None, [TopicPartition("import", partition) for partition in partitions])
+        self.consumer.callbacks["on_assign"](
+            self.consumer._inner_consumer, [TopicPartition("import", partition) for partition in partitions]
+        )
 
     def take(self, offset, partition=0, value=b"value", turn_loop=True):
         context = copy_context()
@@ -312,7 +314,7 @@ class Bench:
     def revoke(self, *partitions):
         """Revoke these partitions, or all, as Quix's consumer does."""
         revoked = [each for each in self.consumer.partitions if not partitions or each.partition in partitions]
-        self.beside_the_loop(lambda: self.consumer.callbacks["on_revoke"](None, revoked))
+        self.beside_the_loop(lambda: self.consumer.callbacks["on_revoke"](self.consumer._inner_consumer, revoked))
 
     def beside_the_loop(self, call):
         """Make a call that Quix makes on its own thread. The loop runs in another thread from its first callback on."""
@@ -1269,7 +1271,7 @@ def test_a_partition_that_is_lost_takes_nothing_of_the_others_along(bench):
     run.assign(0, 1)
     for partition in (0, 1):
         run.take(0, partition)
-    run.consumer.callbacks["on_lost"](None, [TopicPartition("import", 1)])
+    run.consumer.callbacks["on_lost"](run.consumer._inner_consumer, [TopicPartition("import", 1)])
     run.finish(0, partition=1)
     run.finish(0, partition=0)
     run.poll(seconds=2)
@@ -1507,10 +1509,57 @@ def test_a_consumer_that_knows_no_broker_is_replaced_and_joins_again(bench, monk
     assert (closed, joined) == (["the first client"], [None]), "once, and Quix makes another client"
 
 
+def test_however_long_a_consumer_takes_to_leave_its_group_offsets_are_committed_soon_afterwards(bench):
+    run = bench()
+    run.consumer.close = lambda: setattr(run, "now", run.now + 60)
+    forget(run.operator._quix.consumer_brokers)
+    run.poll(seconds=10)
+    run.gain(1)
+    run.take(5, partition=1)
+    run.finish(5, partition=1)
+    run.poll(seconds=1)
+
+    assert run.consumer.commits == [("import", 1, 6)]
+
+
+def test_a_replaced_consumer_that_never_leaves_its_group_is_left_alone_with_its_commit(bench, monkeypatch):
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LAST_COMMIT_SECONDS", 0)
+    run = bench(drain_seconds=0)
+    never = threading.Event()
+    commit = run.consumer.commit
+    monkeypatch.setattr(run.consumer, "commit", lambda offsets, asynchronous: never.wait(60) and offsets)
+    run.take(5)
+    run.finish(5)
+    run.poll(seconds=1)
+    assert run.operator._commits._under_way is not None
+    old, run.consumer.close = run.consumer._inner_consumer, lambda: never.wait(60)
+    forget(run.operator._quix.consumer_brokers)
+    run.poll(seconds=10)
+    run.consumer._inner_consumer, run.consumer.partitions = "the second client", []
+    monkeypatch.setattr(run.consumer, "commit", commit)
+    run.gain(0)
+    run.take(5)
+    run.consumer.callbacks["on_lost"](old, run.consumer.partitions)
+    run.finish(5)
+    run.poll(seconds=1)
+    never.set()
+
+    assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_what_goes_wrong_while_a_consumer_leaves_its_group_is_raised(bench):
+    run = bench()
+    run.consumer.polled = KeyError("bug")
+    forget(run.operator._quix.consumer_brokers)
+    with pytest.raises(KeyError):
+        run.poll(seconds=10)
+
+
 def test_nothing_is_emitted_for_a_partition_that_was_lost(bench):
     run = bench()
     run.take(5)
-    run.consumer.callbacks["on_lost"](None, run.consumer.partitions)
+    run.consumer.callbacks["on_lost"](run.consumer._inner_consumer, run.consumer.partitions)
     run.finish(5)
     run.poll(seconds=10)
 
@@ -1642,7 +1691,7 @@ def test_whenever_a_topic_is_made_again_its_records_are_done_under_its_own_id(da
                 if step == "revoke":
                     bench.revoke()
                 else:
-                    bench.consumer.callbacks["on_lost"](None, bench.consumer.partitions)
+                    bench.consumer.callbacks["on_lost"](bench.consumer._inner_consumer, bench.consumer.partitions)
                 bench.assign(0)
                 next_offset = first_offset(bench)
             elif step == "poll":
@@ -1708,7 +1757,7 @@ def test_whatever_happens_every_record_leaves_once_and_no_commit_passes_an_unfin
                     bench.revoke()
                 else:
                     lost = True
-                    bench.consumer.callbacks["on_lost"](None, bench.consumer.partitions)
+                    bench.consumer.callbacks["on_lost"](bench.consumer._inner_consumer, bench.consumer.partitions)
                 committed = max([committed, *(offset for _, _, offset in bench.consumer.commits)])
                 bench.assign(0)
                 next_offset = committed
