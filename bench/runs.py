@@ -89,7 +89,7 @@ def drain(
     with running(services, module, environment, replicas) as programs:
         parts: dict[str, list[Child]] = {
             "program": programs,
-            "Kafka": [services.kafka],
+            "Kafka": [*services.brokers],
             "PostgreSQL": [services.postgres],
             "provider": [provider[0]],
         }

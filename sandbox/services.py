@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from sandbox.child import Child, free_port
-from sandbox.kafka import Kafka
+from sandbox.kafka import Kafka, KafkaCluster
 from sandbox.postgres import Postgres
 
 ROOT = Path(__file__).parents[1]
@@ -19,18 +19,33 @@ ROOT = Path(__file__).parents[1]
 class Services:
     """Kafka, PostgreSQL and modules for the sandbox, the benchmark and the fault runs, all on 127.0.0.1 only."""
 
-    def __init__(self, folder: Path, logs: Path, *, outlive: bool = False, proxied_port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        logs: Path,
+        *,
+        outlive: bool = False,
+        proxied_port: int | None = None,
+        brokers: int = 1,
+    ) -> None:
         """Choose ports without starting anything.
 
         Args:
             folder: for the data.
             logs: folder for the logs.
             outlive: whether the services keep running after this process ends.
-            proxied_port: port at which clients reach Kafka through a proxy.
+            proxied_port: port at which clients reach a single broker through a proxy.
+            brokers: number of Kafka's brokers: 1, or odd.
         """
         self.folder = folder
         self.logs = logs
-        self.kafka = Kafka(folder, logs, outlive=outlive, proxied_port=proxied_port)
+        self.kafka: Kafka | KafkaCluster
+        if brokers == 1:
+            self.kafka = Kafka(folder, logs, outlive=outlive, proxied_port=proxied_port)
+            self.brokers: list[Kafka] = [self.kafka]
+        else:
+            self.kafka = KafkaCluster(folder, logs, brokers=brokers)
+            self.brokers = self.kafka.brokers
         self.postgres = Postgres(folder, logs, outlive=outlive)
         self.children: list[Child] = []
         """Everything that was started, in this order."""
@@ -42,7 +57,8 @@ class Services:
         Raises:
             sandbox.child.NotReady: one of them does not become ready.
         """
-        for server in (self.kafka, self.postgres):
+        servers: list[Kafka | Postgres] = [*self.brokers, self.postgres]
+        for server in servers:
             self.children.append(server)
             server.start_soon()
         self.postgres.wait()

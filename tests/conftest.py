@@ -63,6 +63,7 @@ COORDINATOR_MOVES = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._UNKNOWN_PARTITION,
 )
 """Errors that a broker returns for a while after an outage, and that librdkafka passes on."""
 

@@ -8,7 +8,7 @@ import sys
 
 from rich.console import Console
 
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, FAULTS_OF_THREE_BROKERS, Fault
 from tests.chaos.judge import judge
 from tests.chaos.memory import memory
 from tests.chaos.report import show
@@ -22,23 +22,23 @@ def main() -> int:
     """Run one kind of run and return its exit code: 0 if every promise held."""
     arguments = _arguments()
     work = _faults if arguments.memory is None else _memory
-    return run_alone("chaos", console, lambda services: work(services, arguments))
+    return run_alone("chaos", console, lambda services: work(services, arguments), brokers=arguments.brokers)
 
 
 def _faults(services: FaultServices, arguments: argparse.Namespace) -> bool:
     chance = random.Random(arguments.seed)
-    chosen = [fault for name, fault in FAULTS.items() if any(part in name for part in arguments.faults)]
+    chosen = _chosen(arguments)
     rounds = schedule(chosen, arguments.rounds or len(chosen), arguments.joined, chance)
-    console.print(
-        f"seed {arguments.seed}: {arguments.tasks:,} tasks, {len(rounds)} rounds, {arguments.replicas} replicas"
-    )
+    share = arguments.tasks // max(1, sum(faults[0].tasks is None for faults in rounds))
+    tasks = [faults[0].tasks or max(1, share) for faults in rounds]
+    console.print(f"seed {arguments.seed}: {sum(tasks):,} tasks, {len(rounds)} rounds, {arguments.replicas} replicas")
     run = Run(services, arguments.seed, replicas=arguments.replicas, gateways=arguments.gateways)
     with contextlib.closing(run):
         run.start()
         for number, faults in enumerate(rounds, 1):
             names = " + ".join(fault.name for fault in faults)
             with console.status(f"{number}/{len(rounds)} {names}"):
-                played = run.play(max(1, arguments.tasks // len(rounds)), *faults)
+                played = run.play(tasks[number - 1], *faults)
             settled = "not settled" if played.seconds_to_settle is None else f"{played.seconds_to_settle:.1f} s"
             console.print(f"{number:3}/{len(rounds)}  {names:45} {settled}", highlight=False, soft_wrap=True)
         with console.status("Stopping the programs"):
@@ -52,6 +52,11 @@ def _faults(services: FaultServices, arguments: argparse.Namespace) -> bool:
     else:
         console.print(f"[bold green]Every promise held[/bold green], seed {arguments.seed}.", highlight=False)
     return not verdict.violations
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Fault]:
+    faults = FAULTS if arguments.brokers == 1 else FAULTS_OF_THREE_BROKERS
+    return [fault for name, fault in faults.items() if any(part in name for part in arguments.faults)]
 
 
 def _memory(services: FaultServices, arguments: argparse.Namespace) -> bool:
@@ -73,7 +78,8 @@ def _arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--seed", type=int, default=secrets.randbelow(1_000_000), help="of all that is left to chance (default: any)")
-    add("--tasks", type=int, default=40_000, help="tasks, in all rounds together (default: %(default)s)")
+    add("--brokers", type=int, choices=(1, 3), default=1, help="Kafka's brokers; 3 have faults of their own")
+    add("--tasks", type=int, default=40_000, help="tasks, in all rounds that name no number (default: %(default)s)")
     add("--replicas", type=int, default=3, help="processors (default: %(default)s)")
     add("--gateways", type=int, default=2, help="gateways (default: %(default)s)")
     add("--rounds", type=int, help="rounds, one fault each (default: each fault once)")
@@ -84,9 +90,9 @@ def _arguments() -> argparse.Namespace:
     add("--list", action="store_true", help="name all faults, and do nothing")
     arguments = parser.parse_args()
     if arguments.list:
-        print("\n".join(FAULTS))
+        print("\n".join(FAULTS if arguments.brokers == 1 else FAULTS_OF_THREE_BROKERS))
         sys.exit(0)
-    if not any(part in name for name in FAULTS for part in arguments.faults):
+    if not _chosen(arguments):
         parser.error("no fault's name holds that; --list names them")
     return arguments
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import psycopg
 
+from sandbox.kafka import Kafka, KafkaCluster
 from sandbox.toxiproxy import Proxy
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import Fleet, Program
+from tests.chaos.judge import STEADY_SECONDS, Steady
 from tests.chaos.services import DATABASE_USER, wait_for
 
 SMALL_PROBABILITY = 0.03
@@ -36,6 +38,10 @@ class Fault:
     """Whether a task may end as a dead letter, which is allowed only if its provider fails."""
     may_join: bool = False
     """Whether it may be combined with another fault: it must not need what the other takes away."""
+    tasks: int | None = None
+    """Number of tasks that it needs; None for its share of the run's."""
+    steady: Steady | None = None
+    """What it must leave of a steady flow of tasks; None if most tasks of its round are sent at once."""
 
 
 @contextlib.contextmanager
@@ -56,6 +62,86 @@ def replica_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     yield
     fleet.start(replica)
     fleet.wait()
+
+
+@contextlib.contextmanager
+def replica_restarted(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """SIGKILL, and a new process at once, which Kafka does not know to be in the killed one's place."""
+    replica = fleet.pick(chance)
+    fleet.kill(replica)
+    fleet.start(replica)
+    yield
+    fleet.wait()
+
+
+@contextlib.contextmanager
+def replica_added(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """One more replica, then one fewer, chosen at random."""
+    fleet.add("processor")
+    yield
+    fleet.wait()
+    fleet.remove(fleet.pick(chance))
+
+
+def storm(kills: int, stops: int) -> Injected:
+    """Return a fault in which replicas are killed and stopped, and PostgreSQL and Kafka killed once, 3 to 7 s apart.
+
+    Each is started again at once, so that some are killed before they are ready.
+    """
+
+    @contextlib.contextmanager
+    def storming(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+        def kill(replica: Program) -> None:
+            fleet.kill(replica)
+            fleet.start(replica)
+
+        def stop(replica: Program) -> None:
+            fleet.stop(replica)
+            fleet.start(replica)
+
+        def kill_postgresql(_: Program) -> None:
+            fleet.services.postgres.kill()
+            fleet.services.postgres.start()
+
+        def kill_kafka(_: Program) -> None:
+            with fleet.cutting(*fleet.replicas):
+                fleet.services.kafka.kill()
+            fleet.services.kafka.start()
+
+        events = [*[kill] * kills, *[stop] * stops, kill_postgresql, kill_kafka]
+        for event in chance.sample(events, len(events)):
+            event(fleet.pick(chance))
+            time.sleep(chance.uniform(3, 7))  # the fault's own rhythm
+        yield
+
+    return storming
+
+
+def broker_of_three_killed(role: Callable[[Fleet, KafkaCluster], Kafka]) -> Injected:
+    """Return a fault in which the broker that has this role is killed, and started again after the fault."""
+
+    @contextlib.contextmanager
+    def killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+        cluster = fleet.services.kafka
+        assert isinstance(cluster, KafkaCluster)
+        broker = role(fleet, cluster)
+        with fleet.cutting(*fleet.replicas):
+            broker.kill()
+        yield
+        broker.start()
+
+    return killed
+
+
+@contextlib.contextmanager
+def brokers_restarted(fleet: Fleet, chance: random.Random) -> Iterator[None]:
+    """One broker of three after the other: SIGTERM, then a new process; the next follows when it is ready."""
+    cluster = fleet.services.kafka
+    assert isinstance(cluster, KafkaCluster)
+    for broker in cluster.brokers:
+        broker.stop()
+        broker.start()
+    yield
 
 
 @contextlib.contextmanager
@@ -288,6 +374,32 @@ PROCESSES = [
     Fault("tables locked", tables_locked, (2, 6)),
     Fault("database read-only", database_read_only, (2, 6)),
 ]
+STEADY = [
+    Fault(name, inject, (STEADY_SECONDS, STEADY_SECONDS), tasks=tasks, steady=steady)
+    for name, inject, tasks, steady in (
+        ("steady: replica restarted", replica_restarted, 8_000, Steady(0.6, 1.5)),
+        ("steady: replica stopped", replica_stopped, 8_000, Steady(0.6, 1.0, nothing_repeated=True)),
+        ("steady: replica added", replica_added, 8_000, Steady(0.95, 1.0, nothing_repeated=True)),
+        (
+            "steady: rolling restart",
+            rolling_restart,
+            16_000,
+            Steady(None, 1.0, nothing_repeated=True, lasts_seconds=4 * STEADY_SECONDS),
+        ),
+    )
+]
+STORM = Fault("storm", storm(kills=6, stops=6), (0, 0), tasks=40_000)
+THREE_BROKERS = [
+    Fault(name, inject, (STEADY_SECONDS, STEADY_SECONDS), steady=Steady(lasts_seconds=4 * STEADY_SECONDS))
+    for name, inject in (
+        ("leader killed", broker_of_three_killed(lambda fleet, cluster: cluster.leader(fleet.imports, 0))),
+        ("coordinator killed", broker_of_three_killed(lambda fleet, cluster: cluster.coordinator(fleet.group))),
+        ("controller killed", broker_of_three_killed(lambda fleet, cluster: cluster.controller())),
+        ("brokers restarted", brokers_restarted),
+    )
+]
+"""Only with three brokers. The bare consumer of the same run shows what Kafka's own protocol takes."""
 NETWORK = [*_network_faults(), Fault("PostgreSQL: answers cut", commits_cut, (0, 0), may_join=True)]
 PROVIDERS = list(_provider_faults())
-FAULTS = {fault.name: fault for fault in [*PROCESSES, *NETWORK, *PROVIDERS]}
+FAULTS = {fault.name: fault for fault in [*PROCESSES, *NETWORK, *PROVIDERS, *STEADY, STORM]}
+FAULTS_OF_THREE_BROKERS = {fault.name: fault for fault in THREE_BROKERS}

@@ -17,7 +17,7 @@ import psycopg
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from sandbox.child import STOP_SECONDS, Child, free_port
+from sandbox.child import STOP_SECONDS, Child, accepts, free_port
 from sandbox.services import ROOT, answers
 from shared.topics import DEAD_LETTER_BYTES_MAX
 from tests.chaos.judge import Cut, Exit
@@ -56,6 +56,8 @@ class Program(Child):
         Raises:
             httpx.TransportError: the program does not answer.
         """
+        if not accepts(int(self.url.rpartition(":")[2])):
+            return 0  # it is about to start
         metrics = httpx.get(f"{self.url}/metrics", timeout=ANSWER_SECONDS, trust_env=False).text
         [found] = re.findall(r"^integration_in_flight_records (\S+)$", metrics, re.M)
         return int(float(found))
@@ -85,7 +87,7 @@ class Fleet:
         self.round = 0
         self._settings = settings
         self._numbers = Counter[str]()
-        self._admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers, "log_level": 0})
+        self._admin = self._new_admin()
         new = [NewTopic(topic, PARTITIONS) for topic in (self.imports, self.results)]
         larger = {"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)}
         new.append(NewTopic(self.dead_letters, PARTITIONS, config=larger))
@@ -140,6 +142,7 @@ class Fleet:
         try:
             group = self._admin.describe_consumer_groups([self.group])[self.group].result(ANSWER_SECONDS)
         except (KafkaException, TimeoutError):
+            self._admin = self._new_admin()  # after its coordinator was restarted, a client may go on asking in vain
             return False
         shares = [len(member.assignment.topic_partitions) for member in group.members]
         whole = len(shares) == len(self.replicas) and all(shares) and sum(shares) == PARTITIONS
@@ -207,13 +210,16 @@ class Fleet:
         """Return the log files of the programs and of the services."""
         return sorted(self.services.logs.glob("*.log"))
 
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.services.kafka.bootstrap_servers, "log_level": 0})
+
     def _environment(self) -> dict[str, str]:
         proxies = self.services.proxies
         providers = f"http://127.0.0.1:{proxies['providers'].port}"
         return {
             "PATH": os.environ["PATH"],
             "PYTHONDONTWRITEBYTECODE": "1",
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxies['Kafka'].port}",
+            "KAFKA_BOOTSTRAP_SERVERS": self.services.bootstrap_servers,
             "KAFKA_IMPORT_TOPIC": self.imports,
             "KAFKA_RESULT_TOPIC": self.results,
             "KAFKA_CONSUMER_GROUP": self.group,

@@ -4,6 +4,7 @@ The tasks of a run are sent in rounds, one fault each; everything that happens t
 """
 
 import bisect
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,25 @@ from typing import Literal
 
 from processor.store.rows import ROWS_WAITING_MAX
 
-COMMITTED_EVERY_SECONDS = 1.5
-"""Results written this long before a kill may be repeated: processors commit every second, and a commit takes time."""
+COMMITTED_EVERY_SECONDS = 0.5
+"""Results written this long before a kill may be repeated: processors commit ten times a second, and it takes time."""
+
+
+STEADY_SECONDS = 20.0
+"""How long a steady flow of tasks is watched before a fault, and after it."""
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What a fault must leave of a steady flow of tasks, on a machine that does nothing else. None: only reported."""
+
+    results_least: float | None = None
+    """Results in the seconds after the fault's beginning, as a share of those in the seconds before it."""
+    gap_seconds_max: float | None = None
+    """Longest time between two results from the fault's beginning on."""
+    nothing_repeated: bool = False
+    lasts_seconds: float = 2 * STEADY_SECONDS
+    """How long the tasks are sent."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,9 @@ class Round:
     cuts_calls: bool = False
     dead_letters: bool = False
     seconds_to_settle: float | None = None
+    steady: Steady | None = None
+    fault_at: float = 0.0
+    over_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,7 @@ class Answer:
     id: int | None
     position: tuple[str, int, int]
     written_at: float
+    read_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,8 @@ class History:
     rounds: list[Round] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    read_by_a_bare_consumer_at: list[float] = field(default_factory=list)
+    """When a group of one librdkafka consumer that only reads got the tasks, in order."""
     replies: list[tuple[int, int]] = field(default_factory=list)
     """(task_id, id) pairs that REST callers got."""
     untold: list[int] = field(default_factory=list)
@@ -122,6 +146,12 @@ class Line:
     calls_allowed: int = 0
     exits: int = 0
     seconds_to_settle: float | None = 0.0
+    results_kept: float | None = None
+    """Of a steady flow: the smallest share of the results that a fault left."""
+    gap_seconds: float | None = None
+    """Of a steady flow: the longest time between two results."""
+    bare_gap_seconds: float | None = None
+    """The same of a bare consumer of the tasks."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +173,7 @@ def judge(history: History, settle_seconds_max: float | None = None) -> Verdict:
             for round_ in history.rounds
             if round_.seconds_to_settle is not None and round_.seconds_to_settle > settle_seconds_max
         ]
+        violations += [text for round_ in history.rounds for text in _unsteady(round_, of_rounds[round_.number])]
     violations += [f"{exit_.program} ended by itself with code {exit_.code}" for exit_ in history.exits]
     for check in CHECKS:
         violations += check(history)
@@ -186,9 +217,45 @@ def _lines_of_rounds(history: History) -> dict[int, Line]:
             calls_allowed=sum(cut.calls_allowed for cut in history.cuts if cut.round == round_.number),
             seconds_to_settle=round_.seconds_to_settle,
             **counts[round_.number],
+            **_flow(history, round_),
         )
         for round_ in history.rounds
     }
+
+
+def _flow(history: History, round_: Round) -> dict[str, float]:
+    """Return what a fault left of a steady flow of tasks."""
+    if round_.steady is None:
+        return {}
+    began_at, over_at = round_.fault_at, round_.over_at
+    read_at = sorted(answer.read_at for answer in history.answers)
+    before = _within(read_at, began_at - STEADY_SECONDS, began_at)
+    after = _within(read_at, began_at, began_at + STEADY_SECONDS)
+    return {
+        "results_kept": len(after) / max(1, len(before)),
+        "gap_seconds": _longest_gap(_within(read_at, began_at, over_at), began_at, over_at),
+        "bare_gap_seconds": _longest_gap(
+            _within(history.read_by_a_bare_consumer_at, began_at, over_at), began_at, over_at
+        ),
+    }
+
+
+def _within(moments: list[float], begin: float, end: float) -> list[float]:
+    return moments[bisect.bisect_left(moments, begin) : bisect.bisect_left(moments, end)]
+
+
+def _longest_gap(moments: list[float], begin: float, end: float) -> float:
+    return max(after - before for before, after in itertools.pairwise([begin, *moments, end]))
+
+
+def _unsteady(round_: Round, line: Line) -> Iterator[str]:
+    where, steady = f"round {round_.number}, {round_.fault}", round_.steady
+    if steady is None or line.results_kept is None or line.gap_seconds is None:
+        return
+    if steady.results_least is not None and line.results_kept < steady.results_least:
+        yield f"{where}: only {line.results_kept:.0%} of the results went on"
+    if steady.gap_seconds_max is not None and line.gap_seconds > steady.gap_seconds_max:
+        yield f"{where}: no result for {line.gap_seconds:.1f} seconds"
 
 
 def _results_allowed(history: History, round_: Round) -> int:
@@ -218,6 +285,8 @@ def _broken_in_round(round_: Round, line: Line) -> Iterator[str]:
         yield f"{where}: {line.calls_repeated} calls are paid again, {line.calls_allowed} may be"
     if round_.seconds_to_settle is None:
         yield f"{where}: not settled without help"
+    if round_.steady is not None and round_.steady.nothing_repeated and line.results_repeated + line.calls_repeated:
+        yield f"{where}: {line.results_repeated} results and {line.calls_repeated} calls are repeated, none may be"
 
 
 def _results_without_rows(history: History) -> Iterator[str]:
@@ -305,10 +374,13 @@ def _sum(first: Line, second: Line) -> Line:
         first,
         **{name: getattr(first, name) + getattr(second, name) for name in COUNTED},
         seconds_to_settle=None if None in times else max(_known(times)),
+        results_kept=min(_known([first.results_kept, second.results_kept]), default=None),
+        gap_seconds=max(_known([first.gap_seconds, second.gap_seconds]), default=None),
+        bare_gap_seconds=max(_known([first.bare_gap_seconds, second.bare_gap_seconds]), default=None),
     )
 
 
-COUNTED = [name for name in Line.__dataclass_fields__ if name not in ("fault", "seconds_to_settle")]
+COUNTED = [name for name, value in Line.__dataclass_fields__.items() if value.type is int]
 
 
 def _known(times: Iterable[float | None]) -> list[float]:

@@ -19,6 +19,9 @@ COLUMNS = (
     "(allowed)",
     "unasked exits",
     "seconds to settle",
+    "results kept",
+    "longest gap",
+    "(bare consumer)",
 )
 SHORT = {
     0: "fault",
@@ -30,9 +33,10 @@ SHORT = {
     8: "paid again",
     10: "exits",
     11: "settled",
+    13: "gap",
 }
 """For a terminal of 80 columns: index in COLUMNS -> short heading."""
-WIDE_COLUMNS = 150
+WIDE_COLUMNS = 190
 
 
 def show(verdict: Verdict, console: Console) -> None:
@@ -79,4 +83,6 @@ def _cells(line: Line) -> tuple[str, ...]:
         line.calls_allowed,
         line.exits,
     )
-    return (line.fault, *(f"{count:,}" for count in counts), settled)
+    kept = "" if line.results_kept is None else f"{line.results_kept:.0%}"
+    gaps = ("" if gap is None else f"{gap:.1f}" for gap in (line.gap_seconds, line.bare_gap_seconds))
+    return (line.fault, *(f"{count:,}" for count in counts), settled, kept, *gaps)

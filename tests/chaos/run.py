@@ -13,7 +13,7 @@ import psycopg
 from sandbox.child import NotReady
 from tests.chaos.faults import Fault
 from tests.chaos.fleet import Fleet, Program
-from tests.chaos.judge import History, Round
+from tests.chaos.judge import STEADY_SECONDS, History, Round
 from tests.chaos.services import FaultServices, wait_for
 from tests.chaos.traffic import Traffic
 from tests.chaos.watch import Watch
@@ -22,6 +22,10 @@ SETTLE_PATIENCE_SECONDS = 90.0
 """After this long a round counts as not settling by itself; all replicas are killed to see whether that helps."""
 
 TOLD_SECONDS = 30.0
+
+STARTING_SECONDS = 2.0
+"""How long a steady flow of tasks lasts before it is watched."""
+
 LATENCY_MS = [20, 150]
 
 INPUTS = """
@@ -69,10 +73,16 @@ class Run:
         self.fleet.round = number
         first = len(self.history.tasks)
         answered = len(self._watch.answered)
-        self._traffic.send(number, tasks, sum(seconds) + 2, chance)
-        under_way = answered + int(tasks * chance.uniform(0.02, 0.35))
-        with contextlib.suppress(NotReady):  # then the round does not settle, which is recorded below
-            self._wait(lambda: len(self._watch.answered) >= under_way, "tasks to be under way")
+        steady = next((fault.steady for fault in faults), None)
+        if steady is None:
+            self._traffic.send(number, tasks, sum(seconds) + 2, chance)
+            under_way = answered + int(tasks * chance.uniform(0.02, 0.35))
+            with contextlib.suppress(NotReady):  # then the round does not settle, which is recorded below
+                self._wait(lambda: len(self._watch.answered) >= under_way, "tasks to be under way")
+        else:
+            self._traffic.send(number, tasks, steady.lasts_seconds + STARTING_SECONDS, chance, burst=0)
+            self._hold(STARTING_SECONDS + STEADY_SECONDS)
+        fault_at = time.time()
         with contextlib.ExitStack() as in_force:
             for fault, hold_seconds in zip(faults, seconds, strict=True):
                 in_force.enter_context(fault.inject(self.fleet, chance))
@@ -86,6 +96,9 @@ class Run:
             cuts_calls=any(fault.cuts_calls for fault in faults),
             dead_letters=any(fault.dead_letters for fault in faults),
             seconds_to_settle=None if settle_seconds is None else max(0.0, settle_seconds),
+            steady=steady,
+            fault_at=fault_at,
+            over_at=min(ended_at, fault_at + (steady.lasts_seconds - STEADY_SECONDS if steady else 0)),
         )
         self.history.rounds.append(round_)
         return round_
@@ -187,7 +200,8 @@ def schedule(faults: Sequence[Fault], rounds: int, joined: float, chance: random
     drawn: list[tuple[Fault, ...]] = []
     for fault in order[:rounds]:
         others = [other for other in joinable if other is not fault and other.name.split(":")[0] not in fault.name]
-        drawn.append((fault, chance.choice(others)) if others and chance.random() < joined else (fault,))
+        alone = fault.tasks is not None or not others
+        drawn.append((fault,) if alone or chance.random() >= joined else (fault, chance.choice(others)))
     return drawn
 
 

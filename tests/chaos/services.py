@@ -13,6 +13,7 @@ import httpx
 from rich.console import Console
 
 from sandbox.child import NotReady, free_port
+from sandbox.kafka import Kafka, KafkaCluster
 from sandbox.services import ROOT, Services, new_folder
 from sandbox.toxiproxy import Proxy, Toxiproxy
 
@@ -22,11 +23,11 @@ ANSWER_SECONDS = 2.0
 
 
 class FaultServices(Services):
-    """Kafka, PostgreSQL and the providers' simulators. The programs reach each through a proxy."""
+    """Kafka, PostgreSQL and the providers' simulators. The programs reach each but three brokers through a proxy."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, brokers: int = 1) -> None:
         """Choose ports; start nothing yet."""
-        super().__init__(folder, folder / "logs", proxied_port=free_port())
+        super().__init__(folder, folder / "logs", proxied_port=free_port(), brokers=brokers)
         self.toxiproxy = Toxiproxy(self.logs)
         self.proxies: dict[str, Proxy] = {}
         self.password = secrets.token_urlsafe(16)
@@ -43,14 +44,23 @@ class FaultServices(Services):
         _, url = self.start_simulators()
         self.simulators_client = httpx.Client(base_url=url, timeout=30, trust_env=False)
         upstream_ports = {
-            "Kafka": (self.kafka.proxied_port or free_port(), self.kafka.upstream_port),
             "PostgreSQL": (free_port(), self.postgres.port),
             "providers": (free_port(), int(url.rpartition(":")[2])),
         }
+        if isinstance(self.kafka, Kafka):
+            upstream_ports["Kafka"] = (self.kafka.proxied_port or free_port(), self.kafka.upstream_port)
         self.proxies = {name: self.toxiproxy.proxy(name, *ports) for name, ports in upstream_ports.items()}
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's addresses for the programs."""
+        proxy = self.proxies.get("Kafka")
+        return self.kafka.bootstrap_servers if proxy is None else f"127.0.0.1:{proxy.port}"
 
     def close(self) -> None:
         """Stop everything, whatever state it is in, and close the clients."""
+        if isinstance(self.kafka, KafkaCluster):
+            self.kafka.stop()
         self.stop()
         if self.proxies:
             self.simulators_client.close()
@@ -79,7 +89,7 @@ def running(services: FaultServices) -> Iterator[FaultServices]:
         services.close()
 
 
-def run_alone(name: str, console: Console, work: Callable[[FaultServices], bool]) -> int:
+def run_alone(name: str, console: Console, work: Callable[[FaultServices], bool], *, brokers: int = 1) -> int:
     """Do the work with its own services, and return the exit code of the program: 0 if `work` returns true.
 
     Otherwise the logs of all programs are kept in .sandbox/NAME.
@@ -91,7 +101,7 @@ def run_alone(name: str, console: Console, work: Callable[[FaultServices], bool]
     well = False
     try:
         starting = console.status("Starting Kafka, PostgreSQL, providers and proxies")
-        with starting, running(FaultServices(folder)) as services:
+        with starting, running(FaultServices(folder, brokers=brokers)) as services:
             well = work(services)
     except KeyboardInterrupt:
         console.print("Interrupted; nothing is left running.")

@@ -44,21 +44,24 @@ class Traffic:
         self._locations: list[tuple[int, str]] = []
         self._leaving = threading.Event()
 
-    def send(self, round_number: int, tasks: int, seconds: float, chance: random.Random) -> None:
-        """Start sending a round's tasks: most of them at once, the others spread over this many seconds."""
+    def send(
+        self, round_number: int, tasks: int, seconds: float, chance: random.Random, *, burst: float = BURST
+    ) -> None:
+        """Start sending a round's tasks: this share of them at once, the others spread over this many seconds."""
         by_rest, by_kafka = [], []
         for _ in range(tasks):
             task_id = next(self._numbers)
             task_type = chance.choices(TYPES, TYPE_WEIGHTS)[0]
             body = {"task_id": task_id, "task_type": task_type, "data": self._data(task_id, task_type)}
             (by_rest if chance.random() < BY_REST else by_kafka).append(body)
-        self._sending = [self._callers.submit(self._produce, round_number, by_kafka, seconds)]
-        for body in by_rest:
+        self._sending = [self._callers.submit(self._produce, round_number, by_kafka, seconds, burst)]
+        for number, body in enumerate(by_rest):
             if chance.random() < REFUSED_BY_REST:
                 body["task_id"] = float(body["task_id"])
             prefer = chance.choice(["", "respond-async"])
             gateway = chance.choice(self._fleet.gateways).url
-            self._sending.append(self._callers.submit(self._post, round_number, gateway, body, prefer))
+            at = time.monotonic() + (0 if burst else seconds * number / len(by_rest))
+            self._sending.append(self._callers.submit(self._post, round_number, gateway, body, prefer, at))
 
     def sent(self) -> bool:
         """Return whether all tasks are sent and every outcome is known; re-raise an error that stopped a sender."""
@@ -90,7 +93,7 @@ class Traffic:
             return f"{self._canary}.{task_id}@example.com"
         return f"{self._canary} {task_id}"
 
-    def _produce(self, round_number: int, bodies: list[dict[str, object]], seconds: float) -> None:
+    def _produce(self, round_number: int, bodies: list[dict[str, object]], seconds: float, burst: float) -> None:
         brokers = Brokers()
         producer = Producer(
             {
@@ -102,8 +105,8 @@ class Traffic:
             }
         )
         waiting = set(range(len(bodies)))
-        burst = int(len(bodies) * BURST)
-        pause_seconds = seconds / max(1, len(bodies) - burst)
+        at_once = int(len(bodies) * burst)
+        began_at, pause_seconds = time.monotonic(), seconds / max(1, len(bodies) - at_once)
         for number, body in enumerate(bodies):
 
             def note(error: KafkaError | None, message: Message, number: int = number) -> None:
@@ -111,13 +114,19 @@ class Traffic:
                 self._note(round_number, bodies[number], "open" if error else "acknowledged", message)
 
             producer.produce(self._fleet.imports, json.dumps(body).encode(), on_delivery=note)
-            producer.poll(pause_seconds if number >= burst else 0)
+            producer.poll(0)
+            if number >= at_once:
+                due_at = began_at + pause_seconds * (number - at_once)
+                while (wait_seconds := due_at - time.monotonic()) > 0:
+                    producer.poll(wait_seconds)
         while waiting and not self._leaving.is_set():
             producer.poll(0.1)
             if brokers.forgotten:  # undelivered records keep the outcome "open"
                 producer.purge()
 
-    def _post(self, round_number: int, url: str, body: dict[str, object], prefer: str) -> None:
+    def _post(self, round_number: int, url: str, body: dict[str, object], prefer: str, at: float) -> None:
+        if self._leaving.wait(max(0.0, at - time.monotonic())):
+            return
         headers = {"Prefer": prefer} if prefer else {}
         task_id = int(str(body["task_id"]).partition(".")[0])
         try:

@@ -21,7 +21,7 @@ CONNECT_SECONDS = 2
 
 
 class Watch:
-    """Three threads that write to one history, each to its own part of it. They bypass the proxies."""
+    """Four threads that write to one history, each to its own part of it. They bypass the proxies."""
 
     def __init__(self, fleet: Fleet, history: History) -> None:
         """Store what to watch; nothing is started."""
@@ -33,12 +33,17 @@ class Watch:
         self._fleet = fleet
         self._to_look_up: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._threads = ThreadPoolExecutor(3)
+        self._threads = ThreadPoolExecutor(4)
         self._running: list[Future[None]] = []
 
     def start(self) -> None:
         """Start watching, from the beginning of the topics."""
-        targets: list[Callable[[], None]] = [self._read_answers, self._look_up_rows, self._read_offsets]
+        targets: list[Callable[[], None]] = [
+            self._read_answers,
+            self._look_up_rows,
+            self._read_offsets,
+            self._read_tasks,
+        ]
         self._running = [self._threads.submit(target) for target in targets]
 
     def check(self) -> None:
@@ -67,12 +72,12 @@ class Watch:
                     consumer.close()
                     brokers, consumer = self._consumer(f"{self._fleet.name}-watch", next_offsets)
                 answers = []
-                for message in consumer.consume(2000, 0.1):
+                for message in consumer.consume(2000, 0.05):
                     error = message.error()
                     if error is not None and error.fatal():
                         raise KafkaException(error)
                     if error is None:  # other errors are outages, after which reading goes on
-                        answers.append(_answer(message, self._fleet.results))
+                        answers.append(_answer(message, self._fleet.results, time.time()))
                         next_offsets[message.topic(), message.partition()] = message.offset() + 1
                 if ids := [answer.id for answer in answers if answer.id is not None]:
                     self._to_look_up.put(ids)
@@ -108,6 +113,20 @@ class Watch:
             if connection is not None:
                 connection.close()
 
+    def _read_tasks(self) -> None:
+        """Read the tasks as the only member of a group, as a program does that only reads."""
+        group = f"{self._fleet.name}-bare"
+        brokers, consumer = self._consumer(group, {}, subscribe=True)
+        try:
+            while not self._stopping.is_set():
+                if brokers.forgotten:
+                    consumer.close()
+                    brokers, consumer = self._consumer(group, {}, subscribe=True)
+                read = consumer.consume(2000, 0.05)
+                self.history.read_by_a_bare_consumer_at += [time.time() for message in read if message.error() is None]
+        finally:
+            consumer.close()
+
     def _read_offsets(self) -> None:
         brokers, consumer = self._consumer(self._fleet.group, {})
         partitions = [TopicPartition(self._fleet.imports, number) for number in range(PARTITIONS)]
@@ -134,24 +153,31 @@ class Watch:
         finally:
             consumer.close()
 
-    def _consumer(self, group: str, next_offsets: dict[tuple[str, int], int]) -> tuple[Brokers, Consumer]:
+    def _consumer(
+        self, group: str, next_offsets: dict[tuple[str, int], int], *, subscribe: bool = False
+    ) -> tuple[Brokers, Consumer]:
         brokers = Brokers()
         consumer = Consumer(
             {
                 "bootstrap.servers": self._fleet.services.kafka.bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
-                "auto.offset.reset": "error",
+                "auto.offset.reset": "latest" if subscribe else "error",
+                "session.timeout.ms": 10_000,
                 "log_level": 0,
                 **brokers.properties,
             }
         )
-        consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
+        if subscribe:
+            consumer.subscribe([self._fleet.imports])
+        else:
+            consumer.assign([TopicPartition(*partition, offset) for partition, offset in next_offsets.items()])
         return brokers, consumer
 
 
-def _answer(message: Message, results: str) -> Answer:
+def _answer(message: Message, results: str, read_at: float) -> Answer:
     value = json.loads(message.value())
     is_result = message.topic() == results
     position = (message.topic(), message.partition(), message.offset())
-    return Answer(value["task_id"], value["id"] if is_result else None, position, message.timestamp()[1] / 1000)
+    written_at = message.timestamp()[1] / 1000
+    return Answer(value["task_id"], value["id"] if is_result else None, position, written_at, read_at)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from processor.store.rows import ROWS_WAITING_MAX
-from tests.chaos.judge import Answer, Cut, Exit, History, Line, Round, Task, judge
+from tests.chaos.judge import STEADY_SECONDS, Answer, Cut, Exit, History, Line, Round, Steady, Task, judge
 
 STARTED_AT = 1000.0
 
@@ -50,17 +50,17 @@ def test_where_everything_holds_nothing_is_broken():
 
 def test_results_that_were_in_flight_or_not_committed_at_a_kill_may_be_repeated_and_no_more():
     history = clean()
-    # 3 were in flight, and tasks 4 and 5 had their results within the last 1.5 seconds.
-    history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(5)]
-    history.ids_looked_up += 5
+    # 3 were in flight, and task 5 had its result within the last half second.
+    history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(4)]
+    history.ids_looked_up += 4
 
     assert judge(history).violations == []
-    assert judge(history).lines[0].results_allowed == 5
+    assert judge(history).lines[0].results_allowed == 4
 
     history.answers.append(replace(history.answers[9], position=("results", 1, 9)))
     history.ids_looked_up += 1
 
-    assert judge(history).violations == ["round 1, replica killed: 6 results are repeated, 5 may be"]
+    assert judge(history).violations == ["round 1, replica killed: 5 results are repeated, 4 may be"]
 
 
 @pytest.mark.parametrize(("unstored", "allowed"), [(3, 2 + 3), (2000, 2 + ROWS_WAITING_MAX)])
@@ -96,11 +96,11 @@ def test_rounds_with_the_same_fault_share_a_line_and_the_last_line_has_all():
     verdict = judge(history)
 
     assert verdict.lines == [
-        Line("replica killed", 2, 15, results_allowed=5, calls_allowed=2, seconds_to_settle=11.0),
+        Line("replica killed", 2, 15, results_allowed=4, calls_allowed=2, seconds_to_settle=11.0),
         Line("providers: 503", 1, 5, dead_letters=1, seconds_to_settle=2.0),
     ]
     assert verdict.total == Line(
-        "all", 3, 20, dead_letters=1, results_allowed=5, calls_allowed=2, seconds_to_settle=11.0
+        "all", 3, 20, dead_letters=1, results_allowed=4, calls_allowed=2, seconds_to_settle=11.0
     )
 
 
@@ -276,3 +276,57 @@ def test_every_broken_promise_is_told(break_it):
 
     violations = judge(history, settle_seconds_max=15).violations
     assert any(told in violation for violation in violations), violations
+
+
+def steady(results_after, gap_seconds, expected):
+    """Return a history with ten results a second, and a fault after which this share of them go on, after a pause."""
+    began_at = STARTED_AT + STEADY_SECONDS
+    over_at = began_at + STEADY_SECONDS
+    moments = [STARTED_AT + number / 10 for number in range(int(10 * STEADY_SECONDS))]
+    after = int(10 * STEADY_SECONDS * results_after)
+    first_at = began_at + gap_seconds
+    moments += [first_at + number * (over_at - first_at) / after for number in range(after)]
+    history = History(lag=0, ids_looked_up=len(moments), committed=[(over_at, {0: 1})])
+    history.rounds = [
+        Round(1, "replica stopped", seconds_to_settle=0.0, steady=expected, fault_at=began_at, over_at=over_at)
+    ]
+    for number, at in enumerate(moments):
+        history.tasks.append(Task(number, 1, f"input {number}", "acknowledged"))
+        history.rows.append((number, f"input {number}"))
+        history.paid[f"input {number}"] = 1
+        history.answers.append(Answer(number, number, ("results", 0, number), at, at))
+    history.read_by_a_bare_consumer_at = [began_at, began_at + 3, over_at]
+    return history
+
+
+def test_a_steady_flow_is_compared_with_itself_and_with_a_bare_consumer():
+    [line] = judge(steady(0.8, 2.0, Steady())).lines
+
+    assert (line.results_kept, line.gap_seconds, line.bare_gap_seconds) == pytest.approx((0.8, 2.0, 17), abs=0.01)
+    assert judge(steady(0.8, 2.0, Steady()), settle_seconds_max=15).violations == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "violation"),
+    [
+        (Steady(results_least=0.9), "only 80% of the results went on"),
+        (Steady(gap_seconds_max=1.9), "no result for 2.0 seconds"),
+    ],
+)
+def test_a_flow_that_stops_for_too_long_or_shrinks_too_much_is_a_broken_promise_on_a_quiet_machine(expected, violation):
+    history = steady(0.8, 2.0, expected)
+
+    assert judge(history, settle_seconds_max=15).violations == [f"round 1, replica stopped: {violation}"]
+    assert judge(history).violations == [], "a busy machine is slower"
+
+
+def test_a_flow_in_which_nobody_is_killed_repeats_nothing():
+    history = steady(0.8, 2.0, Steady(nothing_repeated=True))
+    history.cuts = [Cut(1, STARTED_AT, processors=1, in_flight=9, at_provider=9, unstored=0)]
+    assert judge(history).violations == []
+    history.answers.append(replace(history.answers[-1], position=("results", 1, 0)))
+    history.paid["input 3"] += 1
+    history.ids_looked_up += 1
+
+    [violation] = judge(history).violations
+    assert violation == "round 1, replica stopped: 1 results and 1 calls are repeated, none may be"
