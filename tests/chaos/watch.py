@@ -143,9 +143,11 @@ class Watch:
                     ends = [
                         consumer.get_watermark_offsets(partition, timeout=KAFKA_SECONDS)[1] for partition in partitions
                     ]
+                    if error := next((partition.error for partition in committed if partition.error), None):
+                        raise KafkaException(error)
                 except KafkaException:  # the run makes Kafka unavailable on purpose
-                    continue
-                if any(partition.error for partition in committed):
+                    consumer.close()  # without a subscription, a client may go on asking a broker that has gone
+                    brokers, consumer = self._consumer(self._fleet.group, {})
                     continue
                 known = {partition.partition: partition.offset for partition in committed if partition.offset >= 0}
                 self.history.committed.append((answered_at, known))
