@@ -22,7 +22,7 @@ from processor.enrich.gate import Gate
 from processor.enrich.quota import Quota
 from processor.enrich.shares import Grant, Lease, grant, is_urgent
 from processor.record import Position
-from processor.store.postgres import SESSION, bounded, hang_up, reason
+from processor.store.postgres import BEGIN, bounded, hang_up, reason, settings
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +50,15 @@ RESERVE_SECONDS = 60.0
 LENT_MAX = 1000
 """Most deadlines that one replica lends at a time."""
 
-_READ = """
-BEGIN ISOLATION LEVEL READ COMMITTED;
-SET LOCAL lock_timeout = {milliseconds};
-SET LOCAL statement_timeout = {milliseconds};
-SET LOCAL idle_in_transaction_session_timeout = {milliseconds};
+_BEGIN: LiteralString = f"""
+{BEGIN};
+{settings(TRANSACTION_SECONDS, TRANSACTION_SECONDS)}
+SET LOCAL idle_in_transaction_session_timeout = {int(TRANSACTION_SECONDS * 1000)};
+"""
+
+_READ: LiteralString = (
+    _BEGIN
+    + """
 SELECT pg_advisory_xact_lock(hashtext('integration_service leases'));
 SELECT quota, replica, slots, awaited, backlog, extract(epoch FROM unserved_from)::float8, rejections,
     extract(epoch FROM answered_at)::float8, held_seconds, extract(epoch FROM valid_until)::float8 FROM leases;
@@ -62,7 +66,8 @@ SELECT provider, state, why, extract(epoch FROM since)::float8, probes, extract(
     found_by FROM circuits;
 SELECT topic_id, partition, "offset", extract(epoch FROM awaited_until)::float8 FROM lent_deadlines;
 SELECT extract(epoch FROM clock_timestamp())::float8;
-""".format(milliseconds=int(TRANSACTION_SECONDS * 1000))
+"""
+)
 
 _WRITE_LEASES: LiteralString = """
 INSERT INTO leases
@@ -101,9 +106,13 @@ _FORGET_LENT: LiteralString = """
 DELETE FROM lent_deadlines WHERE awaited_until < clock_timestamp();
 """
 
-_END_LEASES: LiteralString = """
-UPDATE leases SET valid_until = least(valid_until, clock_timestamp()) WHERE replica = %s
+_END_LEASES: LiteralString = (
+    _BEGIN
+    + """
+UPDATE leases SET valid_until = least(valid_until, clock_timestamp()) WHERE replica = %s;
+COMMIT
 """
+)
 
 
 class _Row(NamedTuple):
@@ -133,7 +142,7 @@ class _Renewal:
     """One renewal: what the fleet's tables say, what to write there, and what to do once it is committed."""
 
     def __init__(self, me: str, asked_at: float, answer: list[list[Any]]) -> None:
-        _, leases, circuits, lent, [(self.now,)] = answer
+        *_, leases, circuits, lent, [(self.now,)] = answer
         self._me = me
         self._asked_at = asked_at
         self._ahead = self.now - time.monotonic()
@@ -341,15 +350,12 @@ class Fleet:
 
     async def _ask(self, statements: LiteralString, parameters: Sequence[Any] | None = None) -> list[list[Any]]:
         """Return the rows of each statement that returns rows."""
-        is_new = self._connection is None or self._connection.closed
-        if is_new:
+        if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
         connection = self._connection
         assert connection is not None
         hanging_up = asyncio.get_running_loop().call_later(TRANSACTION_SECONDS, hang_up, connection)
         try:
-            if is_new:
-                await connection.execute(SESSION)
             cursor = await connection.execute(statements, parameters)
             answer = []
             while True:

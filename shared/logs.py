@@ -79,8 +79,10 @@ def configure_logs(level: LogLevel, log_format: LogFormat | None) -> None:
     root.handlers = [handler]
     root.setLevel(level)
     # These repeat what the service logs itself, and httpx and aiohttp log addresses.
-    for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access", "psycopg"):
+    for name in ("httpx", "httpcore", "asyncio", "aiohttp.access", "uvicorn.access"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # It warns of the errors that follow the first one of a connection.
+    logging.getLogger("psycopg").setLevel(max(logging.ERROR, root.level))
     logging.raiseExceptions = False  # an error in logging would print the line's arguments
     sys.excepthook = lambda _, error, __: _log_uncaught("unforeseen %s ends the program", error)
     threading.excepthook = lambda ended: _log_uncaught("unforeseen %s ends a thread", ended.exc_value)

@@ -3,16 +3,24 @@
 Unlike the ledger it does not wait for PostgreSQL: a person does.
 """
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any, LiteralString
 
 import psycopg
 
 from processor.record import Position
-from processor.store.postgres import SESSION, bounded, check_encoding, reason
+from processor.store.postgres import STATEMENT_SECONDS, bounded, check_encoding, reason, settings
 
-# By the session, so that it ends with the program, however that ends.
-_LOCK: LiteralString = "SELECT pg_try_advisory_lock(hashtext('integration_service redrive'), hashtext(%s))"
+# By a transaction that stays open, so that it ends with the program, however that ends. Not by the session, which a
+# pooler may give to another client after each transaction.
+_LOCK: LiteralString = "SELECT pg_try_advisory_xact_lock(hashtext('integration_service redrive'), hashtext(%s))"
+
+# transaction_timeout is new in PostgreSQL 17.
+_STAY_OPEN: LiteralString = """
+SELECT set_config(name, '0', true) FROM pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 
 _KNOWN: LiteralString = """
 SELECT topic_id, partition, "offset"
@@ -54,22 +62,28 @@ class Redriven:
         Raises:
             processor.store.postgres.UnfitDatabase: the database cannot hold every answer.
         """
+        parameters = bounded(connection_parameters, "integration-service redrive")
+        self._opened = contextlib.ExitStack()
         try:
-            self._connection = psycopg.connect(
-                **bounded(connection_parameters, "integration-service redrive"), autocommit=True
-            )
+            self._connection, self._locking = (self._open(parameters) for _ in range(2))
             check_encoding(self._connection)
-            self._connection.execute(SESSION)
+            self._locking.execute(_STAY_OPEN)
+            self._locking.execute(settings(STATEMENT_SECONDS))
         except psycopg.Error as error:
+            self.close()
             raise _not_remembered(error) from None
 
     def close(self) -> None:
-        """Close the connection, and with it give the lock up."""
-        self._connection.close()
+        """Release the lock and close the connections."""
+        with contextlib.suppress(psycopg.Error):  # PostgreSQL is gone, and with it the lock
+            self._opened.close()
 
     def lock(self, dead_letter_topic: str) -> bool:
         """Become the one who puts the topic's dead letters back, or return False where somebody else is at it."""
-        [(locked,)] = self._execute(_LOCK, [dead_letter_topic])
+        try:
+            [(locked,)] = self._locking.execute(_LOCK, [dead_letter_topic]).fetchall()
+        except psycopg.Error as error:
+            raise _not_remembered(error) from None
         return bool(locked)
 
     def known(self, positions: Sequence[Position]) -> set[Position]:
@@ -94,10 +108,18 @@ class Redriven:
 
     def _execute(self, statement: LiteralString, parameters: Sequence[Any]) -> list[Any]:
         try:
-            cursor = self._connection.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
+            self._locking.execute("SELECT 1")  # fails if the lock is lost
+            with self._connection.transaction():
+                self._connection.execute(settings(STATEMENT_SECONDS))
+                cursor = self._connection.execute(statement, parameters)
+                return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise _not_remembered(error) from None
+
+    def _open(self, parameters: dict[str, Any]) -> psycopg.Connection[Any]:
+        connection = self._opened.enter_context(psycopg.connect(**parameters))
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        return connection
 
 
 def _columns(positions: Sequence[Position]) -> list[list[Any]]:

@@ -2,6 +2,9 @@
 
 A statement waits for as long as an outage lasts, because an outage is no reason to give up a record. Its exceptions are
 only about its own rows.
+
+Nothing is kept in the session, which a pooler may change between two transactions: each transaction brings its settings
+along, and no statement is prepared.
 """
 
 import asyncio
@@ -15,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import sql
 
 from shared.back_off import BackOff
 from shared.settings import WrongSettings
@@ -52,10 +54,8 @@ sessions send UTF-8. Every other encoding lacks characters."""
 # The statement waits and is tried again, over a new connection.
 _ABOUT_THE_SERVER = (
     "08",  # the connection
-    "0A000",  # a prepared statement does not fit a table that was altered
     "2200H",  # the sequence of the ids is exhausted
     "25",  # the state of the transaction; 25006: the server is read-only
-    "26",  # a prepared statement that another connection of a pooler does not know
     "28",  # authentication
     "3D",  # the database is missing
     "40",  # a deadlock, or another transaction came first
@@ -87,6 +87,7 @@ _LOOK_AT = {
 
 # SQLSTATE -> the remedy.
 _TO_DO = {
+    "08P01": "look at the pooler's log, which says why it does not reach PostgreSQL",
     "42501": "GRANT integration_service to POSTGRES_USER, and look at policies and triggers",
     "42P01": "run sql/ in POSTGRES_DB",
 }
@@ -96,14 +97,17 @@ _ATTEMPT = re.compile(
     r"- host: '(.*?)', port: '(.*?)', hostaddr: .*?: (?:connection failed: )?(?:connection to server .*? failed: )?(.+)"
 )
 
-# Settings that the statements rely on and that a role or a database may override: policies refuse single rows instead
-# of whole statements, a statement that waited for another's entry sees it afterwards, and a committed row survives a
-# crash of the server. They are not in `options`, where poolers refuse parameters that they do not know.
-SESSION: LiteralString = """
+BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""A statement that waited for another's entry sees it afterwards, whatever isolation the role or the database sets."""
+
+# What else the statements rely on and a role or a database may override: policies refuse single rows instead of whole
+# statements, and a committed row survives a crash of the server.
+_SETTINGS: LiteralString = """
 SELECT
-    set_config('row_security', 'on', false),
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)
+    set_config('statement_timeout', '{}', true),
+    set_config('lock_timeout', '{}', true),
+    set_config('row_security', 'on', true),
+    set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true);
 """
 
 
@@ -122,8 +126,13 @@ class UnfitDatabase(WrongSettings):
     """The database cannot hold every answer. The message is one line that names the setting."""
 
 
+def settings(statement_seconds: float, lock_seconds: float = 0.0) -> LiteralString:
+    """Return the statement after BEGIN, with its transaction's settings. A time of 0 is no limit."""
+    return _SETTINGS.format(int(statement_seconds * 1000), int(lock_seconds * 1000))
+
+
 def bounded(connection_parameters: dict[str, Any], application_name: str) -> dict[str, Any]:
-    """Return libpq's connection parameters with time limits added."""
+    """Return psycopg's connection parameters: libpq's with time limits added, and no prepared statements."""
     return {
         **connection_parameters,
         "connect_timeout": CONNECT_SECONDS,
@@ -131,10 +140,10 @@ def bounded(connection_parameters: dict[str, Any], application_name: str) -> dic
         "keepalives_idle": SILENT_SECONDS // 2,
         "keepalives_interval": 1,
         "keepalives_count": SILENT_SECONDS // 2,
-        "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
         "application_name": application_name,
         "client_encoding": "UTF8",  # the default is the server's, with which text may come back as bytes
         "target_session_attrs": "read-write",  # of several hosts, the one that accepts writes at this moment
+        "prepare_threshold": None,
     }
 
 
@@ -246,7 +255,9 @@ class Postgres:
         async with self._lock:
             while True:
                 try:
-                    return await (self._ask_alone if suspect else self._ask)(statement, columns(rows))
+                    # A lock that is not granted must not look like a slow row.
+                    lock_seconds = STATEMENT_SECONDS / 2 if suspect else 0.0
+                    return await self._ask(statement, columns(rows), lock_seconds=lock_seconds)
                 except (psycopg.Error, UnfitDatabase) as error:
                     if _is_about_a_row(error):
                         raise _refused(error) from None
@@ -279,10 +290,10 @@ class Postgres:
     async def _takes_any(self, statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> bool:
         """Return whether PostgreSQL accepts one of the rows now; it is rolled back."""
         # A short timeout, because a lock on the table makes all of them wait.
-        begin = sql.SQL("BEGIN; SET LOCAL statement_timeout = {}").format(STATEMENT_SECONDS * 1000 // 4)
+        short = settings(STATEMENT_SECONDS / 4)
         for row in rows:
             try:
-                await self._transact(begin, statement, columns([row]), "ROLLBACK")
+                await self._transact(statement, columns([row]), short, "ROLLBACK")
             except (psycopg.Error, UnfitDatabase) as error:
                 if not _may_be_about_a_row(error) or isinstance(error, psycopg.errors.QueryCanceled):
                     return False
@@ -290,44 +301,32 @@ class Postgres:
                 return True
         return False
 
-    async def _ask_alone(self, statement: LiteralString, parameters: Sequence[Any]) -> list[Any]:
-        # A lock that is not granted must not look like a slow row.
-        begin = sql.SQL("BEGIN; SET LOCAL lock_timeout = {}").format(STATEMENT_SECONDS * 1000 // 2)
-        answer = await self._transact(begin, statement, parameters, "COMMIT")
+    async def _ask(
+        self, statement: LiteralString, parameters: Sequence[Any], *, lock_seconds: float = 0.0
+    ) -> list[Any]:
+        answer = await self._transact(statement, parameters, settings(STATEMENT_SECONDS, lock_seconds), "COMMIT")
         self._log_success()
         return answer
 
     async def _transact(
-        self, begin: sql.Composed, statement: LiteralString, parameters: Sequence[Any], end: LiteralString
+        self, statement: LiteralString, parameters: Sequence[Any], its_settings: LiteralString, end: LiteralString
     ) -> list[Any]:
-        await self._run(begin)
-        try:
-            answer = await self._run(statement, parameters)
-            await self._run(end)
-        except psycopg.Error:
-            if self._connection is not None and not self._connection.closed:
-                with contextlib.suppress(psycopg.Error):
-                    await self._run("ROLLBACK")
-            raise
-        return answer
-
-    async def _ask(self, statement: LiteralString, parameters: Sequence[Any]) -> list[Any]:
-        answer = await self._run(statement, parameters)
-        self._log_success()
-        return answer
-
-    async def _run(
-        self, statement: LiteralString | sql.Composed, parameters: Sequence[Any] | None = None
-    ) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             await self._connect()
-        assert self._connection is not None
-        hanging_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, hang_up, self._connection)
+        connection = self._connection
+        assert connection is not None
+        hanging_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, hang_up, connection)
         try:
-            # A statement without parameters may hold several commands, which PostgreSQL does not prepare.
-            prepare = False if parameters is None else None
-            cursor = await self._connection.execute(statement, parameters, prepare=prepare)
+            async with connection.pipeline():  # one round trip
+                await connection.execute(BEGIN)
+                await connection.execute(its_settings)
+                cursor = await connection.execute(statement, parameters)
+                await connection.execute(end)
             return await cursor.fetchall() if cursor.description else []
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):  # it is closed
+                await connection.rollback()
+            raise
         finally:
             hanging_up.cancel()
 
@@ -335,9 +334,8 @@ class Postgres:
         self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
         try:
             check_encoding(self._connection)
-            await self._run(SESSION)
-        except BaseException:
-            await self.close()  # it must not be used without these checks
+        except UnfitDatabase:
+            await self.close()
             raise
 
     async def _wait(self, error: psycopg.Error | UnfitDatabase) -> None:

@@ -901,7 +901,16 @@ SETTINGS = {
     "backslash_quote": "off",
     "extra_float_digits": "-15",
     "array_nulls": "off",
-    "statement_timeout": "1",
+    "statement_timeout": "20s",
+    "lock_timeout": "20s",
+}
+OURS = {
+    "client_encoding": "UTF8",
+    "transaction_isolation": "read committed",
+    "row_security": "on",
+    "synchronous_commit": "on",
+    "statement_timeout": "8s",
+    "lock_timeout": "0",
 }
 ANSWERS = ["Привет", "😀👩‍👩‍👧", "\\", "\\\\n", "'", '"', "$1 %s {NULL}", "\x7f\x01", "é", "漢字"]
 KEYS = ["plain", "a\\b", "a'b", 'a"b', "{a,b}", "NULL", "\\x00", "%s", "$1"]
@@ -924,14 +933,13 @@ def keeps_every_answer_and_key(database):
 
     ids = run(database, work)
 
-    settings = {"client_encoding": "UTF8", "options": "-c statement_timeout=0"}  # the database's own is 1 ms
-    with psycopg.connect(database.postgres.conninfo(database.name), **settings) as reader:
+    with psycopg.connect(database.postgres.conninfo(database.name), client_encoding="UTF8") as reader:
         rows = dict(reader.execute("SELECT id, data FROM integration_service").fetchall())
     assert rows == {row_id: [answer] for row_id, answer in zip(ids, ANSWERS, strict=True)}
 
 
 @pytest.mark.parametrize("scope", ["DATABASE", "ROLE"])
-def test_the_session_is_ours_whatever_the_server_has_set(database, scope):
+def test_the_settings_are_ours_whatever_the_server_has_set(database, scope):
     name = f"{database.name}_user"
     database.postgres.create_processor(name, "processor")
     whom = f"DATABASE {database.name}" if scope == "DATABASE" else f"ROLE processor IN DATABASE {database.name}"
@@ -941,9 +949,9 @@ def test_the_session_is_ours_whatever_the_server_has_set(database, scope):
     keeps_every_answer_and_key(database)
 
     async def shown(ledger):
-        return [await ledger.postgres.execute(f"SHOW {name}") for name in ("synchronous_commit", "client_encoding")]
+        return {name: await ledger.postgres.execute(f"SHOW {name}") for name in OURS}
 
-    assert run(database, shown) == [[("on",)], [("UTF8",)]]
+    assert run(database, shown) == {name: [(value,)] for name, value in OURS.items()}
 
 
 def in_encoding(postgres, name, encoding):

@@ -1,6 +1,7 @@
 """The table of dead letters that were put back, in a real PostgreSQL."""
 
 import contextlib
+import time
 
 import pytest
 
@@ -57,6 +58,27 @@ def test_the_lock_is_one_topics_and_ends_with_its_holder(database, redriven):
         assert redriven.lock("another-dlt")
 
     assert redriven.lock("import-dlt")
+
+
+def test_a_database_that_ends_idle_transactions_does_not_end_the_lock(database):
+    database.query(f"ALTER DATABASE {database.name} SET idle_in_transaction_session_timeout = '1s'")
+
+    with contextlib.closing(Redriven(connection(database))) as redriven:
+        assert redriven.lock("import-dlt")
+        time.sleep(2)
+        assert redriven.topic_ids() == set()
+
+
+def test_without_its_lock_redrive_goes_no_further(database, redriven):
+    assert redriven.lock("import-dlt")
+
+    database.query(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE locktype = 'advisory' AND datname = current_database()"
+    )
+
+    with pytest.raises(NotRemembered, match="PostgreSQL cannot be used"):
+        redriven.known(positions(1))
 
 
 def test_a_database_that_does_not_answer_or_has_no_table_is_told_in_one_line(database, redriven):
