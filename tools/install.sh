@@ -19,6 +19,7 @@ command -v mvn >/dev/null || missing="$missing maven"
 if [ "${1:-}" = tests ]; then
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
     command -v curl >/dev/null || missing="$missing curl"
     command -v openssl >/dev/null || missing="$missing openssl"
     java --list-modules 2>/dev/null | grep -q "^jdk.compiler@" || missing="$missing default-jdk-headless"
