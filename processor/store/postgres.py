@@ -88,6 +88,7 @@ _LOOK_AT = {
 # SQLSTATE -> the remedy.
 _TO_DO = {
     "08P01": "look at the pooler's log, which says why it does not reach PostgreSQL",
+    "25006": "look at POSTGRES_HOST, which must name the server that accepts writes",
     "42501": "GRANT integration_service to POSTGRES_USER, and look at policies and triggers",
     "42P01": "run sql/ in POSTGRES_DB",
 }
@@ -134,6 +135,9 @@ def settings(statement_seconds: float, lock_seconds: float = 0.0) -> LiteralStri
 def bounded(connection_parameters: dict[str, Any], application_name: str) -> dict[str, Any]:
     """Return psycopg's connection parameters: libpq's with time limits added, and no prepared statements."""
     return {
+        # libpq chooses among several hosts the one that accepts writes at this moment. Of a single host it must not ask
+        # that: a pooler goes on reporting what the server was when the pooler first reached it.
+        "target_session_attrs": "read-write" if "," in connection_parameters["host"] else "any",
         **connection_parameters,
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": SILENT_SECONDS * 1000,
@@ -142,7 +146,6 @@ def bounded(connection_parameters: dict[str, Any], application_name: str) -> dic
         "keepalives_count": SILENT_SECONDS // 2,
         "application_name": application_name,
         "client_encoding": "UTF8",  # the default is the server's, with which text may come back as bytes
-        "target_session_attrs": "read-write",  # of several hosts, the one that accepts writes at this moment
         "prepare_threshold": None,
     }
 
@@ -201,8 +204,9 @@ class Postgres:
                 await self._connect()
 
     async def connect(self) -> None:
-        """Wait until PostgreSQL answers and has the tables."""
-        await self.execute("SELECT FROM ledger, idempotency_keys, redriven, leases, circuits, lent_deadlines LIMIT 0")
+        """Wait until PostgreSQL answers, has the tables and accepts writes."""
+        tables = "ledger, idempotency_keys, redriven, leases, circuits, lent_deadlines"
+        await self.execute(f"SELECT FROM {tables} LIMIT 0 FOR UPDATE OF leases")
 
     async def keep_connected(self) -> None:
         """Connect, and connect again whenever no statement does: one that waited may have been cancelled."""

@@ -23,6 +23,7 @@ from processor.store.rows import ROWS_WAITING_MAX, Ledger, Row
 from sandbox.postgres import Postgres
 from shared.messages import IDEMPOTENCY_KEY_DAYS
 from tests.conftest import PATIENCE_SECONDS, Database, ended_at_last
+from tests.pooler import running_pooler
 
 TOPIC = "topic-id"
 NUL = '{"a":"\\u0000"}'
@@ -991,9 +992,10 @@ def cluster_pair(session_folder, tmp_path):
     """A primary and its standby."""
     clusters = []
     for name in ("one", "two"):
-        (session_folder / name).mkdir()
+        folder = session_folder / tmp_path.name / name
+        folder.mkdir(parents=True)
         (tmp_path / name).mkdir()
-        clusters.append(Postgres(session_folder / name, tmp_path / name))
+        clusters.append(Postgres(folder, tmp_path / name))
     one, two = clusters
     with ended_at_last(one), ended_at_last(two):
         one.start()
@@ -1033,6 +1035,26 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used_whichever_it_is_by_n
     assert f"{one.host}:{one.port}: " in caplog.text and f"{two.host}:{two.port}: " in caplog.text
 
 
+def test_a_standby_behind_a_pooler_is_used_once_it_is_the_primary(cluster_pair, session_folder, tmp_path, caplog):
+    primary, standby = cluster_pair
+
+    async def work():
+        ledger = Store(connection(Database(standby, "postgres"), port=str(pooler.port)))
+        with psycopg.connect(standby.conninfo(), autocommit=True) as administrator:
+            writing = asyncio.ensure_future(ledger.write([row(1)]))
+            await until(lambda: "25006; look at POSTGRES_HOST" in caplog.text, "the reason")
+            primary.kill()
+            administrator.execute("SELECT pg_promote()")
+            ids = await asyncio.wait_for(writing, PATIENCE_SECONDS)
+        await ledger.postgres.close()
+        return ids
+
+    with running_pooler(session_folder, tmp_path, standby, "transaction") as pooler:
+        ids = asyncio.run(work())
+
+    assert entries(Database(standby, "postgres")) == ids
+
+
 def test_a_server_that_stops_taking_writes_is_left_and_the_reason_of_now_is_said(database, caplog):
     async def work(ledger):
         await ledger.write([row(1)])
@@ -1040,7 +1062,7 @@ def test_a_server_that_stops_taking_writes_is_left_and_the_reason_of_now_is_said
         [pid] = backends(database)
         database.query("SELECT pg_terminate_backend(%s, 10000)", pid)
         writing = asyncio.ensure_future(ledger.write([row(2)]))
-        await until(lambda: "read-only; look at POSTGRES_HOST" in caplog.text, "the reason of now")
+        await until(lambda: "25006; look at POSTGRES_HOST" in caplog.text, "the reason of now")
         assert not writing.done()
         with psycopg.connect(database.postgres.conninfo(), autocommit=True) as administrator:
             administrator.execute(f"ALTER DATABASE {database.name} RESET default_transaction_read_only")
