@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, FAULTS_OF_THREE_BROKERS, storm
 from tests.chaos.fleet import Fleet
 from tests.chaos.judge import History, judge
 from tests.chaos.memory import memory
@@ -30,13 +30,14 @@ def services(session_folder, toxiproxy_installed):
         yield services
 
 
-def play(services, *names):
-    """Play one round per fault, check that every promise held, and return the history."""
+def play(services, *faults):
+    """Play one round per fault or names of faults, check that every promise held, and return the history."""
     run = Run(services, SEED, replicas=2)
     with contextlib.closing(run):
         run.start()
-        for name in names:
-            run.play(TASKS_OF_A_ROUND, *(FAULTS[part] for part in name.split(" + ")))
+        for fault in faults:
+            parts = [FAULTS[part] for part in fault.split(" + ")] if isinstance(fault, str) else [fault]
+            run.play(TASKS_OF_A_ROUND, *parts)
         history = run.finish()
     assert judge(history).violations == [], "\n".join([f"seed {SEED}", *judge(history).violations, *run.notes])
     return history
@@ -69,6 +70,24 @@ def test_a_network_that_delays_cuts_and_slices_breaks_no_promise(services):
     ).total
 
     assert total.acknowledged >= 2 * TASKS_OF_A_ROUND * 0.9, f"seed {SEED}"
+
+
+def test_a_storm_of_kills_stops_and_outages_loses_doubles_and_repeats_no_more_than_was_under_way(services):
+    history = play(services, replace(FAULTS["storm"], inject=storm(kills=2, stops=2)))
+
+    assert len(history.cuts) == 3, "two replicas and the broker were killed"
+
+
+def test_a_broker_of_three_that_is_killed_in_whatever_role_breaks_no_promise(session_folder, toxiproxy_installed):
+    folder = session_folder / "chaos-three"
+    folder.mkdir()
+    folder.chmod(0o755)
+    at_once = [replace(fault, steady=None, seconds=(2, 4)) for fault in FAULTS_OF_THREE_BROKERS.values()]
+    with running(FaultServices(folder, brokers=3)) as services:
+        history = play(services, *at_once)
+
+    assert [round_.fault for round_ in history.rounds] == [*FAULTS_OF_THREE_BROKERS]
+    assert len(history.cuts) == 3
 
 
 def test_a_row_that_is_removed_from_the_history_of_a_real_run_is_missed(history_of_process_faults):
