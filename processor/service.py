@@ -39,7 +39,7 @@ from processor.store.rows import Ledger
 from processor.topics import Topics
 from shared.command_line import refuse
 from shared.logs import configure_logs
-from shared.topics import topic_configurations
+from shared.topics import new_topics
 
 logger = logging.getLogger("processor")
 
@@ -130,8 +130,7 @@ class Service:
         except UnfitDatabase as error:
             refuse("processor", str(error))
         self._topics.ensure(
-            topic_configurations(settings),
-            settings.kafka_topic_partitions,
+            new_topics(settings),
             rights={
                 settings.kafka_import_topic: ("READ",),
                 settings.kafka_result_topic: ("WRITE",),

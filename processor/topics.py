@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import OffsetSpec
@@ -11,7 +11,7 @@ from confluent_kafka.admin import OffsetSpec
 from processor.apply_async.topic_ids import ids_of
 from processor.record import Partition
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, Rights, create_missing, describe
+from shared.topics import ADMIN_REQUEST_SECONDS, Administrator, NewTopics, Rights, create_missing, describe
 
 logger = logging.getLogger(__name__)
 
@@ -41,15 +41,14 @@ class Topics:
         self.cluster_id = ""
         """Kafka's id of the cluster, once `ensure` has returned."""
 
-    def ensure(self, topics: Mapping[str, Mapping[str, str]], partitions: int, rights: Rights) -> None:
+    def ensure(self, new_topics: NewTopics, rights: Rights) -> None:
         """Wait until all topics exist, creating missing ones, and until all permissions on them are granted.
 
         Blocks; a signal handler may raise out of it. The permission to join the consumer group is not checked: if the
         group's coordinator does not answer, librdkafka aborts the process that requests it as an administrator.
 
         Args:
-            topics: name -> configuration of a topic that is created here.
-            partitions: of a topic that is created here.
+            new_topics: how to create those that are missing.
             rights: the permissions that are needed on each of them.
         """
         while True:
@@ -57,10 +56,10 @@ class Topics:
                 described = describe(self._kafka.client, rights)
                 self.missing = described.missing
                 if self.missing:
-                    create_missing(self._kafka.client, described, topics, partitions, self._trouble)
+                    create_missing(self._kafka.client, described, new_topics, self._trouble)
                 else:
                     self.cluster_id = self._kafka.client.list_topics(
-                        next(iter(topics)), timeout=ADMIN_REQUEST_SECONDS
+                        next(iter(rights)), timeout=ADMIN_REQUEST_SECONDS
                     ).cluster_id
                     return
             except KafkaException as error:

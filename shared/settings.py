@@ -11,6 +11,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LogFormat = Literal["json", "console"]
 
+REPLICATION_FACTOR = 3
+"""Replicas of a topic that the service creates, if nothing is set and the cluster has as many brokers."""
+
+MIN_INSYNC_REPLICAS = 2
+"""How many of them must have a record before it counts as written: one broker may be lost, and writing goes on."""
+
 
 class SettingsOfEnvironment(BaseSettings):
     """Settings from the environment. An empty value counts as not set, as in compose files."""
@@ -34,6 +40,14 @@ class Settings(SettingsOfEnvironment):
     kafka_topic_partitions: Annotated[
         int, Field(ge=1, le=10_000, description="Partitions of topics that the service creates itself.")
     ] = 12
+    kafka_topic_replication_factor: Annotated[
+        int | None,
+        Field(ge=1, le=32_767, description="Their replicas; if not set, 3, or one for each broker if there are fewer."),
+    ] = None
+    kafka_topic_min_insync_replicas: Annotated[
+        int | None,
+        Field(ge=1, le=32_767, description="Their min.insync.replicas; if not set, 2 of 3 replicas, else 1."),
+    ] = None
     kafka_security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="librdkafka's security.protocol.")
     ] = "PLAINTEXT"
@@ -70,6 +84,15 @@ class Settings(SettingsOfEnvironment):
         if location is not None and location != "probe" and not Path(location).is_dir():
             check_ca_file(location)
         return location
+
+    @model_validator(mode="after")
+    def _has_as_many_replicas_in_sync(self) -> "Settings":
+        replicas = self.kafka_topic_replication_factor or REPLICATION_FACTOR
+        if (self.kafka_topic_min_insync_replicas or 1) > replicas:
+            raise ValueError(
+                f"KAFKA_TOPIC_MIN_INSYNC_REPLICAS must not exceed KAFKA_TOPIC_REPLICATION_FACTOR, which is {replicas}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _topics_differ(self) -> "Settings":

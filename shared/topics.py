@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.brokers import Brokers
 from shared.kafka_trouble import KafkaTrouble
-from shared.settings import Settings
+from shared.settings import MIN_INSYNC_REPLICAS, REPLICATION_FACTOR, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,28 @@ DEAD_LETTERS_DAYS = 30
 
 Rights = Mapping[str, Collection[str]]
 """Topic -> names of Kafka's operations that the program needs on it."""
+
+
+@dataclass(frozen=True)
+class NewTopics:
+    """How missing topics are created."""
+
+    configurations: Mapping[str, Mapping[str, str]]
+    """Name -> configuration of each topic that the service needs."""
+    partitions: int
+    replication_factor: int | None = None
+    """None: by the number of brokers."""
+    min_insync_replicas: int | None = None
+    """None: by the replication factor."""
+
+    def replicas(self, brokers: int) -> tuple[int, int]:
+        """Return the replication factor and min.insync.replicas of a topic in a cluster with so many brokers.
+
+        A replication factor that is set is not lowered: Kafka refuses it until it has as many brokers.
+        """
+        replicas = self.replication_factor or min(REPLICATION_FACTOR, brokers)
+        in_sync = self.min_insync_replicas or (MIN_INSYNC_REPLICAS if replicas >= REPLICATION_FACTOR else 1)
+        return replicas, min(replicas, in_sync)
 
 
 @dataclass(frozen=True)
@@ -76,9 +98,9 @@ class Administrator:
         self._client = AdminClient({**refresh, **self._properties, **self._brokers.properties})
 
 
-def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return the topics that the service needs: name -> configuration, for creating it."""
-    return {
+def new_topics(settings: Settings) -> NewTopics:
+    """Return the topics that the service needs, and how to create them."""
+    configurations = {
         settings.kafka_import_topic: _kept_for(TASKS_DAYS),
         settings.kafka_result_topic: _kept_for(TASKS_DAYS),
         settings.kafka_dead_letter_topic: {
@@ -86,6 +108,12 @@ def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
             "max.message.bytes": str(DEAD_LETTER_BYTES_MAX),
         },
     }
+    return NewTopics(
+        configurations,
+        settings.kafka_topic_partitions,
+        settings.kafka_topic_replication_factor,
+        settings.kafka_topic_min_insync_replicas,
+    )
 
 
 def _kept_for(days: int) -> dict[str, str]:
@@ -121,9 +149,23 @@ def describe(admin: AdminClient, rights: Rights) -> Described:
     return Described(found, absent, denied)
 
 
-def _create(admin: AdminClient, topics: Mapping[str, Mapping[str, str]], partitions: int) -> list[str]:
-    """Create topics, and return those that cannot be created with the reason, in words. Blocks."""
-    new = [NewTopic(name, partitions, config=dict(configuration)) for name, configuration in topics.items()]
+def _create(admin: AdminClient, names: Sequence[str], new_topics: NewTopics) -> list[str]:
+    """Create topics, and return those that cannot be created with the reason, in words. Blocks.
+
+    Raises:
+        KafkaException: Kafka does not answer.
+    """
+    brokers = len(admin.describe_cluster(request_timeout=ADMIN_REQUEST_SECONDS).result().nodes)
+    replicas, in_sync = new_topics.replicas(brokers)
+    new = [
+        NewTopic(
+            name,
+            new_topics.partitions,
+            replicas,
+            config={**new_topics.configurations[name], "min.insync.replicas": str(in_sync)},
+        )
+        for name in names
+    ]
     asked = admin.create_topics(new, operation_timeout=ADMIN_REQUEST_SECONDS, request_timeout=2 * ADMIN_REQUEST_SECONDS)
     not_created = []
     for name, created in asked.items():
@@ -133,28 +175,27 @@ def _create(admin: AdminClient, topics: Mapping[str, Mapping[str, str]], partiti
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another program was faster
                 not_created.append(f"the topic {name}, which cannot be created: {error.args[0].str()}")
         else:
-            logger.info("created the topic %s with %d partitions", name, partitions)
+            logger.info(
+                "created the topic %s with %d partitions, %d replicas, %d of them in sync",
+                *(name, new_topics.partitions, replicas, in_sync),
+            )
     return not_created
 
 
-def create_missing(
-    admin: AdminClient,
-    described: Described,
-    topics: Mapping[str, Mapping[str, str]],
-    partitions: int,
-    trouble: KafkaTrouble,
-) -> None:
+def create_missing(admin: AdminClient, described: Described, new_topics: NewTopics, trouble: KafkaTrouble) -> None:
     """Create the absent topics, and log what still keeps the program from using them. Blocks.
 
     Args:
         admin: Kafka's client.
         described: the topics as they are now.
-        topics: name -> configuration of a topic that is created.
-        partitions: of a topic that is created.
+        new_topics: how to create them.
         trouble: logs it.
+
+    Raises:
+        KafkaException: Kafka does not answer.
     """
     missing = list(described.denied)
     if described.absent:
-        missing = _create(admin, {name: topics[name] for name in described.absent}, partitions)
+        missing = _create(admin, described.absent, new_topics)
     if missing:
         trouble.tell_missing(missing)

@@ -9,7 +9,7 @@ from gateway.kafka.replies_in import Replied, RepliesIn
 from gateway.kafka.tasks_out import TasksOut
 from gateway.kafka.topics import Topics
 from gateway.settings import GatewaySettings
-from shared.topics import topic_configurations
+from shared.topics import new_topics
 
 logger = logging.getLogger("gateway.kafka")
 
@@ -21,12 +21,7 @@ class Kafka:
         """Store the parameters; nothing is opened."""
         connection = settings.kafka_connection()
         self.import_topic = settings.kafka_import_topic
-        self.topics = Topics(
-            connection,
-            topic_configurations(settings),
-            import_topic=self.import_topic,
-            partitions=settings.kafka_topic_partitions,
-        )
+        self.topics = Topics(connection, new_topics(settings), self.import_topic)
         self.tasks_out = TasksOut(connection, self.import_topic, self.topics)
         self.replies_in = RepliesIn(connection, settings.kafka_dead_letter_topic, self.topics)
         self._closing = threading.Event()

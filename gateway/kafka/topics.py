@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from gateway.kafka.client import RETRY_SECONDS, client_properties
 from shared.kafka_trouble import KafkaTrouble
-from shared.topics import Administrator, create_missing, describe
+from shared.topics import Administrator, NewTopics, create_missing, describe
 
 logger = logging.getLogger("gateway.kafka")
 
@@ -38,25 +38,21 @@ Partition = tuple[str, int]
 class Topics:
     """The topics as Kafka describes them. Its state may be read from any thread."""
 
-    def __init__(
-        self, connection: dict[str, str], topics: dict[str, dict[str, str]], *, import_topic: str, partitions: int
-    ) -> None:
+    def __init__(self, connection: dict[str, str], new_topics: NewTopics, import_topic: str) -> None:
         """Store the parameters; nothing is opened.
 
         Args:
             connection: librdkafka's connection properties.
-            topics: name -> configuration of every topic, for creating it if it is missing.
+            new_topics: every topic, and how to create it if it is missing.
             import_topic: the one that is written to. The others are read.
-            partitions: of a created topic.
         """
         self.absent = ["Kafka"]
         """What is missing before a task may be sent, in words."""
         self.wanted: dict[Partition, str] = {}
         """Partition to read -> its topic's id."""
         self._properties = client_properties(connection, self.note_error)
-        self._topics = topics
+        self._new_topics = new_topics
         self._import_topic = import_topic
-        self._new_topic_partitions = partitions
         self._describe_now = threading.Event()
         self._trouble = KafkaTrouble(logger, "Kafka")
         self._denied: KafkaError | None = None
@@ -103,11 +99,13 @@ class Topics:
         Raises:
             KafkaException: Kafka does not answer.
         """
-        rights = {name: ("WRITE",) if name == self._import_topic else ("READ",) for name in self._topics}
+        rights = {
+            name: ("WRITE",) if name == self._import_topic else ("READ",) for name in self._new_topics.configurations
+        }
         described = describe(admin, rights)
         self.absent = described.missing
         if self.absent:
-            create_missing(admin, described, self._topics, self._new_topic_partitions, self._trouble)
+            create_missing(admin, described, self._new_topics, self._trouble)
         if described.absent:
             self._new_since = time.monotonic()
             return

@@ -10,16 +10,15 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 from processor.topics import Topics
 from sandbox.kafka import install
 from shared.settings import Settings
-from shared.topics import DEAD_LETTERS_DAYS, TASKS_DAYS, topic_configurations
-from tests.conftest import ROOT
+from shared.topics import DEAD_LETTERS_DAYS, TASKS_DAYS, new_topics
+from tests.conftest import ROOT, until
 
 DAY_MS = 24 * 60 * 60 * 1000
 
 
 def made_by_the_processor(start, connection, topics):
-    settings = Settings(**topics)
-    rights = dict.fromkeys(topic_configurations(settings), ("WRITE",))
-    Topics({"bootstrap.servers": connection}).ensure(topic_configurations(settings), 1, rights)
+    new = new_topics(Settings(**topics))
+    Topics({"bootstrap.servers": connection}).ensure(new, dict.fromkeys(new.configurations, ("WRITE",)))
 
 
 def made_by_the_gateway(start, connection, topics):
@@ -40,6 +39,20 @@ def test_personal_data_stays_for_days_in_topics_that_the_service_makes(start, to
     assert kept(topics, names.values()) == {
         name: {"retention.ms": of * DAY_MS, "segment.ms": DAY_MS} for name, of in zip(names.values(), days, strict=True)
     }
+
+
+def test_more_replicas_than_there_are_brokers_are_waited_for_and_said_in_one_line(start, topics):
+    settings = {
+        "KAFKA_IMPORT_TOPIC": f"{topics.name}-made",
+        "KAFKA_RESULT_TOPIC": f"{topics.name}-made-results",
+        "KAFKA_TOPIC_REPLICATION_FACTOR": 3,
+    }
+    gateway = start("gateway", settings, wait=False)
+
+    until(lambda: "cannot be created" in gateway.log_text(), "the topics to be refused")
+    assert gateway.answers("/health/ready", 503)
+    [line] = [line for line in gateway.log_text().splitlines() if '"warning"' in line and "Kafka: " in line]
+    assert "replication factor" in line.lower()
 
 
 def test_topics_that_are_there_get_the_same_days_by_the_readmes_command(topics):

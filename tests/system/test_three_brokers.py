@@ -5,7 +5,8 @@ import time
 from functools import partial
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import ConfigResource, ResourceType
 
 from sandbox.child import free_port
 from sandbox.kafka import KafkaCluster
@@ -77,6 +78,20 @@ def new_topics(topics):
         "KAFKA_IMPORT_TOPIC": f"{topics.name}-new",
         "KAFKA_RESULT_TOPIC": f"{topics.name}-new-results",
         "KAFKA_TOPIC_PARTITIONS": 50,
+    }
+
+
+def replicas(topics, names):
+    """Return topic name -> (replication factors of its partitions, min.insync.replicas)."""
+    described = topics.admin.describe_topics(TopicCollection(names))
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    in_sync = {
+        each.name: answer.result(30)["min.insync.replicas"].value
+        for each, answer in topics.admin.describe_configs(asked).items()
+    }
+    return {
+        name: ({len(partition.replicas) for partition in answer.result(30).partitions}, in_sync[name])
+        for name, answer in described.items()
     }
 
 
@@ -162,7 +177,9 @@ def test_redrive_says_what_is_wrong_while_a_broker_hangs_and_puts_all_back_once_
     assert told == "40 put back (40 invalid_task), 0 skipped"
 
 
-def test_programs_that_make_their_topics_log_no_warning(topics, start, start_processor):
+def test_topics_that_the_programs_make_have_three_replicas_two_of_them_in_sync_and_no_warning_is_logged(
+    topics, start, start_processor
+):
     settings = new_topics(topics)
     programs = [start("gateway", wait=False, **settings), start_processor(wait=False, **settings)]
 
@@ -170,3 +187,5 @@ def test_programs_that_make_their_topics_log_no_warning(topics, start, start_pro
 
     assert answer.status_code == 200
     assert [(program.wait().stop(), warnings(program)) for program in programs] == [(0, [])] * 2
+    names = [settings["KAFKA_IMPORT_TOPIC"], settings["KAFKA_RESULT_TOPIC"], f"{topics.name}-new-dlt"]
+    assert replicas(topics, names) == dict.fromkeys(names, ({3}, "2"))

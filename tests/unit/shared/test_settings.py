@@ -41,6 +41,9 @@ def test_a_missing_setting_is_named(settings, name):
         ("KAFKA_RESULT_TOPIC", "import"),
         ("KAFKA_DEAD_LETTER_TOPIC", "results"),
         ("KAFKA_TOPIC_PARTITIONS", "0"),
+        ("KAFKA_TOPIC_REPLICATION_FACTOR", "0"),
+        ("KAFKA_TOPIC_MIN_INSYNC_REPLICAS", "0"),
+        ("KAFKA_TOPIC_MIN_INSYNC_REPLICAS", "4"),
         ("DADATA_API_KEY", "canary-secret\nX-Injected: 1"),
         ("DADATA_SECRET_KEY", "canary-secret 1"),
         ("YANDEXGPT_API_KEY", "канарейка canary-secret"),
@@ -90,6 +93,11 @@ def test_a_wrong_setting_is_named_in_one_line_that_does_not_repeat_it(settings, 
 def test_a_ca_of_kafkas_may_be_a_folder_or_what_the_system_trusts(settings, tmp_path):
     for location in (str(tmp_path), "probe"):
         assert settings(KAFKA_SSL_CA_LOCATION=location).kafka_connection()["ssl.ca.location"] == location
+
+
+def test_more_replicas_in_sync_than_replicas_are_refused(settings):
+    with pytest.raises(WrongSettings, match=r"^KAFKA_TOPIC_MIN_INSYNC_REPLICAS must not exceed .*, which is 1$"):
+        settings(KAFKA_TOPIC_REPLICATION_FACTOR="1", KAFKA_TOPIC_MIN_INSYNC_REPLICAS="2")
 
 
 def test_the_dead_letter_topic_is_named_after_the_import_topic(settings):
