@@ -50,8 +50,11 @@ PRODUCER: dict[str, str | int] = {
 def application(settings: ProcessorSettings) -> DrainingApplication:
     """Return the Quix application. It leaves committing to the operator and never gives up on Kafka."""
     group = settings.consumer_group()
+    connection = settings.kafka_connection()
+    broker_address = ConnectionConfig.from_librdkafka_dict(connection, ignore_extras=True)
+    others = {name: connection[name] for name in connection.keys() - broker_address.as_librdkafka_dict().keys()}
     app: DrainingApplication = DrainingApplication(
-        broker_address=ConnectionConfig.from_librdkafka_dict(settings.kafka_connection()),
+        broker_address=broker_address,
         consumer_group=group,
         topic_manager=TopicManager(_KnownTopics(""), group),
         auto_offset_reset="earliest",
@@ -63,6 +66,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
         loglevel=None,
         on_consumer_error=lambda error, message, _: _goes_on(app, error, message),
         consumer_extra_config={
+            **others,
             **KAFKA_PATIENCE,
             "session.timeout.ms": 10_000,  # so long are the partitions of a killed replica not processed
             "heartbeat.interval.ms": 1000,  # how late a replica notices a rebalance
@@ -70,7 +74,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "enable.partition.eof": True,  # the operator commits past transaction markers at a partition's end
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },
-        producer_extra_config=PRODUCER,
+        producer_extra_config={**others, **PRODUCER},
     )
     return app
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
@@ -30,7 +30,15 @@ _QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLo
 
 @dataclass(frozen=True)
 class Security:
-    """A broker's security: it accepts only clients with TLS and a password, and refuses whatever no ACL allows."""
+    """A broker's security: it accepts only clients with TLS and a password, and refuses whatever no ACL allows.
+
+    A subclass may require something else of clients.
+    """
+
+    protocol: ClassVar[str] = "SASL_SSL"
+    """Kafka's name of the protocol that clients use."""
+    java_options: ClassVar[Sequence[str]] = ()
+    """Options of the broker's Java."""
 
     ca: Path
     """PEM file with the CA's certificate."""
@@ -128,7 +136,8 @@ class Kafka(Child):
         if not self._properties.exists():
             self._format(jars)
         heap = "-Xmx1g" if len(self._controller_ports) == 1 else "-Xmx512m"
-        self._command = _java(jars, "kafka.Kafka", str(self._properties), heap=heap)
+        options = () if self._security is None else self._security.java_options
+        self._command = _java(jars, *options, "kafka.Kafka", str(self._properties), heap=heap)
         super().start()
 
     def wait(self) -> None:
@@ -155,7 +164,7 @@ class Kafka(Child):
         brokers = len(self._controller_ports)
         replicas, in_sync = str(brokers), str(brokers // 2 + 1)
         self._data.mkdir(parents=True, exist_ok=True)
-        protocol = "PLAINTEXT" if self._security is None else "SASL_SSL"
+        protocol = "PLAINTEXT" if self._security is None else self._security.protocol
         listeners, advertised = {protocol: self.port}, {protocol: self.port}
         if self.proxied_port is not None:
             listeners["PROXIED"], advertised["PROXIED"] = self.upstream_port, self.proxied_port

@@ -2,6 +2,7 @@
 
 import logging
 import operator
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +11,15 @@ REASONS = {
     "_AUTHENTICATION": "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
     "_SSL": "KAFKA_SSL_CA_LOCATION, and whether the broker's certificate has the host name of KAFKA_BOOTSTRAP_SERVERS",
     "_RESOLVE": "KAFKA_BOOTSTRAP_SERVERS",
+    "CERTIFICATE_REFUSED": "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION: the broker does not accept the "
+    "program's certificate, or misses one",
+    "NO_TOKEN": "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL, _CLIENT_ID, _CLIENT_SECRET and _SCOPE, and "
+    "KAFKA_HTTPS_CA_LOCATION",
+    "TOKEN_REFUSED": "KAFKA_SASL_OAUTHBEARER_CLIENT_ID, _SCOPE and _EXTENSIONS, and which issuer and audience the "
+    "broker expects",
 }
-"""Name of a librdkafka error that is a root cause -> what to check. Other errors may be consequences of these: if a
-broker refuses the login, all brokers are "down" and requests time out."""
+"""Name of an error that is a root cause, librdkafka's or one of `named` -> what to check. Other errors may be
+consequences of these: if a broker refuses the login, all brokers are "down" and requests time out."""
 
 LOOK_AT = {
     **REASONS,
@@ -87,11 +94,23 @@ class KafkaTrouble:
 
 
 def named(name: str, text: str) -> str:
-    """Return an error's name: librdkafka calls the refusal of a certificate _SSL or _TRANSPORT."""
-    return "_SSL" if "certificate verify failed" in text else name
+    """Return an error's name: librdkafka's, or a more precise one where several causes share that.
+
+    librdkafka calls the refusal of the broker's certificate _SSL or _TRANSPORT, and of the program's own _TRANSPORT.
+    """
+    return next((precise for words, precise in _PRECISE.items() if re.search(words, text)), name)
+
+
+_PRECISE = {
+    "certificate verify failed": "_SSL",
+    r"SSL alert number (?:4[2-689]|116)\b": "CERTIFICATE_REFUSED",  # RFC 8446, section 6
+    "acquire SASL OAUTHBEARER token": "NO_TOKEN",
+    r'SASL authentication error: \{"status"': "TOKEN_REFUSED",  # RFC 7628, section 3.2.2
+}
+"""Regular expression for an error's text -> its precise name."""
 
 
 def explained(name: str, text: str) -> str:
-    """Return the text of an error of librdkafka, with what to check."""
-    name = named(name, text)
+    """Return the text of an error of librdkafka in one line, with what to check."""
+    name, text = named(name, text), " ".join(text.split())  # it may repeat an HTTP answer of a token endpoint
     return f"{text}; look at {LOOK_AT[name]}" if name in LOOK_AT else text

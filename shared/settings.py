@@ -5,7 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -52,11 +52,44 @@ class Settings(SettingsOfEnvironment):
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="librdkafka's security.protocol.")
     ] = "PLAINTEXT"
     kafka_sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="librdkafka's sasl.mechanism.")
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None,
+        Field(description="librdkafka's sasl.mechanism."),
     ] = None
     kafka_sasl_username: Annotated[str | None, Field(description="librdkafka's sasl.username.")] = None
     kafka_sasl_password: Annotated[SecretStr | None, Field(description="librdkafka's sasl.password.")] = None
+    kafka_sasl_oauthbearer_token_endpoint_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^@\s]+$", description="Where OAUTHBEARER gets its tokens (OIDC client credentials)."
+        ),
+    ] = None
+    kafka_sasl_oauthbearer_client_id: Annotated[
+        str | None, Field(description="librdkafka's sasl.oauthbearer.client.id.")
+    ] = None
+    kafka_sasl_oauthbearer_client_secret: Annotated[
+        SecretStr | None, Field(description="librdkafka's sasl.oauthbearer.client.secret.")
+    ] = None
+    kafka_sasl_oauthbearer_scope: Annotated[
+        str | None, Field(description="Scope of the requested token, if the token endpoint needs one.")
+    ] = None
+    kafka_sasl_oauthbearer_extensions: Annotated[
+        str | None, Field(description="What Kafka needs besides the token, as name=value,name=value.")
+    ] = None
+    kafka_https_ca_location: Annotated[
+        str | None,
+        Field(description="File with the CA certificate of the token endpoint; if not set, the system's CAs."),
+    ] = None
     kafka_ssl_ca_location: Annotated[str | None, Field(description="File with the CA certificate of Kafka.")] = None
+    kafka_ssl_certificate_location: Annotated[
+        str | None, Field(description="File with the client's certificate and its chain, for mutual TLS.")
+    ] = None
+    kafka_ssl_key_location: Annotated[
+        str | None, Field(description="File with the certificate's private key, without a password.")
+    ] = None
+    kafka_client_rack: Annotated[
+        str | None,
+        Field(description="Where the program runs, as the brokers' broker.rack: it reads from near replicas."),
+    ] = None
     log_level: Annotated[LogLevel, Field(description="Lowest level that is logged.")] = "INFO"
     log_format: Annotated[
         LogFormat | None, Field(description="json or console; if not set, console on a terminal, else json.")
@@ -77,11 +110,12 @@ class Settings(SettingsOfEnvironment):
             raise ValueError("is not a valid topic name: at most 249 of a-z, A-Z, 0-9, '.', '_', '-'")
         return name
 
-    @field_validator("kafka_ssl_ca_location")
+    @field_validator("kafka_ssl_ca_location", "kafka_https_ca_location")
     @classmethod
-    def _has_a_certificate(cls, location: str | None) -> str | None:
-        # librdkafka also accepts a directory, and `probe`, with which it looks for the system's CA certificates.
-        if location is not None and location != "probe" and not Path(location).is_dir():
+    def _has_a_certificate(cls, location: str | None, info: ValidationInfo) -> str | None:
+        # librdkafka also accepts a directory. For Kafka `probe` lets it look for the system's CA certificates.
+        probed = location == "probe" and info.field_name == "kafka_ssl_ca_location"
+        if location is not None and not probed and not Path(location).is_dir():
             check_ca_file(location)
         return location
 
@@ -95,19 +129,33 @@ class Settings(SettingsOfEnvironment):
         return self
 
     @model_validator(mode="after")
+    def _has_a_key_that_fits_the_certificate(self) -> "Settings":
+        certificate, key = self.kafka_ssl_certificate_location, self.kafka_ssl_key_location
+        if bool(certificate) != bool(key):
+            raise ValueError("KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION: both are required, or neither")
+        if certificate and key:
+            check_certificate(certificate, key)
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_account(self) -> "Settings":
+        if self.kafka_security_protocol.startswith("SASL"):
+            names = _OAUTHBEARER if self.kafka_sasl_mechanism == "OAUTHBEARER" else _PASSWORD
+            if not all(getattr(self, name) for name in ("kafka_sasl_mechanism", *names)):
+                *first, last = (name.upper() for name in ("kafka_sasl_mechanism", *names))
+                raise ValueError(
+                    f"{', '.join(first)} and {last} are required with "
+                    f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _topics_differ(self) -> "Settings":
         if not self.kafka_dead_letter_topic:
             object.__setattr__(self, "kafka_dead_letter_topic", f"{self.kafka_import_topic}-dlt")
         names = [self.kafka_import_topic, self.kafka_result_topic, self.kafka_dead_letter_topic]
         if len(set(names)) < len(names):
             raise ValueError("KAFKA_IMPORT_TOPIC, KAFKA_RESULT_TOPIC and KAFKA_DEAD_LETTER_TOPIC must differ")
-        if self.kafka_security_protocol.startswith("SASL") and not (
-            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
-        ):
-            raise ValueError(
-                f"KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are required with "
-                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
-            )
         return self
 
     def kafka_connection(self) -> dict[str, str]:
@@ -116,14 +164,38 @@ class Settings(SettingsOfEnvironment):
             "bootstrap.servers": self.kafka_bootstrap_servers,
             "security.protocol": self.kafka_security_protocol.lower(),
         }
+        names = [*_CLIENT]
         if self.kafka_security_protocol.startswith("SASL"):
-            assert self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password  # checked above
-            connection["sasl.mechanism"] = self.kafka_sasl_mechanism
-            connection["sasl.username"] = self.kafka_sasl_username
-            connection["sasl.password"] = self.kafka_sasl_password.get_secret_value()
-        if self.kafka_ssl_ca_location:
-            connection["ssl.ca.location"] = self.kafka_ssl_ca_location
+            names.append("kafka_sasl_mechanism")
+            if self.kafka_sasl_mechanism == "OAUTHBEARER":
+                connection["sasl.oauthbearer.method"] = "oidc"
+                # librdkafka does not find the system's CAs for HTTPS on Debian. SSL_CERT_FILE counts, as for providers.
+                system = ssl.get_default_verify_paths()
+                connection["https.ca.location"] = system.cafile or system.capath or "probe"
+                names += [*_OAUTHBEARER, *_OAUTHBEARER_OPTIONAL]
+            else:
+                names += _PASSWORD
+        for name in names:
+            value = getattr(self, name)
+            if value:
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                connection[name.removeprefix("kafka_").replace("_", ".")] = plain
         return connection
+
+
+# Settings with librdkafka's names: kafka_sasl_username is sasl.username.
+_CLIENT = ("kafka_ssl_ca_location", "kafka_ssl_certificate_location", "kafka_ssl_key_location", "kafka_client_rack")
+_PASSWORD = ("kafka_sasl_username", "kafka_sasl_password")
+_OAUTHBEARER = (
+    "kafka_sasl_oauthbearer_token_endpoint_url",
+    "kafka_sasl_oauthbearer_client_id",
+    "kafka_sasl_oauthbearer_client_secret",
+)
+_OAUTHBEARER_OPTIONAL = (
+    "kafka_sasl_oauthbearer_scope",
+    "kafka_sasl_oauthbearer_extensions",
+    "kafka_https_ca_location",
+)
 
 
 def check_ca_file(file: str) -> None:
@@ -138,6 +210,27 @@ def check_ca_file(file: str) -> None:
         raise ValueError("the file contains no certificate in PEM format") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+
+
+def check_certificate(certificate: str, key: str) -> None:
+    """Check that the files hold a certificate and its key. librdkafka would say so only when a client is opened.
+
+    Raises:
+        ValueError: they do not, cannot be read, or the key has a password.
+    """
+    for setting, file in (("KAFKA_SSL_CERTIFICATE_LOCATION", certificate), ("KAFKA_SSL_KEY_LOCATION", key)):
+        try:
+            Path(file).read_bytes()
+        except OSError as error:
+            raise ValueError(f"{setting}: cannot be read: {error.strerror}") from None
+    try:
+        # Without a password in advance, OpenSSL would ask for it on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError:
+        raise ValueError(
+            "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION: must be a certificate and its key in PEM "
+            "format, the key without a password"
+        ) from None
 
 
 class WrongSettings(Exception):

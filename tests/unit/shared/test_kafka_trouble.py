@@ -39,6 +39,48 @@ def test_a_refused_certificate_is_one_reason_whatever_librdkafka_calls_it(troubl
     assert "look at KAFKA_SSL_CA_LOCATION" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "look_at"),
+    [
+        (
+            "_TRANSPORT",
+            "ssl://kafka:9093: Receive failed: sslv3 alert bad certificate: SSL alert number 42",
+            "_KEY_LOC",
+        ),
+        (
+            "_SSL",
+            "SSL handshake failed: tlsv13 alert certificate required: SSL alert number 116 (after 2ms)",
+            "_KEY_LOC",
+        ),
+        ("_AUTHENTICATION", "Failed to acquire SASL OAUTHBEARER token: Could not resolve host", "_TOKEN_ENDPOINT_URL"),
+        ("_AUTHENTICATION", 'SASL authentication error: {"status":"invalid_token"} (after 3ms)', "_SCOPE and _EXT"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_or_a_token_is_told_once_with_its_settings(
+    trouble, caplog, name, text, look_at
+):
+    for _ in range(2):
+        trouble.tell(name, text)
+        trouble.tell("_ALL_BROKERS_DOWN", "1/1 brokers are down")
+
+    [told] = caplog.messages
+    assert told.startswith(f"Kafka: {text}; look at KAFKA_S") and look_at in told
+
+
+def test_an_alert_about_something_else_is_not_about_the_certificate(trouble, caplog):
+    trouble.tell("_SSL", "SSL handshake failed: tlsv1 alert protocol version: SSL alert number 70")
+
+    assert "KAFKA_SSL_KEY_LOCATION" not in caplog.text
+
+
+def test_what_a_token_endpoint_answers_is_told_in_one_line(trouble, caplog):
+    trouble.tell("_AUTHENTICATION", 'Failed to acquire SASL OAUTHBEARER token: {\n  "error": "invalid_client"\n}\n')
+
+    assert caplog.messages[0].startswith(
+        'Kafka: Failed to acquire SASL OAUTHBEARER token: { "error": "invalid_client" }; look at '
+    )
+
+
 def test_what_is_missing_is_told_again_only_when_it_is_something_else(trouble, caplog):
     for missing in (["a", "b"], ["a", "b"], ["b"], ["b"]):
         trouble.tell_missing(missing)

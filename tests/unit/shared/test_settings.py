@@ -1,5 +1,7 @@
 """A program reads all its settings once at start, or names the wrong one in one line."""
 
+import subprocess
+
 import pytest
 from pydantic import SecretStr
 
@@ -50,6 +52,12 @@ def test_a_missing_setting_is_named(settings, name):
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
         ("KAFKA_SSL_CA_LOCATION", "/canary-secret.pem"),
         ("KAFKA_SSL_CA_LOCATION", __file__),
+        ("KAFKA_HTTPS_CA_LOCATION", "probe"),
+        ("KAFKA_SSL_KEY_LOCATION", "/canary-secret.pem"),
+        ("KAFKA_SSL_CERTIFICATE_LOCATION", __file__),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", "canary-secret"),
+        ("KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", "https://user:canary-secret@idp.test"),
         ("POSTGRES_SSLROOTCERT", "/canary-secret.pem"),
         ("POSTGRES_SSLROOTCERT", __file__),
         ("POSTGRES_PORT", "canary-secret"),
@@ -98,6 +106,87 @@ def test_a_ca_of_kafkas_may_be_a_folder_or_what_the_system_trusts(settings, tmp_
 def test_more_replicas_in_sync_than_replicas_are_refused(settings):
     with pytest.raises(WrongSettings, match=r"^KAFKA_TOPIC_MIN_INSYNC_REPLICAS must not exceed .*, which is 1$"):
         settings(KAFKA_TOPIC_REPLICATION_FACTOR="1", KAFKA_TOPIC_MIN_INSYNC_REPLICAS="2")
+
+
+OIDC = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+    "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://idp.test/token",
+    "KAFKA_SASL_OAUTHBEARER_CLIENT_ID": "processor",
+    "KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": "canary-secret",
+}
+
+
+def test_an_account_with_tokens_is_librdkafkas_oidc_and_has_no_password(settings, tmp_path):
+    optional = {
+        "KAFKA_SASL_OAUTHBEARER_SCOPE": "kafka",
+        "KAFKA_SASL_OAUTHBEARER_EXTENSIONS": "logicalCluster=lkc-1",
+        "KAFKA_HTTPS_CA_LOCATION": str(tmp_path),
+    }
+
+    assert settings(**OIDC, **optional).kafka_connection() == {
+        "bootstrap.servers": "kafka:9094",
+        "security.protocol": "sasl_ssl",
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": "https://idp.test/token",
+        "sasl.oauthbearer.client.id": "processor",
+        "sasl.oauthbearer.client.secret": "canary-secret",
+        "sasl.oauthbearer.scope": "kafka",
+        "sasl.oauthbearer.extensions": "logicalCluster=lkc-1",
+        "https.ca.location": str(tmp_path),
+    }
+
+
+def test_a_token_endpoint_is_trusted_by_the_systems_cas(settings, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)
+
+    assert settings(**OIDC).kafka_connection()["https.ca.location"] == __file__
+
+
+@pytest.mark.parametrize("missing", [name for name in OIDC if name.startswith("KAFKA_SASL")])
+def test_half_an_account_is_refused(settings, missing):
+    with pytest.raises(WrongSettings, match=f"{missing}.* required with KAFKA_SECURITY_PROTOCOL=SASL_SSL"):
+        settings(**OIDC | {missing: ""})
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Make a certificate, its key, and the same key with a password; return their paths."""
+    paths = [str(tmp_path / name) for name in ("certificate.pem", "key.pem", "locked.pem")]
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=processor", "-nodes"]
+    subprocess.run([*new, "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
+    lock = ["openssl", "rsa", "-aes256", "-passout", "pass:canary-secret"]
+    subprocess.run([*lock, "-in", paths[1], "-out", paths[2]], check=True, capture_output=True)
+    return paths
+
+
+def test_mutual_tls_is_a_certificate_and_its_key(settings, certificate):
+    read = settings(
+        KAFKA_SECURITY_PROTOCOL="SSL",
+        KAFKA_SSL_CERTIFICATE_LOCATION=certificate[0],
+        KAFKA_SSL_KEY_LOCATION=certificate[1],
+        KAFKA_CLIENT_RACK="zone-a",
+    )
+
+    assert read.kafka_connection() == {
+        "bootstrap.servers": "kafka:9094",
+        "security.protocol": "ssl",
+        "ssl.certificate.location": certificate[0],
+        "ssl.key.location": certificate[1],
+        "client.rack": "zone-a",
+    }
+
+
+@pytest.mark.parametrize("key", [None, "locked.pem", "certificate.pem", "missing.pem"])
+def test_a_certificate_without_its_key_is_named_in_one_line(settings, certificate, tmp_path, key):
+    location = "" if key is None else str(tmp_path / key)
+
+    with pytest.raises(WrongSettings) as wrong:
+        settings(KAFKA_SSL_CERTIFICATE_LOCATION=certificate[0], KAFKA_SSL_KEY_LOCATION=location)
+
+    assert "KAFKA_SSL_KEY_LOCATION" in str(wrong.value)
+    assert str(tmp_path) not in str(wrong.value) and "\n" not in str(wrong.value)
 
 
 def test_the_dead_letter_topic_is_named_after_the_import_topic(settings):
@@ -159,6 +248,7 @@ def test_no_secret_shows_when_settings_are_printed(settings):
         DADATA_SECRET_KEY="canary-secret",
         YANDEXGPT_API_KEY="canary-secret",
         KAFKA_SASL_PASSWORD="canary-secret",
+        KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET="canary-secret",
     )
 
     assert "canary-secret" not in repr(read)
@@ -176,6 +266,7 @@ def test_the_secrets_are_these():
     assert sorted(name.upper() for name in SECRETS) == [
         "DADATA_API_KEY",
         "DADATA_SECRET_KEY",
+        "KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET",
         "KAFKA_SASL_PASSWORD",
         "POSTGRES_PASSWORD",
         "SECRET_KEY",
