@@ -29,6 +29,7 @@ app = command_line.command_line(
     \b
     Examples:
       python -m processor
+      python -m processor audit
       python -m processor redrive --dry-run
     """
 )
@@ -37,6 +38,37 @@ app = command_line.command_line(
 @app.callback()
 def _run(context: typer.Context) -> ProcessorSettings | None:
     return None if context.invoked_subcommand else read_settings(ProcessorSettings)
+
+
+@app.command(
+    "audit",
+    short_help="Print what Kafka and PostgreSQL cannot promise.",
+    help="""Print what this Kafka and this PostgreSQL cannot promise, and what to do about it.
+
+    It looks at replicas, retention and sizes of the topics, and at PostgreSQL's
+    durability, standbys and pooler. It changes nothing. Settings come from the
+    environment, as for the processor, which makes the same audit when it starts.
+
+    \b
+    Exit codes:
+      0    every promise can be kept
+      1    something was found
+      2    an argument or a setting is missing or wrong, or one of them does not
+           answer
+      130  Ctrl-C
+
+    \b
+    Examples:
+      python -m processor audit
+      NO_COLOR=1 python -m processor audit
+    """,
+)
+def _audit() -> int:
+    settings = read_settings(ProcessorSettings)
+    # Imported here, because help and error messages do without these slow imports.
+    from processor.audit.command import audit
+
+    return audit(settings)
 
 
 def error_code(text: str) -> ErrorCode:

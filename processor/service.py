@@ -21,6 +21,7 @@ from prometheus_client import REGISTRY
 from processor.application import KafkaConsumerException, application, lone_producer
 from processor.apply_async.operator import HELD_RECORDS_MAX, ApplyAsync
 from processor.apply_async.topic_ids import TopicIds
+from processor.audit.audit import Audit
 from processor.enrich.enrich import Enrich
 from processor.enrich.providers.dadata_account import watch_dadata
 from processor.enrich.providers.wire import Wire
@@ -115,6 +116,7 @@ class Service:
         self._fleet = Fleet(
             settings.postgres_connection(), self._gates.values(), connected=lambda: self._postgres.connected
         )
+        self._audit = Audit(settings, lambda: self._topics.admin)
         self._keys = Keys(self._postgres, self._ledger.id_at, self._fleet.lend)
 
     def run(self) -> None:
@@ -157,6 +159,7 @@ class Service:
             self._in_background("asking for DaData's balance", watching)
         self._in_background("measuring the lag", lag.watch(self._topics))
         self._in_background("pruning the ledger", self._prune())
+        self._in_background("the audit", self._audit.run(), is_vital=False)
         logger.info(
             "started: %s -> %s | %s, group %s",
             settings.kafka_import_topic,
@@ -266,6 +269,7 @@ class Service:
             "held": 0 if self._operator is None else self._operator.held,
             "providers": {name: gate.state for name, gate in self._gates.items()},
             "look_at": {name: gate.look_at for name, gate in self._gates.items() if gate.state == "misconfigured"},
+            "audit": self._audit.findings,
         }
 
     # Work on the event loop ------------------------------------------------------------------------------------------
@@ -273,13 +277,16 @@ class Service:
     def _on_the_loop(self, work: Coroutine[Any, Any, Any], seconds: float | None = None) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
-    def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run the work until the loop stops. An exception is a bug: it is logged, and the process is no longer live."""
+    def _in_background(self, what: str, work: Coroutine[Any, Any, None], *, is_vital: bool = True) -> None:
+        """Run the work until the loop stops. An exception is a bug: it is logged, and if the work is vital, the process
+        is no longer live.
+        """
 
         def ended(background: "concurrent.futures.Future[None]") -> None:
             if not background.cancelled() and (error := background.exception()) is not None:
                 logger.error("unforeseen %s has ended %s", type(error).__name__, what, exc_info=error)
-                self._failed.append(what)
+                if is_vital:
+                    self._failed.append(what)
 
         asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(ended)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.apply_async.topic_ids import ids_of
 from processor.record import Partition
@@ -67,6 +67,11 @@ class Topics:
                 self._kafka.client.poll(0)  # calls error_cb with the reason, if librdkafka has one, before this error
                 self._trouble.tell(error.args[0].name(), error.args[0].str())
             time.sleep(RETRY_SECONDS)
+
+    @property
+    def admin(self) -> AdminClient:
+        """Kafka's client, for one request."""
+        return self._kafka.client
 
     async def ids(self, names: Collection[str]) -> dict[str, str]:
         """Return name -> Kafka's own id of the topics that exist.

@@ -93,6 +93,24 @@ class KafkaTrouble:
         return was_logged
 
 
+class Reason:
+    """Why Kafka does not answer a command: the first root cause, or else the first error."""
+
+    def __init__(self) -> None:
+        """Know no error yet."""
+        self._error: Any = None
+
+    def note(self, error: Any) -> None:
+        """Remember an error of librdkafka; its error_cb."""
+        if self._error is None or named(error.name(), error.str()) in REASONS:
+            self._error = error
+
+    def explained(self, error: Any) -> str:
+        """Return the reason with what to check; without one, that of this error of a request."""
+        reason = self._error or error
+        return explained(reason.name(), reason.str())
+
+
 def named(name: str, text: str) -> str:
     """Return an error's name: librdkafka's, or a more precise one where several causes share that.
 

@@ -1,24 +1,19 @@
 """The command `python -m processor redrive`: progress bar, table, summary line, exit code."""
 
 import logging
-import os
 import signal
 import sys
-from typing import Any, TextIO
+from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from processor.console import console, write_out
 from processor.redrive.letters import KafkaSilent
 from processor.redrive.put_back import NotRemembered, Redriven
 from processor.redrive.redrive import NotPutBack, Redrive, Report, Wanted, listed
 from processor.settings import ProcessorSettings
-from shared.command_line import has_colours
 from shared.logs import configure_logs
-
-PIPE_CHARACTERS_MAX = 1000
-"""Width of the output where no terminal limits it: one line for each row, however long."""
 
 
 def redrive(settings: ProcessorSettings, wanted: Wanted) -> int:
@@ -91,31 +86,17 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=_console(sys.stderr),
+        console=console(sys.stderr),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
 
 
 def _print(report: Report, remark: str = "", ending: str = "") -> None:
-    console = _console(sys.stdout)
-    with console.capture() as captured:
+    printed = console(sys.stdout)
+    with printed.capture() as captured:
         if report.examined:
-            console.print(table(report))
+            printed.print(table(report))
         if remark:
-            console.print(remark, markup=False, soft_wrap=True)
-    try:
-        print(f"{captured.get()}{report}{ending}", flush=True)  # noqa: T201 - for the person who called it
-    except BrokenPipeError:
-        # The reader has closed the pipe and the work is done. Without this Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _console(stream: TextIO) -> Console:
-    # Explicit, because rich would write colours into a pipe where FORCE_COLOR is set.
-    return Console(
-        file=stream,
-        color_system="auto" if has_colours(stream) else None,
-        width=None if stream.isatty() else PIPE_CHARACTERS_MAX,
-        highlight=False,
-    )
+            printed.print(remark, markup=False, soft_wrap=True)
+    write_out(f"{captured.get()}{report}{ending}\n")

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from processor.outcome import Original, original
 from processor.record import Position
 from processor.store.known import first_position
-from shared.kafka_trouble import REASONS, UnreadableHeaders, explained, headers_of, named
+from shared.kafka_trouble import Reason, UnreadableHeaders, headers_of
 from shared.topics import ADMIN_REQUEST_SECONDS, describe
 
 SILENT_SECONDS = 30.0
@@ -86,8 +86,8 @@ class DeadLetters:
         self._connection = connection
         self._group = group
         self._logger = logging.getLogger("librdkafka")
-        self._reason: KafkaError | None = None
-        self._admin = AdminClient({**connection, "error_cb": self._note_reason}, logger=self._logger)
+        self._reason = Reason()
+        self._admin = AdminClient({**connection, "error_cb": self._reason.note}, logger=self._logger)
 
     def topic(self, name: str, *rights: str) -> TopicNow:
         """Return the topic as it is now, provided that these rights on it are granted."""
@@ -141,14 +141,9 @@ class DeadLetters:
                 if at_end or message.offset() + 1 >= end:
                     open_until.pop(message.partition(), None)
 
-    def _note_reason(self, error: KafkaError) -> None:
-        if self._reason is None or named(error.name(), error.str()) in REASONS:
-            self._reason = error
-
     def _silent(self, error: KafkaException, about: str = "") -> KafkaSilent:
         self._admin.poll(0)  # calls error_cb with the reason, if librdkafka has one
-        reason = self._reason or error.args[0]
-        return KafkaSilent(f"Kafka does not answer{about}: {explained(reason.name(), reason.str())}")
+        return KafkaSilent(f"Kafka does not answer{about}: {self._reason.explained(error.args[0])}")
 
     def _new_consumer(self) -> Consumer:
         configuration = {

@@ -22,7 +22,7 @@ COLOURS_FORCED = {"FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "PY_COLORS": "1"
 """Environment variables of CI machines."""
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-COMMANDS = [("processor",), ("processor", "redrive"), ("gateway",)]
+COMMANDS = [("processor",), ("processor", "redrive"), ("processor", "audit"), ("gateway",)]
 
 
 def environment(**more):
@@ -121,6 +121,8 @@ def test_the_help_of_redrive_names_every_error_code():
     [
         ("processor", "--help"),
         ("processor", "redrive", "--help"),
+        ("processor", "audit", "--help"),
+        ("processor", "audit"),
         ("processor", "redrive", "--limit", "0"),
         ("processor", "redrive"),
         ("processor",),
@@ -152,6 +154,8 @@ def test_help_and_what_is_wrong_do_not_wait_for_the_programs_imports(arguments):
         (("processor", "--install-completion"), "processor: No such option: --install-completion.*"),
         (("processor",), "processor: KAFKA_IMPORT_TOPIC: is required; .*; POSTGRES_PASSWORD: is required"),
         (("processor", "redrive"), "processor: KAFKA_IMPORT_TOPIC: is required; .*"),
+        (("processor", "audit"), "processor: KAFKA_IMPORT_TOPIC: is required; .*"),
+        (("processor", "audit", "all"), "processor: .*unexpected.*all.*; see --help"),
         (("gateway", "--port", "1"), "gateway: No such option: --port.*; see --help"),
         (("gateway", "serve"), "gateway: No such command 'serve'; see --help"),
         (("gateway",), "gateway: KAFKA_IMPORT_TOPIC: is required; KAFKA_RESULT_TOPIC: is required"),
@@ -243,6 +247,21 @@ def test_redrive_on_a_terminal_with_no_color_has_none(topics, settings):
     assert returncode == 0
     assert re.search(r"total +1 +1 +0", shown)
     assert not COLOUR.search(shown)
+
+
+def test_the_audit_fits_a_terminal_with_colours_or_none_and_a_pipe_has_one_line_for_each_finding(settings):
+    columns = {"columns": 80, **settings}
+    returncode, shown = on_terminal("-m", "processor", "audit", **columns)
+    _, plain = on_terminal("-m", "processor", "audit", **columns, NO_COLOR="1")
+    in_pipe = piped("-m", "processor", "audit", **settings, **COLOURS_FORCED)
+
+    assert (returncode, in_pipe.returncode, in_pipe.stderr) == (1, 1, "")
+    assert COLOUR.search(shown) and not COLOUR.search(plain) and not COLOUR.search(in_pipe.stdout)
+    assert COLOUR.sub("", shown) == plain
+    assert widest(plain) <= 80
+    lines = in_pipe.stdout.splitlines()
+    assert len(lines) == 2 + int(lines[-1].removesuffix(" found"))
+    assert all(len(re.split(" {2,}", line.strip())) == 3 for line in lines[:-1])
 
 
 def test_redrive_says_in_words_that_there_is_nothing_to_do(topics, settings):

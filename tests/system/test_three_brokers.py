@@ -189,3 +189,12 @@ def test_topics_that_the_programs_make_have_three_replicas_two_of_them_in_sync_a
     assert [(program.wait().stop(), warnings(program)) for program in programs] == [(0, [])] * 2
     names = [settings["KAFKA_IMPORT_TOPIC"], settings["KAFKA_RESULT_TOPIC"], f"{topics.name}-new-dlt"]
     assert replicas(topics, names) == dict.fromkeys(names, ({3}, "2"))
+
+
+def test_of_three_brokers_and_a_sound_postgresql_the_audit_finds_nothing(topics, start_processor):
+    processor = start_processor()
+    audit = start_processor(arguments=("audit",), wait=False, LOG_LEVEL="INFO")
+
+    until(lambda: not audit.running, "the audit to end")
+    assert (audit.returncode, audit.log_text()) == (0, "Kafka and PostgreSQL can keep every promise.\n")
+    until(lambda: processor.client.get("/health/ready").json()["audit"] == [], "the same at the start")

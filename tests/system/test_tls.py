@@ -189,7 +189,7 @@ def warnings(program, but=()):
     """Return the program's warnings and errors, except usual ones such as librdkafka's GETPID at a producer's start."""
     assert "canary-secret" not in program.log_text()
     lines = [json.loads(line) for line in program.log_text().splitlines() if line.startswith("{")]
-    usual = ("GATEWAY_AUTH=none", "GETPID", *but)
+    usual = ("GATEWAY_AUTH=none", "GETPID", "audit: ", *but)
     return [
         line["event"]
         for line in lines
@@ -251,6 +251,25 @@ def test_a_processor_that_may_not_write_any_more_goes_on_once_it_may(programs, a
     until(lambda: topics.read_results().keys() == {*range(10)}, "all results")
     until(lambda: missing(processor) == [], "nothing to be missing")
     assert all(len(ids) == 1 for ids in topics.read_results().values()), "a result was repeated"
+
+
+def test_the_audit_says_what_it_may_not_read_until_its_rights_are_granted(programs, administrator, topics, database):
+    administrator.grant("processor", *administrator.rights("processor"))
+
+    def audited():
+        audit = programs("processor", wait=False, arguments=("audit",), LOG_LEVEL="INFO")
+        until(lambda: not audit.running, "the audit to end")
+        assert audit.returncode == 1, audit.log_text()
+        return audit.log_text()
+
+    unread = audited()
+    administrator.grant("processor", *administrator.rights("audit"))
+    read = audited()
+
+    hidden = f"the settings of {topics.name}, {topics.results}, {topics.dead_letters} may not be read"
+    assert (hidden in unread, hidden in read) == (True, False)
+    assert ("min.insync.replicas below 2" in unread, "min.insync.replicas below 2" in read) == (False, True)
+    assert "fewer than 3 replicas" in unread and "canary-secret" not in unread + read
 
 
 @pytest.mark.parametrize("package", ["gateway", "processor"])

@@ -1,10 +1,11 @@
 """The reason why a program cannot use Kafka is logged once, in words for an operator."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
-from shared.kafka_trouble import KafkaTrouble
+from shared.kafka_trouble import KafkaTrouble, Reason
 
 
 @pytest.fixture
@@ -79,6 +80,20 @@ def test_what_a_token_endpoint_answers_is_told_in_one_line(trouble, caplog):
     assert caplog.messages[0].startswith(
         'Kafka: Failed to acquire SASL OAUTHBEARER token: { "error": "invalid_client" }; look at '
     )
+
+
+def test_a_commands_reason_is_the_root_cause_or_else_the_first_error():
+    def error(name):
+        return SimpleNamespace(name=lambda: name, str=lambda: f"text of {name}")
+
+    reason = Reason()
+    assert reason.explained(error("_TIMED_OUT")) == "text of _TIMED_OUT"
+    for name in ("_TRANSPORT", "_ALL_BROKERS_DOWN"):
+        reason.note(error(name))
+    assert reason.explained(error("_TIMED_OUT")) == "text of _TRANSPORT"
+    for name in ("_RESOLVE", "_TRANSPORT"):
+        reason.note(error(name))
+    assert reason.explained(error("_TIMED_OUT")) == "text of _RESOLVE; look at KAFKA_BOOTSTRAP_SERVERS"
 
 
 def test_what_is_missing_is_told_again_only_when_it_is_something_else(trouble, caplog):

@@ -1,0 +1,1 @@
+"""The audit: what this Kafka and this PostgreSQL cannot promise."""
