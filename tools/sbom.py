@@ -11,6 +11,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SBOM = ROOT / "sbom"
+ENVIRONMENTS = ROOT / ".venv" / "tools"
+"""Has a folder for each image, with its packages installed."""
 
 _NOTICE = "requires its notice, which the package brings into the image"
 ALLOWED = {
@@ -27,6 +29,9 @@ ALLOWED = {
     "MPL-2.0": "copyleft for each file, and none of their files is changed",
     "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)": "the same",
     "LGPL-3.0-only": "psycopg: used unchanged, as a library that the owner of an image can replace",
+    "LGPL-2.1-or-later": "the same, for the shared libraries that psycopg brings along",
+    "PostgreSQL": _NOTICE,
+    "OLDAP-2.8": _NOTICE,
 }
 # Packages without a licence in their metadata, with the licence from their LICENSE file.
 UNDECLARED = {"protobuf": "BSD-3-Clause"}
@@ -59,6 +64,50 @@ def vendored(image: str) -> list[dict[str, Any]]:
     ]
 
 
+# File or part of a file -> its licence. What is not here is refused, as a package is.
+NATIVE_LICENCES = {
+    "openssl": "Apache-2.0",
+    "librdkafka": "BSD-2-Clause",
+    "libpq": "PostgreSQL",
+    "libcrypto": "Apache-2.0",
+    "libssl": "Apache-2.0",
+    "libldap": "OLDAP-2.8",
+    "liblber": "OLDAP-2.8",
+    "libsasl2": "BSD-3-Clause",
+    "libcrypt": "LGPL-2.1-or-later",
+    "libkeyutils": "LGPL-2.1-or-later",
+    **dict.fromkeys(("libcom_err", "libgssapi_krb5", "libk5crypto", "libkrb5", "libkrb5support"), "MIT"),
+}
+
+
+def native(image: str) -> list[dict[str, Any]]:
+    """Return the shared libraries that wheels bring along as components, and the OpenSSL that is part of each.
+
+    A library's version is that of its file's name, such as 5.18 for libpq of PostgreSQL 18. No vulnerability scanner
+    sees them otherwise.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((ENVIRONMENTS / image).rglob("*.libs/*.so*")):
+        name, _, version = re.sub(r"-[0-9a-f]{8}(?=\.so)", "", path.name).partition(".so.")
+        parts = [(name, version)]
+        if openssl := re.search(rb"OpenSSL (\d+\.\d+\.\d+[a-z]?) ", path.read_bytes()):
+            parts.append(("openssl", openssl[1].decode()))
+        for part, its_version in parts:
+            reference = f"{part}@{its_version} in {path.parent.name.removesuffix('.libs')}"
+            found[reference] = {
+                "type": "library",
+                "bom-ref": reference,
+                "name": part,
+                "version": its_version,
+                "purl": f"pkg:generic/{part}@{its_version}",
+                "licenses": [{"license": {"id": NATIVE_LICENCES[part], "acknowledgement": "concluded"}}]
+                if part in NATIVE_LICENCES
+                else [],
+                "properties": [{"name": "in the wheel of", "value": path.parent.name.removesuffix(".libs")}],
+            }
+    return list(found.values())
+
+
 def main() -> int:
     """Complete the bills of materials, write the table of licences, and return the exit code."""
     packages: dict[tuple[str, str, str], list[str]] = {}
@@ -67,7 +116,7 @@ def main() -> int:
         image = path.name.partition(".")[0]
         bom = json.loads(path.read_text())
         bom["metadata"]["component"] = {"type": "container", "bom-ref": image, "name": f"integration-service-{image}"}
-        bom["components"] += vendored(image)
+        bom["components"] += vendored(image) + native(image)
         path.write_text(json.dumps(bom, indent=2) + "\n")
         for component in bom["components"]:
             named = licences(component)

@@ -80,6 +80,7 @@ def bill(tmp_path, monkeypatch):
     """Return a function that writes the gateway's bill of materials for one package and completes it."""
     monkeypatch.setattr(sbom, "ROOT", tmp_path)
     monkeypatch.setattr(sbom, "SBOM", tmp_path)
+    monkeypatch.setattr(sbom, "ENVIRONMENTS", tmp_path / "environments")
     (tmp_path / "gateway").mkdir()
     vendored = [{"package": "swagger", "version": "5", "license": "Apache-2.0"}]
     (tmp_path / "gateway" / "vendor.json").write_text(json.dumps(vendored))
@@ -100,6 +101,23 @@ def test_a_bill_of_material_has_the_image_and_what_lies_among_its_files(bill, tm
     assert completed["metadata"]["component"]["name"] == "integration-service-gateway"
     assert [component["name"] for component in completed["components"]] == ["one", "swagger"]
     assert (tmp_path / "licences.txt").read_text() == "one 1\tMIT\tgateway\nswagger 5\tApache-2.0\tgateway\n"
+
+
+def test_a_bill_of_material_has_the_libraries_inside_of_wheels_and_the_openssl_inside_of_those(bill, tmp_path, capsys):
+    folder = tmp_path / "environments" / "gateway" / "lib" / "one.libs"
+    folder.mkdir(parents=True)
+    (folder / "librdkafka-f7dd8076.so.1").write_bytes(b"\0OpenSSL 3.0.15 3 Sep 2024\0")
+    code, completed = bill({"license": {"id": "MIT"}})
+
+    assert code == 0
+    assert {(each["name"], each["version"]) for each in completed["components"]} >= {
+        ("librdkafka", "1"),
+        ("openssl", "3.0.15"),
+    }
+
+    (folder / "libnew.so.2").touch()
+    assert bill({"license": {"id": "MIT"}})[0] == 1
+    assert capsys.readouterr().err == "libnew 2, in the gateway's image: not in tools/sbom.py: none\n"
 
 
 @pytest.mark.parametrize(
