@@ -33,8 +33,11 @@ test-compose: $(VENV)/dev.txt ## run the container tests; needs Docker
 	@$(VENV)/bin/python -m pytest tests/compose
 
 chaos: $(VENV)/dev.txt system ## inject random faults (SEED=) while TASKS= tasks run, and check every promise
+	@tools/install.sh tests
 	@$(VENV)/bin/python -m tests.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
+	@$(VENV)/bin/python -m tests.chaos --settle-seconds-max 15 --brokers 3 --tasks 5000 $(if $(SEED),--seed $(SEED))
+	@$(VENV)/bin/python -m pytest tests/system/test_pooler.py
 
 fuzz: $(VENV)/dev.txt system ## send CALLS= random requests and RECORDS= random records (SEED=), and check every answer
 	@$(VENV)/bin/python -m pytest tests/unit --hypothesis-profile fuzz --timeout 3600
