@@ -79,11 +79,8 @@ class Postgres(Child):
 
     def kill(self) -> None:
         """Kill it together with its backends, as a machine failure does. It cannot restart while a backend lives."""
-        backends = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split() if self.running else []
+        backends = self._backends()
         super().kill()
-        for backend in map(int, backends):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(backend, signal.SIGKILL)
         while any(map(_alive, backends)):
             time.sleep(0.01)
 
@@ -92,6 +89,23 @@ class Postgres(Child):
         shutil.rmtree(self._data, ignore_errors=True)
         self._primary = primary
         self.password = primary.password
+
+    def wait_for_standby(self) -> None:
+        """From now on, commit nothing that its standby has not stored. Returns when the standby has all there is.
+
+        Raises:
+            sandbox.child.NotReady: no standby follows it.
+        """
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            follows = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
+            self.wait_until(lambda: connection.execute(follows).rowcount > 0)
+
+    def promote(self) -> None:
+        """Make a standby the primary. The old one must not take writes any more."""
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
 
     def conninfo(self, database: str = "postgres") -> str:
         """Return libpq's connection string for the cluster's administrator."""
@@ -142,6 +156,16 @@ class Postgres(Child):
             stdout=subprocess.PIPE,
             env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
         ).stdout
+
+    def _backends(self) -> list[str]:
+        return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split() if self.running else []
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        backends = self._backends()
+        super()._signal_group(number)
+        for backend in map(int, backends):  # each has a group of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(backend, number)
 
     def _answers(self) -> bool:
         try:

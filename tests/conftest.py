@@ -215,6 +215,25 @@ def database(postgres):
     return Database(postgres, name)
 
 
+@pytest.fixture
+def cluster_pair(session_folder, tmp_path):
+    """A primary and its standby."""
+    clusters = []
+    for name in ("one", "two"):
+        folder = session_folder / tmp_path.name / name
+        folder.mkdir(parents=True)
+        (tmp_path / name).mkdir()
+        clusters.append(Postgres(folder, tmp_path / name))
+    one, two = clusters
+    with ended_at_last(one), ended_at_last(two):
+        one.start()
+        one.apply_schema()
+        one.create_processor("processor", "processor")
+        two.follow(one)
+        two.start()
+        yield one, two
+
+
 @dataclass
 class Simulators:
     """The providers' simulators and their control."""

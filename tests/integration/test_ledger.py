@@ -987,25 +987,6 @@ def test_a_database_that_cannot_hold_every_answer_is_refused_at_the_start_and_wa
     assert database.rows() == {}
 
 
-@pytest.fixture
-def cluster_pair(session_folder, tmp_path):
-    """A primary and its standby."""
-    clusters = []
-    for name in ("one", "two"):
-        folder = session_folder / tmp_path.name / name
-        folder.mkdir(parents=True)
-        (tmp_path / name).mkdir()
-        clusters.append(Postgres(folder, tmp_path / name))
-    one, two = clusters
-    with ended_at_last(one), ended_at_last(two):
-        one.start()
-        one.apply_schema()
-        one.create_processor("processor", "processor")
-        two.follow(one)
-        two.start()
-        yield one, two
-
-
 def test_of_several_hosts_the_one_that_takes_writes_is_used_whichever_it_is_by_now(cluster_pair, caplog):
     one, two = cluster_pair
 
@@ -1018,8 +999,7 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used_whichever_it_is_by_n
         one.kill()
         writing = asyncio.ensure_future(ledger.write([row(2)]))
         await until(lambda: "session is read-only" in caplog.text, "the log says why the second host is not used")
-        with psycopg.connect(two.conninfo(), autocommit=True) as standby:
-            standby.execute("SELECT pg_promote()")
+        two.promote()
         second = await writing
         one.follow(two)
         one.start_soon()
@@ -1040,12 +1020,11 @@ def test_a_standby_behind_a_pooler_is_used_once_it_is_the_primary(cluster_pair, 
 
     async def work():
         ledger = Store(connection(Database(standby, "postgres"), port=str(pooler.port)))
-        with psycopg.connect(standby.conninfo(), autocommit=True) as administrator:
-            writing = asyncio.ensure_future(ledger.write([row(1)]))
-            await until(lambda: "25006; look at POSTGRES_HOST" in caplog.text, "the reason")
-            primary.kill()
-            administrator.execute("SELECT pg_promote()")
-            ids = await asyncio.wait_for(writing, PATIENCE_SECONDS)
+        writing = asyncio.ensure_future(ledger.write([row(1)]))
+        await until(lambda: "25006; look at POSTGRES_HOST" in caplog.text, "the reason")
+        primary.kill()
+        standby.promote()
+        ids = await asyncio.wait_for(writing, PATIENCE_SECONDS)
         await ledger.postgres.close()
         return ids
 
