@@ -28,6 +28,43 @@ CREATE TYPE public.task_type AS ENUM (
 );
 
 
+--
+-- Name: keep_ids_new(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.keep_ids_new() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    now_on CONSTANT TEXT := server_timeline();
+    ids    CONSTANT REGCLASS := pg_get_serial_sequence('ledger', 'id');
+BEGIN
+    UPDATE id_timeline SET timeline = now_on WHERE timeline <> now_on;
+    IF FOUND THEN
+        PERFORM setval(ids, greatest(
+            nextval(ids) + 1000000000, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint));
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+
+--
+-- Name: server_timeline(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.server_timeline() RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RETURN left(pg_walfile_name(pg_current_wal_lsn()), 8);
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'unknown';
+END
+$$;
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -110,6 +147,29 @@ COMMENT ON COLUMN public.circuits.prober IS 'The replica that may send the probe
 --
 
 COMMENT ON COLUMN public.circuits.found_by IS 'The only replica that has found it; empty if several have.';
+
+
+--
+-- Name: id_timeline; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.id_timeline (
+    timeline text NOT NULL
+);
+
+
+--
+-- Name: TABLE id_timeline; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.id_timeline IS 'One row: the timeline in which the ledger gives ids.';
+
+
+--
+-- Name: COLUMN id_timeline.timeline; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.id_timeline.timeline IS 'PostgreSQL''s number for it, as in the names of its WAL files. If it differs, ids jump with the next row.';
 
 
 --
@@ -458,6 +518,15 @@ COMMENT ON COLUMN public.redriven."offset" IS 'Offset of the dead letter.';
 
 
 --
+-- Data for Name: id_timeline; Type: TABLE DATA; Schema: public; Owner: -
+--
+
+COPY public.id_timeline (timeline) FROM stdin;
+00000001
+\.
+
+
+--
 -- Data for Name: idempotency_keys; Type: TABLE DATA; Schema: public; Owner: -
 --
 
@@ -470,14 +539,14 @@ COPY public.idempotency_keys (key, fingerprint, topic_id, partition, "offset", m
 --
 
 COPY public.integration_service (id, data, task_type) FROM stdin;
-1	{"usage": {"totalTokens": "25", "inputTextTokens": "11", "completionTokens": "14", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: To be, or not to be: that is the question."}}], "modelVersion": "09.02.2025"}	gpt
-2	{"qc": 0, "city": null, "type": "Стационарный", "phone": "+7 846 231-60-14", "number": "2316014", "region": "Москва и Московская область", "source": "раб 846)231.60.14 *139", "country": "Россия", "provider": "ООО \\"СИПАУТНЭТ\\"", "timezone": "UTC+3", "city_code": "846", "extension": "139", "qc_conflict": 0, "country_code": "7"}	phone
-3	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 916 823-34-54", "number": "8233454", "region": "Москва и Московская область", "source": "8 916 823 34 54", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "916", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
-4	{"qc": 4, "type": "PERSONAL", "email": "serega@yandex.ru", "local": "serega", "domain": "yandex.ru", "source": "serega@yandex/ru"}	email
-5	{"qc": 2, "city": null, "type": null, "phone": null, "number": null, "region": null, "source": "not a phone at all", "country": null, "provider": null, "timezone": null, "city_code": null, "extension": null, "qc_conflict": 0, "country_code": null}	phone
-6	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 985 123-45-67", "number": "1234567", "region": "Москва и Московская область", "source": "+7 (985) 123-45-67", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "985", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
-7	{"usage": {"totalTokens": "13", "inputTextTokens": "5", "completionTokens": "8", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: Что такое Kafka?"}}], "modelVersion": "09.02.2025"}	gpt
-8	{"qc": 4, "type": "ROLE", "email": "info@example.com", "local": "info", "domain": "example.com", "source": "Info@Example.com"}	email
+1	{"qc": 4, "type": "PERSONAL", "email": "serega@yandex.ru", "local": "serega", "domain": "yandex.ru", "source": "serega@yandex/ru"}	email
+2	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 916 823-34-54", "number": "8233454", "region": "Москва и Московская область", "source": "8 916 823 34 54", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "916", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
+3	{"qc": 0, "city": null, "type": "Стационарный", "phone": "+7 846 231-60-14", "number": "2316014", "region": "Москва и Московская область", "source": "раб 846)231.60.14 *139", "country": "Россия", "provider": "ООО \\"СИПАУТНЭТ\\"", "timezone": "UTC+3", "city_code": "846", "extension": "139", "qc_conflict": 0, "country_code": "7"}	phone
+4	{"usage": {"totalTokens": "25", "inputTextTokens": "11", "completionTokens": "14", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: To be, or not to be: that is the question."}}], "modelVersion": "09.02.2025"}	gpt
+5	{"qc": 4, "type": "ROLE", "email": "info@example.com", "local": "info", "domain": "example.com", "source": "Info@Example.com"}	email
+6	{"usage": {"totalTokens": "13", "inputTextTokens": "5", "completionTokens": "8", "completionTokensDetails": {"reasoningTokens": "0"}}, "alternatives": [{"status": "ALTERNATIVE_STATUS_FINAL", "message": {"role": "assistant", "text": "Вы спросили: Что такое Kafka?"}}], "modelVersion": "09.02.2025"}	gpt
+7	{"qc": 2, "city": null, "type": null, "phone": null, "number": null, "region": null, "source": "not a phone at all", "country": null, "provider": null, "timezone": null, "city_code": null, "extension": null, "qc_conflict": 0, "country_code": null}	phone
+8	{"qc": 0, "city": null, "type": "Мобильный", "phone": "+7 985 123-45-67", "number": "1234567", "region": "Москва и Московская область", "source": "+7 (985) 123-45-67", "country": "Россия", "provider": "ПАО \\"Мобильные ТелеСистемы\\"", "timezone": "UTC+3", "city_code": "985", "extension": null, "qc_conflict": 0, "country_code": "7"}	phone
 \.
 
 
@@ -486,14 +555,14 @@ COPY public.integration_service (id, data, task_type) FROM stdin;
 --
 
 COPY public.ledger (topic_id, partition, "offset", id) FROM stdin;
-eXABEqi5S1Gll9ltBRuabw	2	0	1
-eXABEqi5S1Gll9ltBRuabw	2	1	2
-eXABEqi5S1Gll9ltBRuabw	5	0	3
-eXABEqi5S1Gll9ltBRuabw	3	0	4
-eXABEqi5S1Gll9ltBRuabw	4	0	5
-eXABEqi5S1Gll9ltBRuabw	2	2	6
-eXABEqi5S1Gll9ltBRuabw	9	0	7
-eXABEqi5S1Gll9ltBRuabw	6	0	8
+VTbfvdINTHeZaIcu5R3Zxg	6	0	1
+VTbfvdINTHeZaIcu5R3Zxg	3	0	2
+VTbfvdINTHeZaIcu5R3Zxg	2	0	3
+VTbfvdINTHeZaIcu5R3Zxg	1	0	4
+VTbfvdINTHeZaIcu5R3Zxg	9	0	5
+VTbfvdINTHeZaIcu5R3Zxg	10	0	6
+VTbfvdINTHeZaIcu5R3Zxg	0	0	7
+VTbfvdINTHeZaIcu5R3Zxg	2	1	8
 \.
 
 
@@ -574,6 +643,13 @@ ALTER TABLE ONLY public.lent_deadlines
 
 ALTER TABLE ONLY public.redriven
     ADD CONSTRAINT redriven_pkey PRIMARY KEY (topic_id, partition, "offset");
+
+
+--
+-- Name: ledger keep_ids_new; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER keep_ids_new BEFORE INSERT ON public.ledger FOR EACH STATEMENT EXECUTE FUNCTION public.keep_ids_new();
 
 
 --

@@ -205,7 +205,7 @@ class Postgres:
 
     async def connect(self) -> None:
         """Wait until PostgreSQL answers, has the tables and accepts writes."""
-        tables = "ledger, idempotency_keys, redriven, leases, circuits, lent_deadlines"
+        tables = "ledger, idempotency_keys, redriven, leases, circuits, lent_deadlines, id_timeline"
         await self.execute(f"SELECT FROM {tables} LIMIT 0 FOR UPDATE OF leases")
 
     async def keep_connected(self) -> None:

@@ -37,7 +37,7 @@ def tree(tmp_path):
     assert files == {
         "shared/messages.py": 2,
         "processor/enrich/task_types.py": 1,
-        "sql/005_add_address.sql": 1,
+        "sql/006_add_address.sql": 1,
         "sandbox/simulators.py": 1,
     }
     return tmp_path
@@ -45,7 +45,7 @@ def tree(tmp_path):
 
 def test_the_page_adds_a_task_type(tree, topics, database, postgres, start, start_processor):
     for _ in range(2):  # twice: the file is safe to run again
-        postgres.psql(database.name, "-q", "-f", tree / "sql" / "005_add_address.sql")
+        postgres.psql(database.name, "-q", "-f", tree / "sql" / "006_add_address.sql")
     port = free_port()
     simulators = Child(
         "simulators",
