@@ -24,8 +24,9 @@ from shared.settings import WrongSettings
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5
-"""Limit of one attempt to connect."""
+CONNECT_SECONDS = 3
+"""Limit of one attempt to connect to one host. If the primary goes silent, a promoted standby is reached
+after ANSWER_SECONDS, and this time for the silent host."""
 
 STATEMENT_SECONDS = 8
 """After this long PostgreSQL cancels a statement, for example one that waits for a lock."""

@@ -1015,6 +1015,28 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used_whichever_it_is_by_n
     assert f"{one.host}:{one.port}: " in caplog.text and f"{two.host}:{two.port}: " in caplog.text
 
 
+def test_while_a_synchronous_standby_does_not_answer_rows_wait_and_none_is_refused(cluster_pair, caplog):
+    primary, standby = cluster_pair
+    primary.wait_for_standby()
+
+    async def work(ledger):
+        first = await ledger.write([row(offset) for offset in range(10)])
+        standby.pause()
+        writing = asyncio.gather(*(ledger.store(row(offset)) for offset in range(5, 25)))
+        # The first session that was given up still holds the entries of the others.
+        await until(lambda: "LockNotAvailable 55P03" in caplog.text, "a second session to wait for the first")
+        assert not writing.done()
+        standby.resume()
+        return first, await writing
+
+    first, others = run(Database(primary, "postgres"), work)
+
+    assert others[:5] == [first[position(offset)] for offset in range(5, 10)]
+    assert entries(Database(primary, "postgres")) == first | {
+        position(offset): others[offset - 5] for offset in range(10, 25)
+    }
+
+
 def test_a_standby_behind_a_pooler_is_used_once_it_is_the_primary(cluster_pair, session_folder, tmp_path, caplog):
     primary, standby = cluster_pair
 
