@@ -37,7 +37,7 @@ chaos: $(VENV)/dev.txt system ## inject random faults (SEED=) while TASKS= tasks
 	@$(VENV)/bin/python -m tests.chaos --settle-seconds-max 15 \
 		$(if $(SEED),--seed $(SEED)) $(if $(TASKS),--tasks $(TASKS))
 	@$(VENV)/bin/python -m tests.chaos --settle-seconds-max 15 --brokers 3 --tasks 5000 $(if $(SEED),--seed $(SEED))
-	@$(VENV)/bin/python -m pytest tests/system/test_pooler.py
+	@$(VENV)/bin/python -m pytest tests/system/test_pooler.py tests/system/test_failover.py
 
 fuzz: $(VENV)/dev.txt system ## send CALLS= random requests and RECORDS= random records (SEED=), and check every answer
 	@$(VENV)/bin/python -m pytest tests/unit --hypothesis-profile fuzz --timeout 3600

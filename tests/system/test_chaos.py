@@ -11,7 +11,7 @@ from tests.chaos.faults import FAULTS, FAULTS_OF_THREE_BROKERS, storm
 from tests.chaos.fleet import Fleet
 from tests.chaos.judge import History, judge
 from tests.chaos.memory import memory
-from tests.chaos.report import plain
+from tests.chaos.report import COLUMNS, plain
 from tests.chaos.run import Run, schedule
 from tests.chaos.services import FaultServices, running
 from tests.chaos.watch import Watch
@@ -137,7 +137,7 @@ def test_a_seed_draws_the_same_faults_again_and_each_as_often_as_the_others():
 
 
 def test_a_table_in_a_pipe_is_plain_text():
-    lines = plain([("a fault", *["1"] * 11)])
+    lines = plain([("a fault", *["1"] * (len(COLUMNS) - 1))])
 
     assert "".join(lines).isascii()
     assert len({len(line) for line in lines}) == 1

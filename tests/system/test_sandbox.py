@@ -122,6 +122,7 @@ import os, signal, sys, threading, time
 from pathlib import Path
 from sandbox.child import Child
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with SIGINT ignored
 # An exception in this hook is swallowed, and the other thread takes a signal that the main thread blocks.
 os.register_at_fork(after_in_parent=lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(0.1)))
 threading.Thread(target=time.sleep, args=[60], daemon=True).start()
