@@ -237,43 +237,17 @@ class KafkaCluster:
         Raises:
             sandbox.child.NotReady: one of them does not.
         """
-        self.start_soon()
-        self.wait()
-
-    def start_soon(self) -> None:
-        """Start or resume them without waiting."""
         for broker in self.brokers:
             broker.resume()
             if not broker.running:
                 broker.start_soon()
-
-    def wait(self) -> None:
-        """Wait until each knows all others.
-
-        Raises:
-            sandbox.child.NotReady: one of them does not.
-        """
         for broker in self.brokers:
             broker.wait()
 
-    def pause(self) -> None:
-        """Suspend all of them."""
-        for broker in self.brokers:
-            broker.pause()
-
-    def resume(self) -> None:
-        """Resume those that are paused."""
-        for broker in self.brokers:
-            broker.resume()
-
-    def kill(self) -> None:
-        """Kill all of them at once."""
-        for broker in self.brokers:
-            broker.kill()
-
     def stop(self) -> None:
         """Stop all of them, including paused ones. No data is lost."""
-        self.kill()  # a clean stop would wait for a quorum of controllers
+        for broker in self.brokers:
+            broker.kill()  # a clean stop would wait for a quorum of controllers
 
     def leader(self, topic: str, partition: int) -> Kafka:
         """Return the broker that leads a partition.

@@ -65,7 +65,8 @@ class Services:
         self.postgres.create_database(database)
         self.postgres.apply_schema(database)
         self.postgres.create_processor(user, password)
-        self.kafka.wait()
+        for broker in self.brokers:
+            broker.wait()
 
     def start_module(self, name: str, *arguments: str, environment: Mapping[str, str] = {}) -> Child:
         """Start `python -m ARGUMENTS` without waiting for it; its log is NAME.log."""

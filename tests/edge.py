@@ -24,22 +24,26 @@ TASK = POST % len(BODY) + BODY
 LARGE_PAGE = b"GET /assets/vendor/swagger-ui-dist/swagger-ui-bundle.js HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
 
-class NginxMissing(Exception):
-    """nginx is not installed. The message says how to install it."""
+class ProgramMissing(Exception):
+    """A program is not installed. The message says how to install it."""
+
+
+def find_program(name, package):
+    """Return the path of a program that this package of Debian brings.
+
+    Raises:
+        ProgramMissing: it is not installed.
+    """
+    path = shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if path is None:
+        raise ProgramMissing(
+            f"{name} is missing: tools/install.sh tests installs it (on Debian: apt-get install {package})"
+        )
+    return path
 
 
 def find_nginx():
-    """Return the path of nginx.
-
-    Raises:
-        NginxMissing: it is not installed.
-    """
-    path = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if path is None:
-        raise NginxMissing(
-            "nginx is missing: tools/install.sh tests installs it (on Debian: apt-get install nginx-light)"
-        )
-    return path
+    return find_program("nginx", "nginx-light")
 
 
 class Edge(Child):

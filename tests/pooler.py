@@ -2,28 +2,14 @@
 
 import contextlib
 import os
-import shutil
 
-from sandbox.child import Child, NotReady, accepts, free_port
+from sandbox.child import Child, accepts, free_port
 from tests.conftest import ended_at_last, installed
-
-
-class PgBouncerMissing(NotReady):
-    """PgBouncer is not installed. The message says how to install it."""
+from tests.edge import ProgramMissing, find_program
 
 
 def find_pgbouncer():
-    """Return the path of PgBouncer.
-
-    Raises:
-        PgBouncerMissing: it is not installed.
-    """
-    path = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if path is None:
-        raise PgBouncerMissing(
-            "PgBouncer is missing: tools/install.sh tests installs it (on Debian: apt-get install pgbouncer)"
-        )
-    return path
+    return find_program("pgbouncer", "pgbouncer")
 
 
 class PgBouncer(Child):
@@ -51,7 +37,7 @@ class PgBouncer(Child):
 @contextlib.contextmanager
 def running_pooler(session_folder, tmp_path, postgres, pool_mode):
     """Run PgBouncer until the block ends. If it is missing, the test is skipped, but fails in CI."""
-    installed(find_pgbouncer, PgBouncerMissing)
+    installed(find_pgbouncer, ProgramMissing)
     folder = session_folder / f"{tmp_path.name}-pooler"
     folder.mkdir()
     with ended_at_last(PgBouncer(folder, tmp_path, postgres, pool_mode)) as pooler:

@@ -100,13 +100,12 @@ def storm(kills: int, stops: int) -> Injected:
             fleet.start(replica)
 
         def kill_postgresql(_: Program) -> None:
-            fleet.services.postgres.kill()
-            fleet.services.postgres.start()
+            with postgresql_killed(fleet, chance):
+                pass
 
         def kill_kafka(_: Program) -> None:
-            with fleet.cutting(*fleet.replicas):
-                fleet.services.kafka.kill()
-            fleet.services.kafka.start()
+            with broker_killed(fleet, chance):
+                pass
 
         events = [*[kill] * kills, *[stop] * stops, kill_postgresql, kill_kafka]
         for event in chance.sample(events, len(events)):
@@ -212,19 +211,21 @@ def all_replicas_stopped(fleet: Fleet, chance: random.Random) -> Iterator[None]:
 @contextlib.contextmanager
 def broker_killed(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     """SIGKILL of Kafka, then a restart with the same data."""
+    [broker] = fleet.services.brokers
     with fleet.cutting(*fleet.replicas):
-        fleet.services.kafka.kill()
+        broker.kill()
     yield
-    fleet.services.kafka.start()
+    broker.start()
 
 
 @contextlib.contextmanager
 def broker_paused(fleet: Fleet, chance: random.Random) -> Iterator[None]:
     """SIGSTOP of Kafka: its sockets stay open but silent."""
+    [broker] = fleet.services.brokers
     with fleet.cutting(*fleet.replicas):
-        fleet.services.kafka.pause()
+        broker.pause()
     yield
-    fleet.services.kafka.resume()
+    broker.resume()
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from tests.edge import (
     POST,
     TASK,
     Caller,
-    NginxMissing,
+    ProgramMissing,
     find_nginx,
     running_edge,
 )
@@ -68,7 +68,7 @@ class Gateway:
 
 @pytest.fixture(scope="module")
 def nginx():
-    installed(find_nginx, NginxMissing)
+    installed(find_nginx, ProgramMissing)
 
 
 @pytest.fixture(scope="module")

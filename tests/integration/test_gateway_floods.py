@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import installed, until
-from tests.edge import BODY, CHUNKED, HEALTH, LARGE_PAGE, POST, Caller, NginxMissing, find_nginx, running_edge
+from tests.edge import BODY, CHUNKED, HEALTH, LARGE_PAGE, POST, Caller, ProgramMissing, find_nginx, running_edge
 from tests.integration.test_edge import NOT_HTTP
 from tests.integration.test_gateway_kafka import SILENT, echoing, task
 from tests.unit.gateway.test_rest import SECRET_KEY, token
@@ -29,7 +29,7 @@ def echo(topics):
 @pytest.fixture
 def start_edge():
     """Return a function that starts nginx in front of a gateway."""
-    installed(find_nginx, NginxMissing)
+    installed(find_nginx, ProgramMissing)
     with contextlib.ExitStack() as started:
         yield lambda gateway: started.enter_context(running_edge(gateway.url.removeprefix("http://")))
 

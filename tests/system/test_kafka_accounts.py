@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.kafka import Kafka, Security
 from tests.conftest import until
-from tests.system.test_tls import make_ca, make_certificate
+from tests.system.test_tls import make_ca, make_server_certificate, signed
 
 SECRET = "canary-secret-of-the-client"
 WRONG = "canary-secret-that-is-wrong"
@@ -39,19 +39,9 @@ def ca(folder):
     return make_ca(folder, "ca")
 
 
-def signed(ca, name):
-    """Make a certificate of the CA for a client or for the server `localhost`, and return its file."""
-    file = ca.with_name(f"{ca.stem}-{name}.pem")
-    by = ["-CA", ca, "-CAkey", ca.with_suffix(".key"), "-addext", "basicConstraints=critical,CA:FALSE"]
-    make_certificate(file, "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", *by)
-    return file
-
-
 @pytest.fixture(scope="module")
 def server(ca):
-    file = signed(ca, "server")
-    file.write_text(file.with_suffix(".key").read_text() + file.read_text())
-    return file
+    return make_server_certificate(ca)
 
 
 @dataclass(frozen=True)

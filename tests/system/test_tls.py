@@ -43,6 +43,21 @@ def make_certificate(file, *arguments):
     subprocess.run(command, check=True, capture_output=True)
 
 
+def signed(ca, name):
+    """Make a certificate of the CA for a client or for the server `localhost`, and return its file."""
+    file = ca.with_name(f"{ca.stem}-{name}.pem")
+    by = ["-CA", ca, "-CAkey", ca.with_suffix(".key"), "-addext", "basicConstraints=critical,CA:FALSE"]
+    make_certificate(file, "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", *by)
+    return file
+
+
+def make_server_certificate(ca):
+    """Make a certificate of the CA for the server `localhost`, and return its file, which begins with its key."""
+    file = signed(ca, "server")
+    file.write_text(file.with_suffix(".key").read_text() + file.read_text())
+    return file
+
+
 @dataclass(frozen=True)
 class Certificates:
     """The certificates for the services and the programs."""
@@ -61,11 +76,8 @@ def folder(session_folder):
 
 @pytest.fixture(scope="module")
 def certificates(folder):
-    ca, another_ca, server = make_ca(folder, "ca"), make_ca(folder, "another-ca"), folder / "server.pem"
-    name = ["-subj", "/CN=server", "-addext", "subjectAltName=DNS:localhost"]
-    signed = ["-CA", ca, "-CAkey", ca.with_suffix(".key"), "-addext", "basicConstraints=critical,CA:FALSE"]
-    make_certificate(server, *name, *signed)
-    server.write_text(server.with_suffix(".key").read_text() + server.read_text())
+    ca, another_ca = make_ca(folder, "ca"), make_ca(folder, "another-ca")
+    server = make_server_certificate(ca)
     return Certificates(str(ca), str(another_ca), Security(ca, server, "canary-secret-of-the-administrator"))
 
 
