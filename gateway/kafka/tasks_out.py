@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -14,12 +15,17 @@ from shared.brokers import Brokers
 
 logger = logging.getLogger("gateway.kafka")
 
-SEND_SECONDS_MAX = 10.0
+SEND_SECONDS_MAX = 15.0
 """How long Kafka may take to acknowledge a task. After that it is not sent any more, and the caller gets a 503.
+
+Kafka itself needs 9 seconds until it goes on without a broker that was killed.
 
 In rare cases Kafka has the task, because it was written and every acknowledgement was lost. It is then processed. The
 answer is 503 all the same, because 504 would promise that Kafka has the task.
 """
+
+FINISH_SECONDS = 1.0
+"""How long a producer that is replaced may wait for the acknowledgements of the tasks that it has sent."""
 
 SEND_BYTES_MAX = 128 * 1024 * 1024
 """Size of the tasks that Kafka has not acknowledged yet. Beyond it tasks are refused."""
@@ -44,7 +50,10 @@ class TasksOut:
         self._import_topic = import_topic
         self._topics = topics
         self._delivered: deque[tuple[asyncio.Future[None], KafkaError | None]] = deque()
+        self._unacknowledged: deque[tuple[asyncio.Future[None], float]] = deque()
+        """The producer's tasks and when they were sent, from the oldest that is not acknowledged on."""
         self._is_broken = False
+        self._replacing = threading.Lock()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open the producer; futures belong to this loop."""
@@ -69,7 +78,9 @@ class TasksOut:
                 self._loop.call_soon_threadsafe(self._settle_deliveries)
 
         try:
-            self.producer.produce(self._import_topic, value, headers=headers, on_delivery=on_delivery)
+            with self._replacing:
+                self.producer.produce(self._import_topic, value, headers=headers, on_delivery=on_delivery)
+                self._unacknowledged.append((sent, time.monotonic()))
         except BufferError:
             TASKS_NOT_TAKEN.inc()
             raise NotTaken("too many tasks wait for Kafka") from None
@@ -101,10 +112,31 @@ class TasksOut:
             # If a permission is missing, a new one would fail as well.
             if self._is_broken and not self._topics.absent:
                 logger.warning("the producer has failed and is replaced")
-                broken, self.producer = self.producer, self._new_producer()
-                self._is_broken = False
-                broken.purge()
-                broken.flush(1)
+                self._replace_producer()
+            elif self._is_overdue():
+                self._replace_producer()
+
+    def _is_overdue(self) -> bool:
+        """Return whether a task is not acknowledged in time.
+
+        librdkafka's own limit would not do: when a task's time is over, it gives all others new sequence numbers, and
+        Kafka stores those a second time whose acknowledgements were lost.
+        """
+        while self._unacknowledged and self._unacknowledged[0][0].done():
+            self._unacknowledged.popleft()
+        return bool(self._unacknowledged) and time.monotonic() - self._unacknowledged[0][1] > SEND_SECONDS_MAX
+
+    def _replace_producer(self) -> None:
+        """Switch to a new producer. The old one sends nothing more, and all its tasks are settled."""
+        new = self._new_producer()
+        with self._replacing:
+            old, self.producer = self.producer, new
+            self._unacknowledged.clear()
+        self._is_broken = False
+        old.purge(in_flight=False)
+        old.flush(FINISH_SECONDS)
+        old.purge()
+        old.flush(FINISH_SECONDS)
 
     def note_error(self, error: KafkaError) -> None:
         """Log an error of the producer. A fatal one means that it has to be replaced."""
@@ -121,7 +153,6 @@ class TasksOut:
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 0,
-                "message.timeout.ms": int(SEND_SECONDS_MAX * 1000),
                 "queue.buffering.max.kbytes": SEND_BYTES_MAX // 1024,
             }
         )

@@ -1,15 +1,21 @@
 """The gateway while Kafka is unavailable. Each test has its own broker, which it may stop and kill."""
 
 import asyncio
+import contextlib
+import json
 
 import pytest
 from confluent_kafka import KafkaError
 
+from gateway.kafka import tasks_out
 from gateway.kafka.kafka import Kafka as GatewayKafka
+from gateway.kafka.tasks_out import NotTaken
 from gateway.settings import GatewaySettings
+from sandbox.child import free_port
 from sandbox.kafka import Kafka
-from tests.conftest import ended_at_last, until
-from tests.integration.test_gateway_kafka import echoing, task
+from tests.broker_proxy import PRODUCE, BrokerProxy
+from tests.conftest import Topics, ended_at_last, until
+from tests.integration.test_gateway_kafka import SILENT, echoing, task
 
 
 @pytest.fixture
@@ -78,29 +84,71 @@ def test_a_result_that_comes_while_the_gateway_cannot_hear_it_is_found_afterward
         assert "integration_gateway_late_replies_total 1.0" in gateway.client.get("/metrics").text
 
 
+@contextlib.asynccontextmanager
+async def connected(topics, bootstrap_servers):
+    """Yield the gateway's own clients, ready to send."""
+    kafka = GatewayKafka(
+        GatewaySettings(
+            kafka_bootstrap_servers=bootstrap_servers,
+            kafka_import_topic=topics.name,
+            kafka_result_topic=topics.results,
+            kafka_dead_letter_topic=topics.dead_letters,
+        )
+    )
+    kafka.start(lambda replies: None, lambda until: None)
+    async with asyncio.timeout(60):
+        while kafka.missing():
+            await asyncio.sleep(0.02)
+        yield kafka
+    assert kafka.dead() == []
+    await asyncio.to_thread(kafka.close)
+
+
+def test_no_task_is_stored_twice_where_acknowledgements_are_lost_until_another_tasks_time_is_over(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tasks_out, "SEND_SECONDS_MAX", 3.0)
+    broker = Kafka(tmp_path, tmp_path, proxied_port=free_port())
+
+    def send(kafka, number):
+        return kafka.send(json.dumps(task(SILENT) | {"task_id": number}).encode(), [("any", b"header")])
+
+    async def conversation(topics, proxy):
+        async with connected(topics, f"127.0.0.1:{broker.proxied_port}") as kafka:
+            await send(kafka, 1)
+            proxy.mutes = {PRODUCE}
+            sent = [send(kafka, 2)]
+            await asyncio.sleep(1.5)
+            sent += [send(kafka, number) for number in range(3, 20)]
+            with pytest.raises(NotTaken):
+                await sent[0]
+            proxy.mutes = frozenset()
+            await asyncio.gather(*sent, return_exceptions=True)
+            await send(kafka, 20)
+
+    with ended_at_last(broker):
+        broker.start()
+        proxy, topics = BrokerProxy(broker.proxied_port, broker.upstream_port), Topics(broker, "tasks")
+        with contextlib.closing(proxy), contextlib.closing(topics), echoing(topics) as echo:
+            asyncio.run(conversation(topics, proxy))
+
+            def taken():
+                return [json.loads(value)["task_id"] for value, _ in echo.values]
+
+            until(lambda: 20 in taken(), "the last task")
+            assert len(taken()) == len(set(taken()))
+
+
 def test_a_producer_that_has_failed_for_good_is_replaced(topics):
     broken = KafkaError(KafkaError._FATAL, "made up by the test", True)
 
     async def conversation():
-        kafka = GatewayKafka(
-            GatewaySettings(
-                kafka_bootstrap_servers=topics.kafka.bootstrap_servers,
-                kafka_import_topic=topics.name,
-                kafka_result_topic=topics.results,
-                kafka_dead_letter_topic=topics.dead_letters,
-            )
-        )
-        kafka.start(lambda replies: None, lambda until: None)
-        async with asyncio.timeout(30):
-            while kafka.missing():
-                await asyncio.sleep(0.02)
+        async with connected(topics, topics.kafka.bootstrap_servers) as kafka:
             await kafka.send(b"1", [])
             before = kafka.tasks_out.producer
             kafka.tasks_out.note_error(broken)
             while kafka.tasks_out.producer is before:
                 await asyncio.sleep(0.02)
             await kafka.send(b"2", [])
-        assert kafka.dead() == []
-        await asyncio.to_thread(kafka.close)
 
     asyncio.run(conversation())

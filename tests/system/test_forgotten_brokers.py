@@ -1,17 +1,14 @@
 """A Kafka whose answers name no broker for a moment. librdkafka then forgets all brokers, usually for good."""
 
 import contextlib
-import socket
-import struct
-import threading
 
 import pytest
 
 from sandbox.child import free_port
 from sandbox.kafka import Kafka
+from tests.broker_proxy import LEAVE_GROUP, OFFSET_COMMIT, BrokerProxy
 from tests.conftest import ended_at_last, until
 
-METADATA, OFFSET_COMMIT, LEAVE_GROUP = 3, 8, 13  # the requests' API keys in Kafka's protocol
 FORGETS_FOR_GOOD = """
 import confluent_kafka
 from confluent_kafka.admin import AdminClient
@@ -28,74 +25,6 @@ AdminClient.__init__ = forgetful(AdminClient.__init__)
 """  # the content of a sitecustomize module
 
 
-class Proxy:
-    """A proxy in front of one broker.
-
-    While `hides` is set, no metadata answer of Kafka names a broker. Requests that are in `swallows` get no answer.
-    """
-
-    def __init__(self, port, upstream_port):
-        self.hides, self.swallows, self._upstream_port = False, frozenset(), upstream_port
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self._sockets = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self):
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):  # the listener is closed
-            while True:
-                client, _ = self._listener.accept()
-                broker = socket.create_connection(("127.0.0.1", self._upstream_port))
-                self._sockets += [client, broker]
-                asked = set()
-                for work in (self._ask, self._answer):
-                    threading.Thread(target=work, args=(client, broker, asked), daemon=True).start()
-
-    def _ask(self, client, broker, asked):
-        for request in messages(client):
-            number, version, correlation_id = struct.unpack(">hhi", request[:8])
-            if number == METADATA:
-                assert version >= 9
-                asked.add(correlation_id)
-            if number not in self.swallows:
-                send(broker, request)
-
-    def _answer(self, client, broker, asked):
-        for answer in messages(broker):
-            if struct.unpack(">i", answer[:4])[0] in asked and self.hides:
-                answer = without_brokers(answer)
-            send(client, answer)
-
-
-def messages(connection):
-    with contextlib.suppress(OSError), connection.makefile("rb") as stream:
-        while size := stream.read(4):
-            yield stream.read(struct.unpack(">i", size)[0])
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-def send(connection, message):
-    with contextlib.suppress(OSError):  # the peer has closed; the other direction ends, too
-        connection.sendall(struct.pack(">i", len(message)) + message)
-
-
-def without_brokers(answer):
-    """Remove the brokers from an answer, which is: correlation id, no tags, throttle time, brokers, ..."""
-    start = at = 4 + 1 + 4
-    brokers, at = answer[at] - 1, at + 1
-    for _ in range(brokers):
-        at += 4  # the broker's id
-        at += answer[at] + 4  # host and port
-        at += max(1, answer[at]) + 1  # rack, no tags
-    return answer[:start] + b"\x01" + answer[at:]
-
-
 @pytest.fixture(scope="module")
 def kafka(session_folder):
     broker = Kafka(session_folder / "proxied", session_folder / "logs" / "proxied", proxied_port=free_port())
@@ -106,7 +35,7 @@ def kafka(session_folder):
 
 @pytest.fixture
 def proxy(kafka):
-    with contextlib.closing(Proxy(kafka.proxied_port, kafka.upstream_port)) as proxy:
+    with contextlib.closing(BrokerProxy(kafka.proxied_port, kafka.upstream_port)) as proxy:
         yield proxy
 
 
