@@ -56,7 +56,7 @@ class Commits:
     """The offsets that this process commits, and the commits of its partitions' earlier owners. On one thread."""
 
     def __init__(self, consumer: Any, topic_ids: TopicIds) -> None:
-        """Commit through this consumer, which has confluent_kafka's `commit`, `committed` and `assignment`."""
+        """Commit through this consumer, which has confluent_kafka's `commit` and `committed`."""
         self._consumer = consumer
         self._topic_ids = topic_ids
         self.assigned_ids = topic_ids.known
@@ -114,7 +114,13 @@ class Commits:
         return Progress(partition, topic_id, offset, in_flight, set(earlier.in_hand))
 
     def commit(self, progress: Collection[Progress], seconds: float) -> bool:
-        """Commit the committable offsets. Return whether that is done in `seconds`; if not, the next call goes on."""
+        """Commit the committable offsets of assigned partitions.
+
+        Kafka would accept offsets even from a member that does not own the partition any more.
+
+        Returns:
+            Whether that is done in `seconds`; if not, the next call goes on.
+        """
         give_up_at = time.monotonic() + seconds
         if self._under_way is not None and not self._is_committed(self._under_way, seconds):
             return False
@@ -125,11 +131,6 @@ class Commits:
             and (committable := each.in_flight.committable) is not None
             and (each.changed or committable != each.committed)
         ]
-        if not moved:
-            return True
-        # The broker accepts offsets even from a member that does not own the partition any more.
-        mine = {(owned.topic, owned.partition) for owned in self._consumer.assignment()}
-        moved = [(each, to) for each, to in moved if each.partition in mine]
         if not moved:
             return True
         for each, _ in moved:

@@ -572,11 +572,15 @@ class ApplyAsync(StreamFunction):
             self._paused += partitions
         logger.info("assigned %d partitions, now %d", len(partitions), len(self._next_offsets))
 
+    def _assigned(self) -> list[TopicPartition]:
+        # confluent_kafka's assignment() keeps every thread of Python waiting for librdkafka's main thread.
+        return [TopicPartition(*each) for each in self._next_offsets]
+
     def _start_over(self) -> None:
         """Read topics that were deleted and created again, from their beginning."""
         before, now = self._commits.assigned_ids, self.topic_ids.known
         self._commits.assigned_ids = now
-        recreated = [each for each in self._quix.consumer.assignment() if now[each.topic] != before[each.topic]]
+        recreated = [each for each in self._assigned() if now[each.topic] != before[each.topic]]
         if not recreated:
             return
         names = ", ".join(sorted({each.topic for each in recreated}))
@@ -824,7 +828,7 @@ class ApplyAsync(StreamFunction):
 
     def _pause(self) -> None:
         if not self._paused:
-            self._paused = self._quix.consumer.assignment()
+            self._paused = self._assigned()
             self._quix.consumer.pause(self._paused)
 
     def _resume(self) -> None:

@@ -80,9 +80,6 @@ class FakeConsumer:
     def get_watermark_offsets(self, partition, cached):
         return 0, self.end
 
-    def assignment(self):
-        return list(self.partitions)
-
     def commit(self, offsets, asynchronous):
         if self.failing:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
@@ -264,7 +261,7 @@ class Bench:
 
     def assign(self, *partitions):
         """Lose all partitions, and get these."""
-        lost = self.consumer.assignment()
+        lost = list(self.consumer.partitions)
         if lost:
             self.consumer.callbacks["on_lost"](self.consumer._inner_consumer, lost)
             self.consumer.incremental_unassign(lost)
@@ -695,16 +692,6 @@ def test_a_commit_that_fails_is_tried_again(bench):
     run.poll(seconds=10)
 
     assert run.consumer.commits == [("import", 0, 6)]
-
-
-def test_only_partitions_that_are_owned_are_committed(bench):
-    run = bench()
-    run.take(5)
-    run.finish(5)
-    run.consumer.partitions = []
-    run.poll(seconds=10)
-
-    assert run.consumer.commits == []
 
 
 def test_a_coroutine_that_raises_stops_the_application_with_its_offset_uncommitted(bench):
