@@ -25,15 +25,14 @@ from shared.settings import WrongSettings
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3
-"""Limit of one attempt to connect to one host. If the primary goes silent, a promoted standby is reached
-after ANSWER_SECONDS, and this time for the silent host."""
+"""Limit of one attempt to connect to one host."""
 
 STATEMENT_SECONDS = 8
 """After this long PostgreSQL cancels a statement, for example one that waits for a lock."""
 
 ANSWER_SECONDS = 10
-"""After this long a connection that does not answer a statement is closed. TCP notices nothing if a proxy or a load
-balancer between us and PostgreSQL accepts what we send and does not pass it on."""
+"""After this long a connection that does not answer a statement is closed, and its host tried last from then on. TCP
+notices nothing if a proxy or a load balancer between us and PostgreSQL accepts what we send and does not pass it on."""
 
 SILENT_SECONDS = 10
 """After this long a connection without acknowledgements counts as dead. psycopg alone would wait for minutes."""
@@ -148,6 +147,18 @@ def bounded(connection_parameters: dict[str, Any], application_name: str) -> dic
         "application_name": application_name,
         "client_encoding": "UTF8",  # the default is the server's, with which text may come back as bytes
         "prepare_threshold": None,
+    }
+
+
+def with_last_host(connection_parameters: dict[str, Any], last: psycopg.ConnectionInfo) -> dict[str, Any]:
+    """Return the connection parameters with this one of several hosts as the last one."""
+    hosts, ports = connection_parameters["host"].split(","), str(connection_parameters["port"]).split(",")
+    servers = list(zip(hosts, ports * (len(hosts) // len(ports)), strict=True))
+    servers.sort(key=lambda server: server == (last.host, str(last.port)))
+    return {
+        **connection_parameters,
+        "host": ",".join(host for host, _ in servers),
+        "port": ",".join(port for _, port in servers),
     }
 
 
@@ -320,7 +331,7 @@ class Postgres:
             await self._connect()
         connection = self._connection
         assert connection is not None
-        hanging_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, hang_up, connection)
+        hanging_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._hang_up, connection)
         try:
             async with connection.pipeline():  # one round trip
                 await connection.execute(BEGIN)
@@ -334,6 +345,10 @@ class Postgres:
             raise
         finally:
             hanging_up.cancel()
+
+    def _hang_up(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        self._connection_parameters = with_last_host(self._connection_parameters, connection.info)
+        hang_up(connection)
 
     async def _connect(self) -> None:
         self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
