@@ -1,4 +1,8 @@
-"""`python -m bench.callers`: REST callers that use little CPU and send one request at a time each."""
+"""`python -m bench.callers`: REST callers that use little CPU.
+
+Each sends a request when it has got the answer to its last one; or, with `--rate`, all of them send by the clock,
+whatever the answers do.
+"""
 
 import argparse
 import asyncio
@@ -7,8 +11,8 @@ import json
 import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,14 +33,14 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
-    """Latencies of correct answers, from before the request is written until the whole answer is read."""
+    """Latencies of correct answers, from when the request is due until the whole answer is read."""
 
     @property
     def errors(self) -> int:
         """Number of requests that did not get their own result."""
         return self.statuses.total() - len(self.latencies_ms)
 
-    def percentile_ms(self, percent: int) -> float | None:
+    def percentile_ms(self, percent: float) -> float | None:
         """Return a percentile of the latencies of correct answers; None if there are none."""
         rank = math.ceil(len(self.latencies_ms) * percent / 100)
         return round(sorted(self.latencies_ms)[rank - 1], 3) if self.latencies_ms else None
@@ -50,16 +54,22 @@ def main() -> None:
     )
     parser.add_argument("--url", default="http://127.0.0.1:8000/tasks", help="URL to send to (default: %(default)s)")
     parser.add_argument("--callers", type=int, default=64, help="one request at a time each (default: %(default)s)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        help="requests a second to send by the clock; one that finds no caller free is late, and its latency counts "
+        "from when it was due (default: as many as are answered)",
+    )
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--seconds", type=float, default=10.0, help="time during which they send (default: %(default)s)")
     end.add_argument("--requests", type=int, help="total number to send, regardless of the time")
     parser.add_argument("--first-task-id", type=int, default=1, help="task_id of the first task (default: %(default)s)")
     arguments = parser.parse_args()
-    numbers = itertools.count(arguments.first_task_id)
-    if arguments.requests is None:
-        called = call(urlsplit(arguments.url), arguments.callers, numbers, arguments.seconds)
-    else:
-        called = call(urlsplit(arguments.url), arguments.callers, itertools.islice(numbers, arguments.requests))
+    numbers: Iterator[int] = itertools.count(arguments.first_task_id)
+    seconds = arguments.seconds
+    if arguments.requests is not None:
+        numbers, seconds = itertools.islice(numbers, arguments.requests), math.inf
+    called = call(urlsplit(arguments.url), arguments.callers, numbers, seconds, arguments.rate)
     tally, seconds, cpu_seconds = uvloop.run(called)
     answered = len(tally.latencies_ms)
     report = {
@@ -69,6 +79,7 @@ def main() -> None:
         "p50_ms": tally.percentile_ms(50),
         "p90_ms": tally.percentile_ms(90),
         "p99_ms": tally.percentile_ms(99),
+        "p99_9_ms": tally.percentile_ms(99.9),
         "max_ms": tally.percentile_ms(100),
         "statuses": tally.statuses,
         "errors": tally.errors,
@@ -79,26 +90,27 @@ def main() -> None:
 
 
 async def call(
-    url: SplitResult, callers: int, numbers: Iterator[int], seconds: float = math.inf
+    url: SplitResult, callers: int, numbers: Iterator[int], seconds: float, rate: float | None
 ) -> tuple[Tally, float, float]:
-    """Let the callers send a task for each number, for at most `seconds`.
+    """Let the callers send a task for each number, for at most `seconds`, at this rate if there is one.
 
     Returns the tally, the seconds until the last answer, and the seconds of CPU time.
     """
     loop, tally = asyncio.get_running_loop(), Tally()
-    connected = []
+    connected: list[Caller] = []
     for _ in range(callers):
         try:
-            _, caller = await loop.create_connection(
-                lambda: Caller(url, numbers, tally), url.hostname or "", url.port or 80
-            )
+            _, caller = await loop.create_connection(lambda: Caller(url, tally), url.hostname or "", url.port or 80)
         except OSError:
             tally.statuses[NOT_CONNECTED] += 1
         else:
             connected.append(caller)
     started_at, started_cpu_seconds = time.perf_counter(), time.process_time()
-    for caller in connected:
-        caller.start(started_at + seconds)
+    if connected:
+        if rate is None:
+            send_after_answers(connected, numbers, started_at + seconds)
+        else:
+            await send_by_the_clock(connected, numbers, started_at, started_at + seconds, rate)
     waiting = {caller.ended for caller in connected}
     answered = -1
     while waiting and answered < tally.statuses.total():  # there were answers in the last period
@@ -109,15 +121,67 @@ async def call(
     return tally, time.perf_counter() - started_at, time.process_time() - started_cpu_seconds
 
 
-class Caller(asyncio.Protocol):
-    """One caller: sends a task, reads its answer, sends the next. Also receives its HTTP parser's callbacks."""
+def send_after_answers(callers: "list[Caller]", numbers: Iterator[int], stop_at: float) -> None:
+    """Let each caller send a task at once, and another after each answer, until `stop_at`."""
 
-    def __init__(self, url: SplitResult, numbers: Iterator[int], tally: Tally) -> None:
+    def go_on(caller: Caller) -> None:
+        now = time.perf_counter()
+        number = next(numbers, None) if now < stop_at else None
+        if number is None:
+            caller.close()
+        else:
+            caller.send(number, now)
+
+    for caller in callers:
+        caller.answered = go_on
+        go_on(caller)
+
+
+async def send_by_the_clock(
+    callers: "list[Caller]", numbers: Iterator[int], start_at: float, stop_at: float, rate: float
+) -> None:
+    """Send tasks at a steady rate until `stop_at`, each through a caller that is free, or the next one that will be."""
+    free: deque[Caller] = deque(callers)
+    late: deque[tuple[int, float]] = deque()
+    sending = True
+
+    def go_on(caller: Caller) -> None:
+        if late:
+            caller.send(*late.popleft())
+        elif sending:
+            free.append(caller)
+        else:
+            caller.close()
+
+    for caller in callers:
+        caller.answered = go_on
+    for count in itertools.count():
+        due_at = start_at + count / rate
+        number = next(numbers, None) if due_at < stop_at else None
+        if number is None:
+            break
+        if (wait_seconds := due_at - time.perf_counter()) > 0:
+            await asyncio.sleep(wait_seconds)
+        if free:
+            free.popleft().send(number, due_at)
+        else:
+            late.append((number, due_at))
+    sending = False
+    for caller in free:
+        caller.close()
+
+
+class Caller(asyncio.Protocol):
+    """One caller: sends a task and reads its answer. Also receives its HTTP parser's callbacks."""
+
+    answered: "Callable[[Caller], None]"
+    """Called with the caller after each answer."""
+
+    def __init__(self, url: SplitResult, tally: Tally) -> None:
         """Prepare the requests.
 
         Args:
             url: URL to send to.
-            numbers: task ids, shared by all callers. A caller ends when there are no more.
             tally: the tally of all callers.
         """
         self.ended = asyncio.get_running_loop().create_future()
@@ -125,24 +189,22 @@ class Caller(asyncio.Protocol):
             f"POST {url.path or '/'} HTTP/1.1\r\nHost: {url.netloc}\r\n"
             "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         ).encode()
-        self._numbers = numbers
         self._tally = tally
         self._number: int | None = None
         self._body = b""
 
-    def start(self, stop_at: float) -> None:
-        """Send the first task. Send no task after `stop_at`, a time of `time.perf_counter()`."""
-        self._stop_at = stop_at
-        self._send()
-
-    def _send(self) -> None:
-        self._sent_at = time.perf_counter()
-        self._number = next(self._numbers, None) if self._sent_at < self._stop_at else None
-        if self._number is None:
-            self._transport.close()
+    def send(self, number: int, due_at: float) -> None:
+        """Send a task that was due at this time of `time.perf_counter()`."""
+        if self._transport.is_closing():
+            self._tally.statuses[NO_ANSWER] += 1
             return
-        body = b'{"task_id":%d,"task_type":"phone","data":"8 916 823 34 54"}' % self._number
+        self._number, self._due_at = number, due_at
+        body = b'{"task_id":%d,"task_type":"phone","data":"8 916 823 34 54"}' % number
         self._transport.write(self._head % len(body) + body)
+
+    def close(self) -> None:
+        """Send no more."""
+        self._transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         """Part of asyncio.Protocol."""
@@ -168,7 +230,7 @@ class Caller(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Callback of the parser."""
-        latency_ms = (time.perf_counter() - self._sent_at) * 1000
+        latency_ms = (time.perf_counter() - self._due_at) * 1000
         status = str(self._parser.get_status_code())
         if status == "200":
             if self._is_own(self._body):
@@ -176,8 +238,8 @@ class Caller(asyncio.Protocol):
             else:
                 status = WRONG_ANSWER
         self._tally.statuses[status] += 1
-        self._body = b""
-        self._send()
+        self._body, self._number = b"", None
+        self.answered(self)
 
     def _is_own(self, answer: bytes) -> bool:
         try:

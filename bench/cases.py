@@ -1,15 +1,18 @@
 """The benchmark's cases. The programs of a case take turns in every round."""
 
+import contextlib
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
-from bench import runs
+from bench import floor, runs
 from bench.figures import Figure, compared, wanted
-from bench.runs import IN_PROCESS, OURS, Run, drain
-from bench.services import BenchServices
+from bench.runs import IN_PROCESS, OURS, Run, Served, drain
+from bench.services import PARTITIONS, BenchServices
 
 LIMIT_IN_FLIGHT = 256
 LATENCY_MS = 100
@@ -23,6 +26,9 @@ RIVALS = {
 }
 SLOW_RIVALS = ("plain Quix", "FastStream")
 """Programs that are too slow for the whole backlog: they are measured for a limited time."""
+
+OPEN_LOOP_CALLERS = 512
+"""Connections for requests by the clock: more than are under way at once below the sustained rate."""
 
 TWELVE_FROM_SHARE = 0.1
 """Smallest scale with 12 replicas: in a quicker run their start would take longer than all the rest."""
@@ -61,35 +67,38 @@ def side_by_side(services: BenchServices, scale: Scale, say: Say) -> list[Figure
             )
             results.setdefault(name, []).append(measured)
     figures = []
-    for name, measured_runs in results.items():
-        rate = Figure(case, name, "tasks/s", [run.tasks_a_second for run in measured_runs])
-        at_least = 0.9 if name == "this service" else None
-        figures.append(compared(rate, LIMIT, f"of the limit, {LIMIT:,.0f}", at_least=at_least))
-    costs = {
-        name: Figure(case, name, "us of CPU a task", [run.cpu_us_a_task for run in measured_runs])
-        for name, measured_runs in results.items()
-    }
-    by_hand = costs["hand-written"].median
-    for name, cost in costs.items():
-        figure = compared(cost, by_hand, "of hand-written")
-        figures.append(wanted(figure, at_most=round(2 * by_hand)) if name == "this service" else figure)
-    ours = results["this service"]
+    rates, costs = (
+        {name: Figure(case, name, unit, [getattr(run, field) for run in of_it]) for name, of_it in results.items()}
+        for unit, field in (("tasks/s", "tasks_a_second"), ("us of CPU a task", "cpu_us_a_task"))
+    )
+    for name in SLOW_RIVALS:
+        figures += [compared(rates[name], LIMIT, f"of the limit, {LIMIT:,.0f}"), costs[name]]
+    figures += _to_hand_written(rates, at_least=1)
+    figures.append(compared(rates["this service"], LIMIT, f"of the limit, {LIMIT:,.0f}", at_least=0.95))
+    figures += _to_hand_written(costs, at_most=0.9)
     for part in ("Kafka", "PostgreSQL", "provider", "program"):
-        figures.append(Figure(case, "this service", f"cores: {part}", [run.cores[part] for run in ours]))
-    late = Figure(case, "provider", "ms late, p99", [run.provider_late_ms for run in ours])
+        cores = [run.cores[part] for run in results["this service"]]
+        figures.append(Figure(case, "this service", f"cores: {part}", cores))
+    late = Figure(case, "provider", "ms late, p99", [run.provider_late_ms for run in results["this service"]])
     return [*figures, wanted(late, at_most=LATENCY_MS / 10)]
 
 
 def pipeline_alone(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
-    """One replica with an in-process provider that answers immediately."""
+    """One replica with an in-process provider that answers immediately, against Quix that only passes bytes on."""
     case = "provider in process, 0 ms"
-    measured = []
+    results: dict[str, list[Run]] = {"bytes passed on": [], "this service": []}
     for round_ in range(1, scale.rounds + 1):
-        say(f"{case}, round {round_} of {scale.rounds}")
-        measured.append(drain(services, IN_PROCESS, tasks=scale.tasks(300_000), in_flight=5000))
+        for (name, measured), module in zip(results.items(), ("bench.plain_quix_bytes", IN_PROCESS), strict=True):
+            say(f"{case}: {name}, round {round_} of {scale.rounds}")
+            measured.append(drain(services, module, tasks=scale.tasks(300_000), in_flight=5000))
+    floor_, ours = (
+        Figure(case, name, "tasks/s", [run.tasks_a_second for run in measured]) for name, measured in results.items()
+    )
+    cpu = [run.cpu_us_a_task for run in results["this service"]]
     return [
-        wanted(Figure(case, "this service", "tasks/s", [run.tasks_a_second for run in measured]), at_least=20_000),
-        Figure(case, "this service", "us of CPU a task", [run.cpu_us_a_task for run in measured]),
+        floor_,
+        compared(ours, floor_.median, "of bytes passed on", at_least=0.5),
+        Figure(case, "this service", "us of CPU a task", cpu),
     ]
 
 
@@ -143,39 +152,109 @@ def replicas(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
 
 
 def rest(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
-    """Latency of a REST call on top of its provider's 100 ms."""
+    """Latency of a REST call on top of its provider's 100 ms, against one written by hand."""
     figures = []
-    for callers, p50, p99 in ((1, 8, 20), (16, 10, 40)):
+    for callers, p50, p99 in ((1, 0.7, 1.0), (16, 0.6, 0.7)):
         case = f"REST over 100 ms, {callers} caller{'s' * (callers > 1)}"
-        reports = []
-        with runs.service(services, OURS) as url:
-            runs.call(url, callers=callers, seconds=2)
-            for round_ in range(1, scale.rounds + 1):
-                say(f"{case}, round {round_} of {scale.rounds}")
-                reports.append(runs.call(url, callers=callers, seconds=scale.seconds(20)))
-        for name, at_most in (("p50", p50), ("p99", p99)):
-            over = [report[f"{name}_ms"] - LATENCY_MS for report in reports]
-            figures.append(wanted(Figure(case, "this service", f"ms over, {name}", over), at_most=at_most))
+        with _both(services, latency_ms=LATENCY_MS) as served:
+            reports = _in_turns(scale, say, case, served, callers=callers)
+        for unit, at_most in (("p50", p50), ("p99", p99)):
+            over = {
+                name: Figure(case, name, f"ms over, {unit}", [report[f"{unit}_ms"] - LATENCY_MS for report in measured])
+                for name, measured in reports.items()
+            }
+            figures += _to_hand_written(over, at_most=at_most)
     return figures
 
 
 def rest_sustained(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
-    """Requests a second of one gateway, against the same route without Kafka."""
-    case = "REST, 64 callers, 0 ms"
-    alone: list[float] = []
-    whole: list[float] = []
+    """Requests a second of one gateway and one processor, against those written by hand."""
+    case = "REST, 64 callers, 1 ms"
+    with _both(services, latency_ms=1) as served:
+        reports = _in_turns(scale, say, case, served, callers=64)
+    rates, costs = (
+        {name: Figure(case, name, unit, [report[key] for report in measured]) for name, measured in reports.items()}
+        for unit, key in (("requests/s", "requests_per_second"), ("us of CPU a request", "cpu_us_a_request"))
+    )
     environment = {"KAFKA_IMPORT_TOPIC": "tasks", "KAFKA_RESULT_TOPIC": "results", "LOG_LEVEL": "ERROR"}
+    with runs.gateway(services, "bench.gateway_alone", environment) as alone:
+        say(f"{case}: gateway without Kafka")
+        report = runs.call(alone, callers=64, seconds=scale.seconds(10))
+    for_information = Figure(case, "gateway without Kafka", "requests/s", [report["requests_per_second"]])
+    return [*_to_hand_written(rates, at_least=1.5), *_to_hand_written(costs, at_most=0.6), for_information]
+
+
+def rest_open_loop(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
+    """Latency of REST calls that are sent by the clock, at shares of the rate that both services sustain."""
+    case = "REST by the clock, 1 ms"
+    figures = []
+    with _both(services, latency_ms=1) as served:
+        sustained = min(
+            runs.call(each, callers=64, seconds=scale.seconds(10))["requests_per_second"] for each in served.values()
+        )
+        for share in (0.25, 0.5, 0.75):
+            rate = round(share * sustained)
+            name_of_case = f"{case}, {share:.0%} of {sustained:,.0f}/s"
+            reports = _in_turns(scale, say, name_of_case, served, callers=OPEN_LOOP_CALLERS, rate=rate)
+            for unit, key in (("p50", "p50_ms"), ("p99", "p99_ms"), ("p99.9", "p99_9_ms")):
+                latencies = {
+                    name: Figure(name_of_case, name, f"ms, {unit}", [report[key] for report in measured])
+                    for name, measured in reports.items()
+                }
+                figures += _to_hand_written(latencies)
+    return figures
+
+
+def rest_floor(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
+    """Latency of a REST call whose provider answers at once, against an echo over two topics with one row committed."""
+    case = "REST over 0 ms, 1 caller"
+    ours: list[float] = []
+    echoed: list[float] = []
+    topics = services.new_topic(), services.new_topic()
+    environment = runs.program_environment(services, *topics, "", 1)
     with (
-        runs.gateway(services, "bench.gateway_alone", environment) as alone_url,
-        runs.service(services, IN_PROCESS, in_flight=5000) as url,
+        runs.service(services, IN_PROCESS, latency_ms=0) as served,
+        runs.running(services, "bench.floor", environment),
+        contextlib.closing(floor.Caller(services.kafka.bootstrap_servers, *topics, PARTITIONS)) as caller,
     ):
         for round_ in range(1, scale.rounds + 1):
             say(f"{case}, round {round_} of {scale.rounds}")
-            for target, values in ((alone_url, alone), (url, whole)):
-                values.append(runs.call(target, callers=64, seconds=scale.seconds(10))["requests_per_second"])
-    limit = Figure(case, "gateway without Kafka", "requests/s", alone)
-    sustained = Figure(case, "this service", "requests/s", whole)
-    return [limit, compared(sustained, limit.median, "of without Kafka", at_least=0.6)]
+            echoed.append(statistics.median(caller.latencies_ms(scale.seconds(10))))
+            ours.append(runs.call(served, callers=1, seconds=scale.seconds(10))["p50_ms"])
+    echo = Figure(case, "echo with a row", "ms, p50", echoed)
+    return [echo, compared(Figure(case, "this service", "ms, p50", ours), echo.median, "of the echo", at_most=2)]
+
+
+@contextlib.contextmanager
+def _both(services: BenchServices, *, latency_ms: float) -> Iterator[dict[str, Served]]:
+    """Run a service written by hand and this one, both warmed up."""
+    by_hand = "bench.hand_written_worker", "bench.hand_written_gateway"
+    with (
+        runs.service(services, *by_hand, latency_ms=latency_ms) as rival,
+        runs.service(services, OURS, latency_ms=latency_ms) as ours,
+    ):
+        served = {"hand-written": rival, "this service": ours}
+        for each in served.values():
+            runs.call(each, callers=16, seconds=2)
+        yield served
+
+
+def _in_turns(
+    scale: Scale, say: Say, case: str, served: Mapping[str, Served], *, callers: int, **how: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the callers' reports of each round."""
+    reports: dict[str, list[dict[str, Any]]] = {name: [] for name in served}
+    for round_ in range(1, scale.rounds + 1):
+        for name, each in served.items():
+            say(f"{case}: {name}, round {round_} of {scale.rounds}")
+            reports[name].append(runs.call(each, callers=callers, seconds=scale.seconds(20), **how))
+    return reports
+
+
+def _to_hand_written(figures: dict[str, Figure], **target: float) -> list[Figure]:
+    """Return the figures of the hand-written program and of this service, the latter with its target."""
+    by_hand, ours = figures["hand-written"], figures["this service"]
+    return [by_hand, compared(ours, by_hand.median, "of hand-written", **target)]
 
 
 def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
@@ -233,6 +312,8 @@ CASES = {
     "replicas": replicas,
     "rest": rest,
     "rest-sustained": rest_sustained,
+    "rest-open-loop": rest_open_loop,
+    "rest-floor": rest_floor,
     "growth": growth,
     "idle": idle,
 }

@@ -29,21 +29,25 @@ class Figure:
         return statistics.median(self.values)
 
 
-def compared(figure: Figure, with_: float, of: str, *, at_least: float | None = None) -> Figure:
-    """Return the figure with its share of `with_`, and `at_least` as the target of this share."""
+def compared(
+    figure: Figure, with_: float, of: str, *, at_least: float | None = None, at_most: float | None = None
+) -> Figure:
+    """Return the figure with its share of `with_`, and a target for this share."""
     share = figure.median / with_
-    figure = replace(figure, share=share, of=of)
-    return figure if at_least is None else replace(figure, wanted=f"at least {at_least:g}", reached=share >= at_least)
+    return _wanted(replace(figure, share=share, of=of), share, at_least, at_most)
 
 
 def wanted(figure: Figure, *, at_least: float | None = None, at_most: float | None = None) -> Figure:
     """Return the figure with a target for its median."""
+    return _wanted(figure, figure.median, at_least, at_most)
+
+
+def _wanted(figure: Figure, value: float, at_least: float | None, at_most: float | None) -> Figure:
     if at_least is not None:
-        text, reached = f"at least {at_least:,g}", figure.median >= at_least
-    else:
-        assert at_most is not None
-        text, reached = f"at most {at_most:,g}", figure.median <= at_most
-    return replace(figure, wanted=text, reached=reached)
+        return replace(figure, wanted=f"at least {at_least:,g}", reached=value >= at_least)
+    if at_most is not None:
+        return replace(figure, wanted=f"at most {at_most:,g}", reached=value <= at_most)
+    return figure
 
 
 def table(figures: list[Figure]) -> Table:

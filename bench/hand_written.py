@@ -77,7 +77,7 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
         dadata: aiohttp.ClientSession,
-        postgres: asyncpg.Connection,
+        postgres: asyncpg.Pool,
     ) -> None:
         self._settings = settings
         self._consumer, self._producer, self._dadata, self._postgres = consumer, producer, dadata, postgres
@@ -123,7 +123,10 @@ class Enricher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 logger.warning("Skipped, partition %d, offset %d: %s", record.partition, record.offset, reason)
                 progress.finish(record.offset)
             else:
-                await self._answered.put((record, progress, task_id, answer))
+                await self._pass_on(record, progress, task_id, answer)
+
+    async def _pass_on(self, record: ConsumerRecord, progress: Progress, task_id: int, answer: str) -> None:
+        await self._answered.put((record, progress, task_id, answer))
 
     async def _call(self, data: str) -> str:
         """Return DaData's answer as JSON text."""
@@ -204,14 +207,19 @@ def _decode(value: bytes | None) -> tuple[int, str]:
     raise PassedOver("not a phone task")
 
 
-async def main() -> None:
-    """Run until SIGTERM."""
+async def main(enricher: type[Enricher] = Enricher, *, connections: int = 1, linger_ms: int = LINGER_MS) -> None:
+    """Run until SIGTERM, with this many connections to PostgreSQL."""
     settings = Settings()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    postgres = await asyncpg.connect(**settings.postgres_connection(), command_timeout=STATEMENT_SECONDS)
     kafka = settings.kafka_bootstrap_servers
     async with (
+        asyncpg.create_pool(
+            **settings.postgres_connection(),
+            command_timeout=STATEMENT_SECONDS,
+            min_size=connections,
+            max_size=connections,
+        ) as postgres,
         aiohttp.ClientSession(
             settings.dadata_url,
             connector=aiohttp.TCPConnector(limit=settings.dadata_concurrent_requests),
@@ -225,10 +233,9 @@ async def main() -> None:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         ) as consumer,
-        AIOKafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=LINGER_MS) as producer,
+        AIOKafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=linger_ms) as producer,
     ):
-        await Enricher(settings, consumer, producer, dadata, postgres).run(stopped)
-    await postgres.close()
+        await enricher(settings, consumer, producer, dadata, postgres).run(stopped)
 
 
 if __name__ == "__main__":

@@ -177,43 +177,61 @@ def running(
             program.stop()
 
 
+@dataclass(frozen=True)
+class Served:
+    """Programs that serve REST."""
+
+    url: str
+    programs: Sequence[Child]
+
+
 @contextlib.contextmanager
-def gateway(services: BenchServices, module: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run a gateway while the context lasts, and return its URL once it is ready."""
+def gateway(services: BenchServices, module: str, environment: Mapping[str, str]) -> Iterator[Served]:
+    """Run a gateway while the context lasts, from when it is ready."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with running(services, module, {**environment, "GATEWAY_PORT": str(port)}) as [program]:
         program.wait_until(lambda: answers(f"{url}/health/ready"))
-        yield url
+        yield Served(url, [program])
 
 
 @contextlib.contextmanager
-def service(services: BenchServices, module: str, *, latency_ms: float = 100, in_flight: int = 256) -> Iterator[str]:
-    """Run a gateway and a processor, and return the gateway's URL once a task has passed through both."""
+def service(
+    services: BenchServices, module: str, gateway_module: str = "gateway", *, latency_ms: float, in_flight: int = 256
+) -> Iterator[Served]:
+    """Run a gateway and a processor while the context lasts, from when a task has passed through both."""
     _, provider_url = services.provider(latency_ms)
     environment = program_environment(services, services.new_topic(), services.new_topic(), provider_url, in_flight)
-    with running(services, module, environment), gateway(services, "gateway", environment) as url:
-        call(url, callers=1, requests=1)
-        yield url
+    with (
+        running(services, module, environment) as processors,
+        gateway(services, gateway_module, environment) as served,
+    ):
+        call(served, callers=1, requests=1)
+        yield Served(served.url, [*served.programs, *processors])
 
 
-def call(url: str, *, callers: int, **end: float) -> dict[str, Any]:
+def call(served: Served, *, callers: int, **end: float) -> dict[str, Any]:
     """Let callers send tasks by REST, for `seconds` or up to `requests`, and return their report.
+
+    The report also has `cpu_us_a_request` of the programs.
 
     Raises:
         Failed: a request did not get its own result.
     """
     options = [part for name, value in {"callers": callers, **end}.items() for part in (f"--{name}", str(value))]
+    parts = {"programs": served.programs}
+    before = cpu_seconds(parts)["programs"]
     called = subprocess.run(
-        [sys.executable, "-m", "bench.callers", "--url", f"{url}/tasks", *options],
+        [sys.executable, "-m", "bench.callers", "--url", f"{served.url}/tasks", *options],
         check=False,
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
     )
     if called.returncode != 0:
-        raise Failed(f"the callers of {url} report: {called.stdout}")
+        raise Failed(f"the callers of {served.url} report: {called.stdout}")
     report: dict[str, Any] = json.loads(called.stdout)
+    report["cpu_us_a_request"] = (cpu_seconds(parts)["programs"] - before) / report["requests"] * 1e6
     return report
 
 

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from bench.cases import CASES
 from tests.conftest import ROOT
 
@@ -15,14 +17,17 @@ def bench(*arguments, **options):
     )  # fmt: skip
 
 
-def test_every_case_is_measured_and_told_as_json():
-    cases = [name for name in CASES if name != "growth"]  # it only repeats runs like the others
+@pytest.mark.parametrize("by_rest", [False, True])
+def test_every_case_is_measured_and_told_as_json(by_rest):
+    # `growth` only repeats runs like the others.
+    cases = [name for name in CASES if name != "growth" and name.startswith("rest") == by_rest]
 
     done = bench("--json", "--rounds", "1", "--scale", "0.01", "--cases", *cases)
 
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)["figures"]
-    assert {figure["program"] for figure in figures} >= {"this service", "plain Quix", "FastStream", "hand-written"}
+    others = {"echo with a row"} if by_rest else {"plain Quix", "FastStream", "bytes passed on"}
+    assert {figure["program"] for figure in figures} >= {"this service", "hand-written", *others}
     for figure in figures:
         if figure["unit"] in ("tasks/s", "requests/s", "seconds"):
             assert figure["median"] > 0, figure

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -35,19 +36,24 @@ def gateway_alone(tmp_path):
     assert child.returncode == 0
 
 
+ECHO = b""  # stands for the task's own result
+
+
 @contextlib.contextmanager
-def answering(status, body):
-    """Run a server that answers every POST with this status and body."""
+def answering(status, body, seconds=0):
+    """Run a server that answers every POST with this status and body, after this time."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = body or json.dumps({"task_id": json.loads(asked)["task_id"], "id": 1}).encode()
+            time.sleep(seconds)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(answer)
 
         def log_message(self, *_):
             pass
@@ -83,6 +89,23 @@ def test_callers_end_after_the_time_that_they_are_told(gateway_alone):
     assert code == 0
     assert report["statuses"] == {"200": report["requests"]}
     assert 0.5 <= report["seconds"] < 30
+
+
+def test_callers_send_at_the_rate_that_they_are_told_whatever_the_answers_do(gateway_alone):
+    code, report = call(gateway_alone, "--callers", 4, "--seconds", 2, "--rate", 100)
+
+    assert code == 0
+    assert report["statuses"] == {"200": 200}
+    assert report["seconds"] >= 1.9
+    assert 0 < report["p50_ms"] <= report["p99_ms"] <= report["p99_9_ms"] <= report["max_ms"]
+
+
+def test_the_latency_of_a_request_that_finds_no_caller_free_counts_from_when_it_was_due():
+    with answering(200, ECHO, seconds=0.2) as url:
+        _, report = call(url, "--callers", 1, "--requests", 5, "--rate", 1000)
+
+    assert report["statuses"] == {"200": 5}
+    assert report["max_ms"] >= 5 * 200 - 4
 
 
 @pytest.mark.parametrize(
