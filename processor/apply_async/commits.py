@@ -140,7 +140,7 @@ class Commits:
         return self._is_committed(self._under_way, max(0.0, give_up_at - time.monotonic()))
 
     def abandon(self) -> None:
-        """Wait no more for the commit under way: its client is replaced, and librdkafka may never return from it."""
+        """Wait no more for the commit under way: its client ends, and librdkafka may never return from it."""
         self._under_way = None
 
     def _ask(self, partitions: Collection[TopicPartition]) -> list[TopicPartition]:

@@ -49,7 +49,7 @@ from quixstreams.models.messagecontext import MessageContext
 from processor.apply_async.commits import Commits, Progress
 from processor.apply_async.item import MAY_BE_WITH_THE_NEXT_OWNER, Grip, Stage, Staged
 from processor.apply_async.limits import Reading, ReadingLimit
-from processor.apply_async.quix import Seam
+from processor.apply_async.quix import LEAVE_SECONDS, Seam
 from processor.apply_async.topic_ids import TopicIds
 from processor.record import Partition, Record, Turn
 from shared.back_off import BackOff
@@ -69,9 +69,6 @@ COMMIT_PARTS = 20
 
 LAST_COMMIT_SECONDS = 1.0
 """Least time limit of the commit with which partitions are given up, and of the one before a stop."""
-
-LEAVE_SECONDS = 5.0
-"""How long a consumer that is replaced may take to leave its group once its partitions are given up."""
 
 FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it accounts for finished records again."""
@@ -868,6 +865,7 @@ class ApplyAsync(StreamFunction):
             self._give_up(assignments)
             self.handed_back = _unfinished(assignments)
             self._commit(LAST_COMMIT_SECONDS)
+            self._commits.abandon()
             # Quix would commit the offsets of everything it has read, finished or not.
             self._disown(list(self._next_offsets))
             self._quix.forget_checkpoint()

@@ -3,7 +3,6 @@
 `tests/unit/processor/apply_async/test_quix.py` compares them with the installed Quix.
 """
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +16,9 @@ from quixstreams.exceptions import PartitionAssignmentError
 from shared.brokers import Brokers
 
 logger = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 5.0
+"""How long a consumer may take to leave its group once it has given up its partitions."""
 
 NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 """A `commit_interval` for the application that leaves committing to the operator."""
@@ -117,7 +119,7 @@ class Seam:
         consumer, producer = self._context.consumer, self._context.producer
         consumer.assign, consumer.subscribe, consumer.poll = assign, subscribe, poll
         consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
-        consumer.close = _unless_kafka_is_silent(consumer.close)
+        self._close, consumer.close = _unless_kafka_is_silent(consumer.close), lambda: self.close(LEAVE_SECONDS)
         producer.poll, producer.produce = poll_producer, produce
         self._context.dataframe_registry.register_periodic_task(each_turn)
 
@@ -153,24 +155,29 @@ class Seam:
         """Return a producer like Quix's that sends each record in a batch of its own."""
         return Producer({**self.client._producer_config, **properties, "batch.num.messages": 1})
 
-    def replace_consumer(self, seconds: float) -> None:
-        """Revoke the assignment and switch to a new client, which has joined no group yet.
+    def close(self, seconds: float) -> None:
+        """Revoke the assignment and leave the group in another thread, which makes the callbacks meanwhile.
 
-        The old client leaves its group in another thread, which makes the callbacks meanwhile. It waits for Kafka to
-        answer its commits, which may be never: after `seconds` it is left alone.
+        librdkafka waits for Kafka to answer its commits, which may be never: after `seconds` the client is left alone.
         """
-        logger.warning("the consumer has failed and is replaced")
         closed: Future[None] = Future()
 
         def close() -> None:
             try:
-                closed.set_result(self.consumer.close())
+                closed.set_result(self._close())
             except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 closed.set_exception(error)
 
         threading.Thread(target=close, name="close", daemon=True).start()
-        with contextlib.suppress(TimeoutError):
+        try:
             closed.result(seconds)
+        except TimeoutError:
+            logger.warning("the consumer cannot leave its group within %g seconds, and is left alone", seconds)
+
+    def replace_consumer(self, seconds: float) -> None:
+        """Close the client, and switch to a new one, which has joined no group yet."""
+        logger.warning("the consumer has failed and is replaced")
+        self.close(seconds)
         with self._calling_back:  # a callback that has begun ends first
             self.consumer._inner_consumer = None
         self.consumer_brokers = _watched(self.consumer._consumer_config)

@@ -95,3 +95,16 @@ def test_a_failed_client_whose_commits_are_never_answered_delays_no_other(
     topics.send_tasks(range(100, 150))
     until(lambda: topics.lag() == 0, "no lag")
     assert set(topics.read_results()) == set(range(150))
+
+
+def test_a_stop_ends_in_time_where_commits_are_never_answered(topics, kafka, proxy, start_processor):
+    processor = start_processor(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{kafka.proxied_port}")
+    topics.send_tasks(range(50))
+    until(lambda: topics.lag() == 0, "no lag")
+
+    proxy.swallows = {OFFSET_COMMIT, LEAVE_GROUP}
+    topics.send_tasks(range(50, 100))
+    until(lambda: len(topics.read_results()) == 100, "results whose offsets cannot be committed")
+
+    assert processor.stop() == 0
+    assert "is left alone" in processor.log_text()

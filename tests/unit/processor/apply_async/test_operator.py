@@ -1488,7 +1488,7 @@ def test_a_consumer_that_knows_no_broker_is_replaced_and_joins_again(bench, monk
     joined = []
     closed = []
     monkeypatch.setattr(run.operator, "_join", lambda: joined.append(run.consumer._inner_consumer), raising=False)
-    run.consumer.close = lambda: closed.append(run.consumer._inner_consumer)
+    run.operator._quix._close = lambda: closed.append(run.consumer._inner_consumer)
     forget(run.operator._quix.consumer_brokers)
     run.poll(seconds=10)
     run.poll(seconds=10)
@@ -1498,7 +1498,7 @@ def test_a_consumer_that_knows_no_broker_is_replaced_and_joins_again(bench, monk
 
 def test_however_long_a_consumer_takes_to_leave_its_group_offsets_are_committed_soon_afterwards(bench):
     run = bench()
-    run.consumer.close = lambda: setattr(run, "now", run.now + 60)
+    run.operator._quix._close = lambda: setattr(run, "now", run.now + 60)
     forget(run.operator._quix.consumer_brokers)
     run.poll(seconds=10)
     run.gain(1)
@@ -1520,7 +1520,7 @@ def test_a_replaced_consumer_that_never_leaves_its_group_is_left_alone_with_its_
     run.finish(5)
     run.poll(seconds=1)
     assert run.operator._commits._under_way is not None
-    old, run.consumer.close = run.consumer._inner_consumer, lambda: never.wait(60)
+    old, run.operator._quix._close = run.consumer._inner_consumer, lambda: never.wait(60)
     forget(run.operator._quix.consumer_brokers)
     run.poll(seconds=10)
     run.consumer._inner_consumer, run.consumer.partitions = "the second client", []
