@@ -160,7 +160,9 @@ class Traffic:
 
     def _note(self, round_number: int, body: dict[str, object], outcome: str, message: Message | None = None) -> None:
         task_id = int(str(body["task_id"]).partition(".")[0])
-        position = (message.partition(), message.offset()) if message is not None and outcome == "acknowledged" else ()
-        if position:
+        position: tuple[int, ...] = ()
+        if message is not None and outcome == "acknowledged":
             self.acknowledged_at = time.time()
+            if message.offset() is not None:  # else an acknowledgement was lost, and Kafka says only that it has it
+                position = (message.partition(), message.offset())
         self._history.tasks.append(Task(task_id, round_number, str(body["data"]), outcome, *position))
