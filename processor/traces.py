@@ -154,7 +154,8 @@ class TracedSteps:
             fail(outcome.span, error.name())
         elif message is not None:
             outcome.span.set_attribute(messaging.MESSAGING_DESTINATION_PARTITION_ID, str(message.partition()))
-            outcome.span.set_attribute(messaging.MESSAGING_KAFKA_OFFSET, message.offset())
+            if message.offset() is not None:  # else its first acknowledgement was lost: Kafka has it and says not where
+                outcome.span.set_attribute(messaging.MESSAGING_KAFKA_OFFSET, message.offset())
         seconds = None if message is None else message.latency()
         outcome.span.end(None if seconds is None else outcome.started_ns + int(seconds * 1e9))
 

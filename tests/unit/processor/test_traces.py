@@ -129,6 +129,18 @@ def test_an_outcomes_span_ends_when_kafka_has_it_and_not_when_somebody_looks(ben
     assert span.attributes["messaging.destination.partition.id"] == "1"
 
 
+def test_an_outcome_of_which_kafka_says_only_that_it_has_it_has_a_span_without_an_offset(bench, caplog):
+    async def process(record, finished, turn):
+        return result(record, 1, 7)
+
+    [outcome] = bench.run(process)
+    bench.steps.delivered(outcome, None, SimpleNamespace(partition=lambda: 1, offset=lambda: None, latency=lambda: 1.0))
+
+    [span] = [span for span in bench.spans() if span.name == "send kafka_result_topic"]
+    assert "messaging.kafka.offset" not in span.attributes
+    assert not caplog.records
+
+
 def test_a_record_of_another_groups_leaves_no_span(bench):
     async def process(record, finished, turn):
         return None
