@@ -49,7 +49,7 @@ from quixstreams.models.messagecontext import MessageContext
 from processor.apply_async.commits import Commits, Progress
 from processor.apply_async.item import MAY_BE_WITH_THE_NEXT_OWNER, Grip, Stage, Staged
 from processor.apply_async.limits import Reading, ReadingLimit
-from processor.apply_async.quix import LEAVE_SECONDS, Seam
+from processor.apply_async.quix import Seam
 from processor.apply_async.topic_ids import TopicIds
 from processor.record import Partition, Record, Turn
 from shared.back_off import BackOff
@@ -69,6 +69,9 @@ COMMIT_PARTS = 20
 
 LAST_COMMIT_SECONDS = 1.0
 """Least time limit of the commit with which partitions are given up, and of the one before a stop."""
+
+LEAVE_SECONDS = 5.0
+"""How long a consumer may take to leave its group once its partitions are given up."""
 
 FULL_LOOK_SECONDS = 0.005
 """How long the run loop sleeps at the limit before it accounts for finished records again."""
@@ -308,6 +311,7 @@ class ApplyAsync(StreamFunction):
             assign=self._assign,
             subscribe=self._subscribe,
             poll=self._poll,
+            close=lambda: self._quix.close(self._leave_seconds),
             poll_producer=self._serve_deliveries,
             produce=self._produce,
             each_turn=self.poll,
@@ -520,10 +524,15 @@ class ApplyAsync(StreamFunction):
         if self._quix.consumer_brokers.forgotten and self._stop is None:
             self._replace_consumer()
 
+    @property
+    def _leave_seconds(self) -> float:
+        """How long closing the consumer may take. It gives its partitions up first; a stop has done that already."""
+        return LEAVE_SECONDS + (self._drain_seconds + LAST_COMMIT_SECONDS if self._next_offsets else 0.0)
+
     def _replace_consumer(self) -> None:
         """Leave the group, and join it again with a new client, which reads on behind what is committed."""
         self._leaving = True
-        self._quix.replace_consumer(self._drain_seconds + LAST_COMMIT_SECONDS + LEAVE_SECONDS)
+        self._quix.replace_consumer(self._leave_seconds)
         self._leaving = False
         self._commits.abandon()
         self._paused = []

@@ -17,9 +17,6 @@ from shared.brokers import Brokers
 
 logger = logging.getLogger(__name__)
 
-LEAVE_SECONDS = 5.0
-"""How long a consumer may take to leave its group once it has given up its partitions."""
-
 NEVER_SECONDS = 10 * 365 * 24 * 3600.0
 """A `commit_interval` for the application that leaves committing to the operator."""
 
@@ -104,6 +101,7 @@ class Seam:
         self.poll_producer, self.produce = producer.poll, producer.produce
         self._calling_back = threading.Lock()
         self._consume = _unless_kafka_is_silent(self.consumer.consume)
+        self._close = _unless_kafka_is_silent(self.consumer.close)
 
     def stand_in_front(
         self,
@@ -111,6 +109,7 @@ class Seam:
         assign: Callable[..., Any],
         subscribe: Callable[..., Any],
         poll: Callable[..., Any],
+        close: Callable[[], None],
         poll_producer: Callable[..., Any],
         produce: Callable[..., Any],
         each_turn: Callable[[], None],
@@ -119,7 +118,7 @@ class Seam:
         consumer, producer = self._context.consumer, self._context.producer
         consumer.assign, consumer.subscribe, consumer.poll = assign, subscribe, poll
         consumer.poll_row = _unless_kafka_is_silent(consumer.poll_row)
-        self._close, consumer.close = _unless_kafka_is_silent(consumer.close), lambda: self.close(LEAVE_SECONDS)
+        consumer.close = close
         producer.poll, producer.produce = poll_producer, produce
         self._context.dataframe_registry.register_periodic_task(each_turn)
 
@@ -175,7 +174,7 @@ class Seam:
             logger.warning("the consumer cannot leave its group within %g seconds, and is left alone", seconds)
 
     def replace_consumer(self, seconds: float) -> None:
-        """Close the client, and switch to a new one, which has joined no group yet."""
+        """Close the client, for `seconds` at most, and switch to a new one, which has joined no group yet."""
         logger.warning("the consumer has failed and is replaced")
         self.close(seconds)
         with self._calling_back:  # a callback that has begun ends first

@@ -694,6 +694,16 @@ def test_a_commit_that_fails_is_tried_again(bench):
     assert run.consumer.commits == [("import", 0, 6)]
 
 
+def test_only_partitions_that_are_owned_are_committed(bench):
+    run = bench()
+    run.take(5)
+    run.finish(5)
+    run.assign()
+    run.poll(seconds=10)
+
+    assert run.consumer.commits == []
+
+
 def test_a_coroutine_that_raises_stops_the_application_with_its_offset_uncommitted(bench):
     run = bench()
     run.take(5)
@@ -1533,6 +1543,18 @@ def test_a_replaced_consumer_that_never_leaves_its_group_is_left_alone_with_its_
     never.set()
 
     assert run.consumer.commits == [("import", 0, 6)]
+
+
+def test_a_consumer_that_is_closed_has_time_to_give_up_the_partitions_that_it_still_has(bench, monkeypatch, caplog):
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.01)
+    run = bench(drain_seconds=5)
+    run.operator._quix._close = lambda: threading.Event().wait(0.2)
+    run.consumer.close()
+    assert "left alone" not in caplog.text
+
+    run.assign()
+    run.consumer.close()
+    assert "left alone" in caplog.text
 
 
 def test_what_goes_wrong_while_a_consumer_leaves_its_group_is_raised(bench):
