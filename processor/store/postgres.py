@@ -347,8 +347,9 @@ class Postgres:
             hanging_up.cancel()
 
     def _hang_up(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
-        self._connection_parameters = with_last_host(self._connection_parameters, connection.info)
         hang_up(connection)
+        with contextlib.suppress(psycopg.OperationalError):  # the connection is closed already
+            self._connection_parameters = with_last_host(self._connection_parameters, connection.info)
 
     async def _connect(self) -> None:
         self._connection = await psycopg.AsyncConnection.connect(**self._connection_parameters, autocommit=True)
