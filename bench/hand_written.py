@@ -207,6 +207,10 @@ def _decode(value: bytes | None) -> tuple[int, str]:
     raise PassedOver("not a phone task")
 
 
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Reset nothing: no statement here changes the session."""
+
+
 async def main(enricher: type[Enricher] = Enricher, *, connections: int = 1, linger_ms: int = LINGER_MS) -> None:
     """Run until SIGTERM, with this many connections to PostgreSQL."""
     settings = Settings()
@@ -219,6 +223,7 @@ async def main(enricher: type[Enricher] = Enricher, *, connections: int = 1, lin
             command_timeout=STATEMENT_SECONDS,
             min_size=connections,
             max_size=connections,
+            reset=_keep,  # the default asks PostgreSQL once more after each statement
         ) as postgres,
         aiohttp.ClientSession(
             settings.dadata_url,
