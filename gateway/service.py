@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from gateway.app import create_app, stop_waiting
+from gateway.http1 import Http1
 from gateway.kafka.kafka import Kafka
 from gateway.kafka.tasks_out import SEND_SECONDS_MAX
 from gateway.metrics import CONNECTIONS
@@ -95,7 +96,7 @@ def server_configuration(settings: GatewaySettings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="h11",  # httptools drops the body of a request that offers HTTP/2, as every POST of Java's client does
+        http=Http1,
         ws="none",
         log_config=None,
         log_level="error",  # its warnings are about callers' mistakes

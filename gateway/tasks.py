@@ -101,6 +101,9 @@ async def post_task(request: Request) -> Response:
     raise Problem("reply_timeout", headers={"Location": location})
 
 
+POST_TASK = router.routes[-1]
+
+
 @router.get("/tasks/{correlation_id}")
 async def get_task(correlation_id: str, request: Request) -> Response:
     """Return a task's result, which every gateway knows, by the correlation id of its POST."""

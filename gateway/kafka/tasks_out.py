@@ -153,6 +153,8 @@ class TasksOut:
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": 0,
+                "max.in.flight": 1,  # tasks that come while a request is under way go together in the next one
+                "sticky.partitioning.linger.ms": 10,  # or each would choose its own partition, and so its own request
                 "queue.buffering.max.kbytes": SEND_BYTES_MAX // 1024,
             }
         )

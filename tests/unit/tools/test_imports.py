@@ -22,11 +22,11 @@ BELONGS = {
         "processor/audit/postgres.py",
     },
     "httpx": {"processor/enrich/"},
-    "httptools": {"processor/enrich/providers/wire.py"},
+    "httptools": {"gateway/http1.py", "processor/enrich/providers/wire.py"},
     "confluent_kafka": {"gateway/kafka/", "processor/", "shared/topics.py"},
     "fastapi": {"gateway/"},
     "starlette": {"gateway/"},
-    "uvicorn": {"gateway/service.py"},
+    "uvicorn": {"gateway/http1.py", "gateway/service.py"},
     "typer": {"shared/command_line.py", "gateway/command_line.py", "processor/command_line.py"},
     "rich": {"processor/console.py", "processor/audit/command.py", "processor/redrive/command.py"},
     # These are imported only if traces are turned on: see test_traces.py.
