@@ -14,6 +14,7 @@ with warnings.catch_warnings(record=True):
     from quixstreams.models.topics import TopicAdmin, TopicConfig, TopicManager
 
 from processor.apply_async.quix import NEVER_SECONDS, DrainingApplication
+from processor.apply_async.topic_ids import FETCH_BACK_OFF_SECONDS
 from processor.settings import ProcessorSettings
 from processor.topics import RECORD_BYTES_MAX
 
@@ -73,6 +74,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "session.timeout.ms": 10_000,  # so long are the partitions of a killed replica not processed
             "heartbeat.interval.ms": 1000,  # how late a replica notices a rebalance
             "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.error.backoff.ms": int(FETCH_BACK_OFF_SECONDS * 1000),
             "enable.partition.eof": True,  # the operator commits past transaction markers at a partition's end
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },

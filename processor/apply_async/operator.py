@@ -82,6 +82,10 @@ PAUSED_POLL_SECONDS = 0.005
 ARRIVED_MAX = 100
 """Largest number of messages that are read from the consumer at once."""
 
+ARRIVED_BYTES = 4 * 1024 * 1024
+"""Size of messages at which more may have been waiting, so that the consumer may have stopped requesting them: less than
+its `queued.max.messages.kbytes`."""
+
 IN_FLIGHT_BYTES_MAX = 256 * 1024 * 1024
 """Default limit of the size of records in flight: 5000 records of Kafka's largest size would be 5 GB."""
 
@@ -292,6 +296,8 @@ class ApplyAsync(StreamFunction):
         self._paused: list[TopicPartition] = []
         self._leaving = False  # while the consumer is closed to be replaced
         self._look_at = self._commit_at = 0.0
+        self._requested_since = 0.0
+        """Since when the consumer requests records of all partitions, on the monotonic clock."""
         self._stop: Callable[[], None] | None = None
         self._stop_by: float | None = None
         self.polled_at = time.monotonic()
@@ -427,6 +433,8 @@ class ApplyAsync(StreamFunction):
         if more is None:
             self._replace_consumer()
             return None
+        if self._paused or len(more) == ARRIVED_MAX or sum(map(len, more)) + len(message) >= ARRIVED_BYTES:
+            self._requested_since = time.monotonic()
         self._arrive(more)
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None
 
@@ -573,6 +581,7 @@ class ApplyAsync(StreamFunction):
         self._commits.assign(partitions)
         self._next_offsets |= dict.fromkeys(_named(partitions), OFFSET_INVALID)
         self._quix.consumer.incremental_assign(partitions)
+        self._requested_since = time.monotonic()
         if self._paused:
             self._quix.consumer.pause(partitions)
             self._paused += partitions
@@ -852,11 +861,13 @@ class ApplyAsync(StreamFunction):
         """
         if self._leaving:
             return  # librdkafka has unassigned everything
+        self._requested_since = time.monotonic()
         for partition, offset in self._next_offsets.items():
             if offset >= 0:  # else nothing of it has been read
                 self._seek_to(partition, offset)
 
     def _seek_to(self, partition: Partition, offset: int) -> None:
+        self._requested_since = time.monotonic()
         try:
             self._quix.consumer.seek(TopicPartition(*partition, offset))
         except KafkaException as error:
@@ -918,7 +929,10 @@ class ApplyAsync(StreamFunction):
         taken = []
         while self._inbox:  # the other thread may append meanwhile
             taken.append(self._inbox.popleft())
-        self.topic_ids.next_answer(len(taken)).add_done_callback(lambda _: self._start_tasks(taken))
+        if self.topic_ids.is_known(self._requested_since):
+            self._start_tasks(taken)
+        else:
+            self.topic_ids.next_answer().add_done_callback(lambda _: self._start_tasks(taken))
 
     def _start_tasks(self, items: "list[_Item]") -> None:
         for item in items:

@@ -1,7 +1,10 @@
 """Watches Kafka's own ids of the topics: a topic that is created again under its name has another id.
 
-A consumer does not notice: librdkafka fetches by name, and continues in the new topic at the old one's offset if that
-exists.
+A consumer does not notice: librdkafka continues in the new topic at the old one's offset if that exists. But it does not
+do so at once. Its request for records, which waits at the broker, fails when the topic is deleted, and it makes the
+next one after FETCH_BACK_OFF_SECONDS. So if Kafka has confirmed the id within less than that, and records were requested
+all the time since then, a record that arrives now belongs to the topic with that id. Otherwise Kafka is asked after the
+record has arrived.
 """
 
 import asyncio
@@ -20,13 +23,17 @@ from shared.topics import ADMIN_REQUEST_SECONDS
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-"""Between two requests while nothing waits for an answer."""
+FETCH_BACK_OFF_SECONDS = 0.5
+"""The consumer's `fetch.error.backoff.ms` must not be less."""
 
-PAUSE_SECONDS_EACH = 0.002
-PAUSE_SECONDS_MAX = 0.02
-"""Pause after an answer, for each record that waited for it: a lone record is answered at once, and under load one
-answer serves many."""
+VALID_SECONDS = 0.4
+"""How long after its request an answer counts for records that arrive: less than FETCH_BACK_OFF_SECONDS."""
+
+LOOK_SECONDS = 0.25
+"""Between two requests while nothing waits for an answer: an answer is valid until the next one, even if that is slow."""
+
+PAUSE_SECONDS = 0.02
+"""Pause after an answer: under load one answer serves many records."""
 
 PATIENCE_SECONDS_FIRST = 1.0
 PATIENCE_SECONDS_MAX = 8.0
@@ -80,7 +87,8 @@ class TopicIds:
         self._told: Mapping[str, str] | None = None
         self._told_since = -STEADY_SECONDS
         self._next: asyncio.Future[None] | None = None
-        self._records = 0
+        self._confirmed_at = -VALID_SECONDS
+        """When the last request was made whose answer was `known`."""
         self._asked: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
@@ -94,16 +102,21 @@ class TopicIds:
         asyncio.run_coroutine_threadsafe(topic_ids.first_answer(), loop).result()
         return topic_ids
 
-    def next_answer(self, records: int = 1) -> "asyncio.Future[None]":
+    def is_known(self, requested_since: float) -> bool:
+        """Return whether a record that has just arrived belongs to the topic as it is in `known`.
+
+        Args:
+            requested_since: since when the record's consumer has requested records without a break, on the monotonic
+                clock.
+        """
+        return self._confirmed_at >= max(requested_since, time.monotonic() - VALID_SECONDS)
+
+    def next_answer(self) -> "asyncio.Future[None]":
         """Return a future that is done once `known` comes from a request made after this call.
 
         A record taken before belongs to the topic with that id, if the assignment that fetched it knew the same id:
         ids are never used again. Do not cancel the future: others may wait for it too.
-
-        Args:
-            records: the number of records that wait for it.
         """
-        self._records += records
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             self._wanted.set()
@@ -126,7 +139,7 @@ class TopicIds:
             if self._next is not None:
                 self._asked.append(self._next)
                 self._next = None
-            records, self._records = self._records, 0
+            asked_at = time.monotonic()
             try:
                 async with asyncio.timeout(patience_seconds):
                     found = await self._ask(self._names)
@@ -138,10 +151,12 @@ class TopicIds:
             else:
                 patience.reset()
                 patience_seconds = patience.next_seconds()
-                if not self._learn(found):
-                    await asyncio.sleep(RETRY_SECONDS)
+                if self._learn(found):
+                    self._confirmed_at = asked_at
+                    await asyncio.sleep(PAUSE_SECONDS)
                 else:
-                    await asyncio.sleep(min(records * PAUSE_SECONDS_EACH, PAUSE_SECONDS_MAX))
+                    self._confirmed_at = -VALID_SECONDS
+                    await asyncio.sleep(RETRY_SECONDS)
 
     def _learn(self, found: Mapping[str, str]) -> bool:
         """Process an answer; False if it does not prove which topics exist now."""

@@ -110,8 +110,12 @@ class FakeTopicIds:
         self.now = "id 1"
         self.away = False
         self.asked = []
+        self.confirmed_at = -1.0  # before any partition was assigned
 
-    def next_answer(self, records):
+    def is_known(self, requested_since):
+        return self.confirmed_at >= requested_since
+
+    def next_answer(self):
         self.asked.append(self.loop.create_future())
         if not self.away:
             self.answer()
@@ -347,8 +351,8 @@ def bench(monkeypatch):
     benches = []
 
     def make(**options):
+        monkeypatch.setattr(module.time, "monotonic", lambda: benches[-1].now if benches else 0.0)
         benches.append(Bench(**options))
-        monkeypatch.setattr(module.time, "monotonic", lambda: benches[-1].now)
         return benches[-1]
 
     yield make
@@ -1138,6 +1142,9 @@ class End:
     def __init__(self, offset, partition=0):
         self.topic, self.partition, self.offset = (lambda: "import"), (lambda: partition), (lambda: offset)
 
+    def __len__(self):
+        return 0
+
     def error(self):
         return kafka_error("_PARTITION_EOF")
 
@@ -1190,6 +1197,9 @@ class Unreadable:
     """A message with a header whose name is not UTF-8."""
 
     topic, partition, offset, error = (lambda _: "import"), (lambda _: 0), (lambda _: 7), (lambda _: None)
+
+    def __len__(self):
+        return 0
 
     def headers(self):
         raise UnicodeDecodeError("utf-8", b"", 0, 1, "")
@@ -1588,6 +1598,46 @@ def test_no_record_begins_before_kafka_has_said_that_its_topic_is_the_one_that_w
 
     assert [offset for offset, _ in run.called] == [5, 6]
     assert len(run.topic_ids.asked) == 2, "one question for each burst"
+
+
+def test_a_record_begins_at_once_where_kafka_has_just_confirmed_its_topic(bench):
+    run = bench()
+    run.topic_ids.confirmed_at = run.now
+    run.take(5)
+
+    assert [offset for offset, _ in run.called] == [5]
+    assert run.topic_ids.asked == []
+
+
+def pause_and_resume(run):
+    run.operator._pause()
+    run.operator._resume()
+
+
+BREAKS = {
+    "no break": lambda run: None,
+    "partitions are assigned": lambda run: run.gain(1),
+    "reading goes on after a pause": pause_and_resume,
+    "a partition is read again": lambda run: run.operator._seek_to(("import", 0), 6),
+    "more may have waited": lambda run: setattr(
+        run.consumer, "arrived", arrived(*map(str, range(module.ARRIVED_MAX + 1)))
+    ),
+    "more bytes may have waited": lambda run: setattr(run.consumer, "arrived", arrived(" " * module.ARRIVED_BYTES)),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_kafka_is_asked_again_where_the_consumer_may_have_stopped_reading_since_it_confirmed_the_topic(bench, name):
+    run = bench()
+    run.now += 1
+    run.topic_ids.confirmed_at = run.now
+    run.now += 0.001
+    BREAKS[name](run)
+
+    run.consumer.poll(timeout=1)
+    run.take(5, partition=0)
+
+    assert [len(run.called), len(run.topic_ids.asked)] == [1, 0 if name == "no break" else 1]
 
 
 def test_a_topic_made_again_is_read_from_its_beginning_and_nothing_of_it_is_done_under_the_old_id(bench, caplog):

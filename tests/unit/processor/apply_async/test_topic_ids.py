@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -81,6 +82,38 @@ def test_a_question_that_is_under_way_does_not_count_for_who_comes_now(watching)
         await second
         assert under_way.is_set()
         watch.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_is_valid_for_a_while_for_who_has_requested_records_since_before(monkeypatch):
+    async def scenario():
+        kafka = Kafka({"import": "1"})
+        ids = TopicIds(("import",), kafka.ask, "cluster")
+        assert not ids.is_known(0.0)
+        before = time.monotonic()
+        watch = asyncio.ensure_future(ids.watch())
+        await ids.first_answer()
+        after = time.monotonic()
+        assert ids.is_known(before)
+        assert not ids.is_known(after)
+        watch.cancel()
+        monkeypatch.setattr(module, "VALID_SECONDS", 0.0)
+        assert not ids.is_known(before)
+
+    asyncio.run(scenario())
+
+
+def test_no_answer_is_valid_once_kafka_has_said_something_else(watching):
+    async def scenario():
+        kafka = Kafka({"import": "1"}, {"import": "2"})
+        async with watching(kafka) as ids:
+            await ids.first_answer()
+            while kafka.asked < 2:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert ids.known == {"import": "1"}
+            assert not ids.is_known(0.0)
 
     asyncio.run(scenario())
 
