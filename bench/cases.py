@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -138,17 +139,53 @@ def quota(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
 
 
 def replicas(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
-    """Two replicas against one, each with 64 requests in flight."""
-    case = "64 in flight each, 100 ms"
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    """More replicas against one, each with 16 requests in flight, so that this machine is not their limit."""
+    case = "16 in flight each, 100 ms"
+    results: dict[int, list[Run]] = {1: [], 2: [], 4: [], 8: []}
     for round_ in range(1, scale.rounds + 1):
-        for count, values in rates.items():
+        for count, measured in results.items():
             say(f"{case}: {_replicas(count)}, round {round_} of {scale.rounds}")
-            tasks = scale.tasks(20_000)
-            run = drain(services, OURS, tasks=tasks, in_flight=64, replicas=count, together=True)
-            values.append(run.tasks_a_second)
-    one, two = (Figure(case, _replicas(count), "tasks/s", values) for count, values in rates.items())
-    return [one, compared(two, one.median, "of one replica", at_least=1.9)]
+            tasks = scale.tasks(3_200 * count)
+            measured.append(drain(services, OURS, tasks=tasks, in_flight=16, replicas=count, together=True))
+    one, *rates = (
+        Figure(case, _replicas(count), "tasks/s", [run.tasks_a_second for run in measured])
+        for count, measured in results.items()
+    )
+    one_cpu, *costs = (
+        Figure(case, _replicas(count), "us of CPU a task", [run.cpu_us_a_task for run in measured])
+        for count, measured in results.items()
+    )
+    two, *more = rates
+    return [
+        one,
+        compared(two, one.median, "of one replica", at_least=1.9),
+        *(compared(each, one.median, "of one replica") for each in more),
+        one_cpu,
+        *(compared(each, one_cpu.median, "of one replica", at_most=1.15) for each in costs),
+    ]
+
+
+def leases(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
+    """What sharing a quota costs PostgreSQL and the replicas, while there is nothing to do."""
+    case = "leases of a quota, idle"
+    figures = []
+    for count in (1, 4, 16) if scale.share >= TWELVE_FROM_SHARE else (1, 2):
+        say(f"{case}: {_replicas(count)}")
+        _, provider_url = services.provider(LATENCY_MS)
+        environment = runs.program_environment(
+            services, services.new_topic(), services.new_topic(), provider_url, 64, DADATA_REQUESTS_PER_SECOND="20"
+        )
+        with runs.running(services, OURS, environment, count) as programs:
+            group = environment["KAFKA_CONSUMER_GROUP"]
+            programs[0].wait_until(partial(services.shares_partitions, group, count, PARTITIONS))
+            time.sleep(3)  # the start does not count as idle
+            parts = {"replica": programs, "PostgreSQL": [services.postgres]}
+            before, seconds = runs.cpu_seconds(parts), scale.seconds(20)
+            time.sleep(seconds)
+            spent = {part: value - before[part] for part, value in runs.cpu_seconds(parts).items()}
+        for part, share in (("replica", count), ("PostgreSQL", 1)):
+            figures.append(Figure(case, _replicas(count), f"cores: {part}", [spent[part] / seconds / share]))
+    return figures
 
 
 def rest(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
@@ -258,27 +295,43 @@ def _to_hand_written(figures: dict[str, Figure], **target: float) -> list[Figure
 
 
 def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
-    """Cost of a task as the backlog, the partitions or the requests in flight grow."""
+    """Cost of a task as the backlog, the partitions or the requests in flight grow, and memory of a record."""
     figures = []
     for what, values in {
-        "backlog": [scale.tasks(number) for number in (1_000, 10_000, 100_000, 1_000_000)],
+        "backlog": [scale.tasks(number) for number in (30_000, 100_000, 1_000_000)],
         "partitions": [1, 12, 48],
-        "in flight": [10, 256, 1000, 5000],
+        "in flight": [256, 1000, 5000, 50_000],
     }.items():
+        case = f"growth: {what}"
+        first: Figure | None = None
         for value in values:
-            case = f"growth: {what}"
             say(f"{case} of {value:,}")
             if what == "backlog":
                 measured = drain(services, IN_PROCESS, tasks=value, in_flight=5000, seconds_max=600)
             elif what == "partitions":
                 measured = drain(services, OURS, tasks=scale.tasks(30_000), in_flight=256, partitions=value)
             else:
-                tasks = scale.tasks(min(1000 * value // 10, 100_000))
-                measured = drain(services, OURS, tasks=tasks, in_flight=value, IN_FLIGHT_MAX="5000")
-            if measured.cpu_us_a_task:  # otherwise everything was done at the first check
-                figures.append(Figure(case, f"{value:,}", "us of CPU a task", [measured.cpu_us_a_task]))
+                tasks = scale.tasks(min(100 * value, 200_000))
+                requests = min(value, 5000)  # each has a connection; further records wait for their turn
+                measured = drain(services, OURS, tasks=tasks, in_flight=requests, IN_FLIGHT_MAX=str(value))
             figures.append(Figure(case, f"{value:,}", "tasks/s", [measured.tasks_a_second]))
-    return figures
+            if measured.cpu_us_a_task:  # otherwise everything was done at the first check
+                cpu = Figure(case, f"{value:,}", "us of CPU a task", [measured.cpu_us_a_task])
+                figures.append(cpu if first is None else compared(cpu, first.median, "of the first", at_most=1.1))
+                first = first or cpu
+    return [*figures, _memory(services, scale, say)]
+
+
+def _memory(services: BenchServices, scale: Scale, say: Say) -> Figure:
+    few, many = 1000, 50_000
+    peaks = []
+    for value in (few, many):
+        say(f"memory of {value:,} records in flight")
+        tasks = scale.tasks(3 * many)
+        run = drain(services, OURS, tasks=tasks, in_flight=256, seconds_max=scale.seconds(20), IN_FLIGHT_MAX=str(value))
+        peaks.append(run.memory_bytes)
+    kib = (peaks[1] - peaks[0]) / (many - few) / 1024
+    return wanted(Figure("memory", f"{many:,} in flight", "KiB a record", [kib]), at_most=4)
 
 
 def idle(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
@@ -310,6 +363,7 @@ CASES = {
     "pipeline": pipeline_alone,
     "quota": quota,
     "replicas": replicas,
+    "leases": leases,
     "rest": rest,
     "rest-sustained": rest_sustained,
     "rest-open-loop": rest_open_loop,

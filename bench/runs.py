@@ -43,6 +43,8 @@ class Run:
     """99th percentile of the delay that the provider itself added to its latency."""
     start_seconds: float
     """Time from the program's start to its first result."""
+    memory_bytes: int
+    """Most memory that the replicas had in RAM."""
 
 
 def drain(
@@ -112,6 +114,7 @@ def drain(
         first_at, cpu = time.monotonic(), cpu_seconds(parts)
         last = wait(tasks, seconds_max)
         seconds, cpu_then = time.monotonic() - first_at, cpu_seconds(parts)
+        memory_bytes = sum(map(peak_memory, programs))
         late_ms = httpx.get(f"{provider[1]}/figures", trust_env=False).json().get("late_ms_p99", 0.0)
     task_ids, times_ms = services.results(result_topic, partitions)
     if len(set(task_ids)) != len(task_ids) or (last == tasks and len(task_ids) != tasks):
@@ -125,6 +128,7 @@ def drain(
         cores={part: used / seconds for part, used in spent.items()},
         provider_late_ms=late_ms,
         start_seconds=first_at - started_at,
+        memory_bytes=memory_bytes,
     )
 
 
@@ -233,6 +237,13 @@ def call(served: Served, *, callers: int, **end: float) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(called.stdout)
     report["cpu_us_a_request"] = (cpu_seconds(parts)["programs"] - before) / report["requests"] * 1e6
     return report
+
+
+def peak_memory(program: Child) -> int:
+    """Return the most memory that the program has had in RAM, in bytes."""
+    status = Path(f"/proc/{program.pid}/status").read_text()
+    [kib] = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kib) * 1024
 
 
 def cpu_seconds(parts: Mapping[str, Sequence[Child]]) -> dict[str, float]:
