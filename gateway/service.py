@@ -30,9 +30,9 @@ KEEP_ALIVE_SECONDS = 75
 SPARE_FILES = 1_000
 """Files that the process opens in addition to one for each waiting request: health checks, pages, Kafka."""
 
-COLLECT_OBJECTS = 10_000
-"""New objects between two garbage collections: requests leave no cycles, and a busy event loop creates more than
-Python's default of 700 in one turn."""
+COLLECT = 50_000, 20, 100
+"""Thresholds of the garbage collection: requests leave no cycles, and a busy event loop creates more than Python's
+default of 700 objects in one turn."""
 
 
 class Untraced:
@@ -87,7 +87,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: Any) -> None:
     # Everything that exists now stays. Each collection of it would stop all requests for 50 ms (measured).
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_OBJECTS)
+    gc.set_threshold(*COLLECT)
     server.run(sockets=[listener])
 
 

@@ -22,8 +22,8 @@ How it fits Quix 3.28 (the precedent is Quix's own `join_lookup(buffer=...)`, qu
   are revoked and when it stops. Set `commit_interval=NEVER_SECONDS`; in the other two cases the operator commits each
   partition's committable offset itself and leaves Quix an empty checkpoint.
 * Kafka does not tell a consumer that a topic was deleted and created again. A record's coroutine starts once Kafka has
-  confirmed, after the record was read, that the topic still has the id that it had at the assignment. If it has another
-  one, its partitions are assigned anew, from the new topic's beginning.
+  confirmed that the topic still has the id that it had at the assignment (see topic_ids.py). If it has another one, its
+  partitions are assigned anew, from the new topic's beginning.
 * Rebalances are cooperative: Kafka assigns and revokes only the partitions that move, and the others go on. Quix's run
   loop stands still while a revoked partition's calls are waited for; outcomes still go downstream and are delivered.
 * It stands between Quix and its consumer, to read messages in batches, and to learn when partitions are assigned,
