@@ -14,6 +14,7 @@ from bench import floor, runs
 from bench.figures import Figure, compared, wanted
 from bench.runs import IN_PROCESS, OURS, Run, Served, drain
 from bench.services import PARTITIONS, BenchServices
+from sandbox.child import Child
 
 LIMIT_IN_FLIGHT = 256
 LATENCY_MS = 100
@@ -179,7 +180,7 @@ def leases(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
             group = environment["KAFKA_CONSUMER_GROUP"]
             programs[0].wait_until(partial(services.shares_partitions, group, count, PARTITIONS))
             time.sleep(3)  # the start does not count as idle
-            parts = {"replica": programs, "PostgreSQL": [services.postgres]}
+            parts: dict[str, list[Child]] = {"replica": programs, "PostgreSQL": [services.postgres]}
             before, seconds = runs.cpu_seconds(parts), scale.seconds(20)
             time.sleep(seconds)
             spent = {part: value - before[part] for part, value in runs.cpu_seconds(parts).items()}

@@ -83,8 +83,8 @@ ARRIVED_MAX = 100
 """Largest number of messages that are read from the consumer at once."""
 
 ARRIVED_BYTES = 4 * 1024 * 1024
-"""Size of messages at which more may have been waiting, so that the consumer may have stopped requesting them: less than
-its `queued.max.messages.kbytes`."""
+"""Size of messages at which more may have waited, so that the consumer may have stopped requesting them: less than its
+`queued.max.messages.kbytes`."""
 
 IN_FLIGHT_BYTES_MAX = 256 * 1024 * 1024
 """Default limit of the size of records in flight: 5000 records of Kafka's largest size would be 5 GB."""

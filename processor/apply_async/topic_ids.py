@@ -1,8 +1,8 @@
 """Watches Kafka's own ids of the topics: a topic that is created again under its name has another id.
 
-A consumer does not notice: librdkafka continues in the new topic at the old one's offset if that exists. But it does not
-do so at once. Its request for records, which waits at the broker, fails when the topic is deleted, and it makes the
-next one after FETCH_BACK_OFF_SECONDS. So if Kafka has confirmed the id within less than that, and records were requested
+A consumer does not notice: librdkafka continues in the new topic at the old one's offset if that exists. But it does
+not do so at once. Its request for records, which waits at the broker, fails when the topic is deleted, and the next one
+follows FETCH_BACK_OFF_SECONDS later. So if Kafka has confirmed the id within less than that, and records were requested
 all the time since then, a record that arrives now belongs to the topic with that id. Otherwise Kafka is asked after the
 record has arrived.
 """
@@ -30,7 +30,13 @@ VALID_SECONDS = 0.4
 """How long after its request an answer counts for records that arrive: less than FETCH_BACK_OFF_SECONDS."""
 
 LOOK_SECONDS = 0.25
-"""Between two requests while nothing waits for an answer: an answer is valid until the next one, even if that is slow."""
+"""Between two requests while records come: an answer is valid until the next one, even if that is slow."""
+
+IDLE_SECONDS = 10.0
+"""How long after the last record Kafka is asked as often."""
+
+IDLE_LOOK_SECONDS = 1.0
+"""Between two requests after that."""
 
 PAUSE_SECONDS = 0.02
 """Pause after an answer: under load one answer serves many records."""
@@ -89,6 +95,7 @@ class TopicIds:
         self._next: asyncio.Future[None] | None = None
         self._confirmed_at = -VALID_SECONDS
         """When the last request was made whose answer was `known`."""
+        self._record_at = -IDLE_SECONDS
         self._asked: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
         self._trouble = KafkaTrouble(logger, "waiting for Kafka")
@@ -109,7 +116,8 @@ class TopicIds:
             requested_since: since when the record's consumer has requested records without a break, on the monotonic
                 clock.
         """
-        return self._confirmed_at >= max(requested_since, time.monotonic() - VALID_SECONDS)
+        self._record_at = time.monotonic()
+        return self._confirmed_at >= max(requested_since, self._record_at - VALID_SECONDS)
 
     def next_answer(self) -> "asyncio.Future[None]":
         """Return a future that is done once `known` comes from a request made after this call.
@@ -133,7 +141,8 @@ class TopicIds:
         while True:
             if not self._asked:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    is_idle = time.monotonic() - self._record_at >= IDLE_SECONDS
+                    async with asyncio.timeout(IDLE_LOOK_SECONDS if is_idle else LOOK_SECONDS):
                         await self._wanted.wait()
             self._wanted.clear()
             if self._next is not None:

@@ -384,7 +384,7 @@ class Gate:
                 next_one[0].set_result(self._begin(now, next_one[1]))
 
     def _serve_at(self, at: float) -> None:
-        """Serve then, or earlier: a timer that comes too soon does no harm, and a new one for each change costs much."""
+        """Serve then, or earlier: a timer that comes too soon does no harm, and a new one for each change is costly."""
         if self._timer is not None:
             if self._timer_at <= at:
                 return

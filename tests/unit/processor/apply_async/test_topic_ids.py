@@ -118,6 +118,26 @@ def test_no_answer_is_valid_once_kafka_has_said_something_else(watching):
     asyncio.run(scenario())
 
 
+def test_kafka_is_asked_more_often_while_records_come(watching, monkeypatch):
+    monkeypatch.setattr(module, "IDLE_LOOK_SECONDS", 3600.0)
+
+    async def scenario():
+        kafka = Kafka({"import": "1"})
+        async with watching(kafka) as ids:
+            await ids.first_answer()
+            ids.is_known(0.0)
+            await ids.next_answer()
+            while kafka.asked < 5:
+                ids.is_known(0.0)
+                await asyncio.sleep(0.001)
+            asked = kafka.asked
+            while kafka.asked != asked or time.monotonic() - ids._record_at < 2 * module.IDLE_SECONDS:
+                asked = kafka.asked
+                await asyncio.sleep(2 * (module.LOOK_SECONDS + module.PAUSE_SECONDS))
+
+    asyncio.run(scenario())
+
+
 def test_the_ids_are_another_object_only_where_they_have_changed(watching):
     async def scenario():
         kafka = Kafka({"import": "1"})
