@@ -32,8 +32,8 @@ SLOW_RIVALS = ("plain Quix", "FastStream")
 OPEN_LOOP_CALLERS = 512
 """Connections for requests by the clock: more than are under way at once below the sustained rate."""
 
-TWELVE_FROM_SHARE = 0.1
-"""Smallest scale with 12 replicas: in a quicker run their start would take longer than all the rest."""
+LARGE_FLEETS_FROM_SHARE = 0.1
+"""Smallest scale with more than 4 replicas: in a quicker run their start would take longer than all the rest."""
 
 Say = Callable[[str], None]
 """Shows a line of progress."""
@@ -109,7 +109,7 @@ def quota(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     figures = []
     case = "quota of 20/s"
     fleets: list[tuple[int, int | None]] = [(1, None), (2, None), (4, None), (4, 1)]
-    if scale.share >= TWELVE_FROM_SHARE:
+    if scale.share >= LARGE_FLEETS_FROM_SHARE:
         fleets.append((12, 1))
     for count, loaded in fleets:
         program = _replicas(count) if loaded is None else f"{_replicas(count)}, 1 has work"
@@ -142,7 +142,8 @@ def quota(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
 def replicas(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """More replicas against one, each with 16 requests in flight, so that this machine is not their limit."""
     case = "16 in flight each, 100 ms"
-    results: dict[int, list[Run]] = {1: [], 2: [], 4: [], 8: []}
+    counts = (1, 2, 4, 8) if scale.share >= LARGE_FLEETS_FROM_SHARE else (1, 2)
+    results: dict[int, list[Run]] = {count: [] for count in counts}
     for round_ in range(1, scale.rounds + 1):
         for count, measured in results.items():
             say(f"{case}: {_replicas(count)}, round {round_} of {scale.rounds}")
@@ -170,7 +171,7 @@ def leases(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """What sharing a quota costs PostgreSQL and the replicas, while there is nothing to do."""
     case = "leases of a quota, idle"
     figures = []
-    for count in (1, 4, 16) if scale.share >= TWELVE_FROM_SHARE else (1, 2):
+    for count in (1, 4, 16) if scale.share >= LARGE_FLEETS_FROM_SHARE else (1, 2):
         say(f"{case}: {_replicas(count)}")
         _, provider_url = services.provider(LATENCY_MS)
         environment = runs.program_environment(
