@@ -56,5 +56,9 @@ class Http1(HttpToolsProtocol):
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def _refuse(self) -> None:
-        if not self.transport.is_closing():
+        waiting = self.cycle is not None and not (self.cycle.more_body or self.cycle.response_complete)
+        if waiting:  # the answer that is due comes first, and is the last one on this connection
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif not self.transport.is_closing():
             self.send_400_response("Invalid HTTP request received.")
