@@ -42,7 +42,6 @@ PRODUCER: dict[str, str | int] = {
     "request.timeout.ms": 10_000,
     "linger.ms": 0,
     "max.in.flight": 1,  # outcomes that come while a request is under way go together in the next one
-    "sticky.partitioning.linger.ms": 10,  # or each without a key would choose its own partition, and its own request
     "partitioner": "murmur2_random",  # Quix's default puts all outcomes without a key on one partition
     "message.timeout.ms": 0,  # results wait for Kafka as long as it takes
     "queue.buffering.max.messages": 0,  # the operator bounds the records in flight
