@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -69,10 +69,7 @@ def side_by_side(services: BenchServices, scale: Scale, say: Say) -> list[Figure
             )
             results.setdefault(name, []).append(measured)
     figures = []
-    rates, costs = (
-        {name: Figure(case, name, unit, [getattr(run, field) for run in of_it]) for name, of_it in results.items()}
-        for unit, field in (("tasks/s", "tasks_a_second"), ("us of CPU a task", "cpu_us_a_task"))
-    )
+    rates, costs = _rates_and_costs(case, results)
     for name in SLOW_RIVALS:
         figures += [compared(rates[name], LIMIT, f"of the limit, {LIMIT:,.0f}"), costs[name]]
     figures += _to_hand_written(rates, at_least=1)
@@ -83,6 +80,14 @@ def side_by_side(services: BenchServices, scale: Scale, say: Say) -> list[Figure
         figures.append(Figure(case, "this service", f"cores: {part}", cores))
     late = Figure(case, "provider", "ms late, p99", [run.provider_late_ms for run in results["this service"]])
     return [*figures, wanted(late, at_most=LATENCY_MS / 10)]
+
+
+def _rates_and_costs(case: str, results: Mapping[str, list[Run]]) -> tuple[dict[str, Figure], dict[str, Figure]]:
+    rates, costs = (
+        {name: Figure(case, name, unit, [getattr(run, field) for run in of_it]) for name, of_it in results.items()}
+        for unit, field in (("tasks/s", "tasks_a_second"), ("us of CPU a task", "cpu_us_a_task"))
+    )
+    return rates, costs
 
 
 def pipeline_alone(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
@@ -143,21 +148,14 @@ def replicas(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
     """More replicas against one, each with 16 requests in flight, so that this machine is not their limit."""
     case = "16 in flight each, 100 ms"
     counts = (1, 2, 4, 8) if scale.share >= LARGE_FLEETS_FROM_SHARE else (1, 2)
-    results: dict[int, list[Run]] = {count: [] for count in counts}
+    results: dict[str, list[Run]] = {}
     for round_ in range(1, scale.rounds + 1):
-        for count, measured in results.items():
+        for count in counts:
             say(f"{case}: {_replicas(count)}, round {round_} of {scale.rounds}")
             tasks = scale.tasks(3_200 * count)
-            measured.append(drain(services, OURS, tasks=tasks, in_flight=16, replicas=count, together=True))
-    one, *rates = (
-        Figure(case, _replicas(count), "tasks/s", [run.tasks_a_second for run in measured])
-        for count, measured in results.items()
-    )
-    one_cpu, *costs = (
-        Figure(case, _replicas(count), "us of CPU a task", [run.cpu_us_a_task for run in measured])
-        for count, measured in results.items()
-    )
-    two, *more = rates
+            measured = drain(services, OURS, tasks=tasks, in_flight=16, replicas=count, together=True)
+            results.setdefault(_replicas(count), []).append(measured)
+    (one, two, *more), (one_cpu, *costs) = (figures.values() for figures in _rates_and_costs(case, results))
     return [
         one,
         compared(two, one.median, "of one replica", at_least=1.9),
@@ -180,13 +178,9 @@ def leases(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
         with runs.running(services, OURS, environment, count) as programs:
             group = environment["KAFKA_CONSUMER_GROUP"]
             programs[0].wait_until(partial(services.shares_partitions, group, count, PARTITIONS))
-            time.sleep(3)  # the start does not count as idle
-            parts: dict[str, list[Child]] = {"replica": programs, "PostgreSQL": [services.postgres]}
-            before, seconds = runs.cpu_seconds(parts), scale.seconds(20)
-            time.sleep(seconds)
-            spent = {part: value - before[part] for part, value in runs.cpu_seconds(parts).items()}
-        for part, share in (("replica", count), ("PostgreSQL", 1)):
-            figures.append(Figure(case, _replicas(count), f"cores: {part}", [spent[part] / seconds / share]))
+            cores = _idle_cores({"replica": programs, "PostgreSQL": [services.postgres]}, scale)
+        cores["replica"] /= count
+        figures += [Figure(case, _replicas(count), f"cores: {part}", [value]) for part, value in cores.items()]
     return figures
 
 
@@ -346,14 +340,19 @@ def idle(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
             services, services.new_topic(), services.new_topic(), services.provider(LATENCY_MS)[1], 64
         )
         with runs.running(services, OURS, environment) as programs:
-            time.sleep(3)  # the start does not count as idle
-            before, seconds = runs.cpu_seconds({"program": programs}), scale.seconds(20)
-            time.sleep(seconds)
-            cores.append((runs.cpu_seconds({"program": programs})["program"] - before["program"]) / seconds)
+            cores.append(_idle_cores({"program": programs}, scale)["program"])
     return [
         wanted(Figure("start to first result, 100 ms", "this service", "seconds", starts), at_most=3),
         wanted(Figure("idle", "this service", "cores", cores), at_most=0.02),
     ]
+
+
+def _idle_cores(parts: Mapping[str, Sequence[Child]], scale: Scale) -> dict[str, float]:
+    """Return the cores that each part uses while there is nothing to do."""
+    time.sleep(3)  # the start does not count as idle
+    before, seconds = runs.cpu_seconds(parts), scale.seconds(20)
+    time.sleep(seconds)
+    return {part: (spent - before[part]) / seconds for part, spent in runs.cpu_seconds(parts).items()}
 
 
 def _replicas(count: int) -> str:

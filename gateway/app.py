@@ -104,7 +104,7 @@ async def _post_task(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         answer = await tasks.post_task(request)
     except Problem as error:
-        answer = error.response(request.state.correlation_id)
+        answer = await _problem(request, error)
     await answer(scope, receive, send)
 
 

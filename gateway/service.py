@@ -1,7 +1,6 @@
 """The composition root: Kafka, the application and uvicorn's server, in one process."""
 
 import asyncio
-import gc
 import logging
 import resource
 import socket
@@ -17,6 +16,7 @@ from gateway.kafka.tasks_out import SEND_SECONDS_MAX
 from gateway.metrics import CONNECTIONS
 from gateway.settings import GatewaySettings
 from shared.command_line import refuse
+from shared.garbage import keep_what_exists
 from shared.logs import configure_logs
 
 logger = logging.getLogger("gateway")
@@ -29,10 +29,6 @@ KEEP_ALIVE_SECONDS = 75
 
 SPARE_FILES = 1_000
 """Files that the process opens in addition to one for each waiting request: health checks, pages, Kafka."""
-
-COLLECT = 50_000, 20, 100
-"""Thresholds of the garbage collection: requests leave no cycles, and a busy event loop creates more than Python's
-default of 700 objects in one turn."""
 
 
 class Untraced:
@@ -84,10 +80,7 @@ def serve(settings: GatewaySettings, kafka: Kafka, traced: Any) -> None:
     )
     CONNECTIONS.set_function(lambda: len(server.server_state.connections))
     logger.info("started: http://%s:%d", settings.gateway_host, settings.gateway_port)
-    # Everything that exists now stays. Each collection of it would stop all requests for 50 ms (measured).
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT)
+    keep_what_exists()  # each collection of it would stop all requests for 50 ms (measured)
     server.run(sockets=[listener])
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import contextlib
-import gc
 import logging
 import random
 import signal
@@ -39,6 +38,7 @@ from processor.store.postgres import Postgres, RowRefused, UnfitDatabase
 from processor.store.rows import Ledger
 from processor.topics import Topics
 from shared.command_line import refuse
+from shared.garbage import keep_what_exists
 from shared.logs import configure_logs
 from shared.topics import new_topics
 
@@ -49,10 +49,6 @@ STUCK_SECONDS = 120.0
 
 PRUNE_SECONDS = 3600.0
 """Between two deletions of ledger entries whose records Kafka no longer has."""
-
-COLLECT = 50_000, 20, 100
-"""Thresholds of the garbage collection. Tasks leave no cycles, and a collection of everything with 50,000 records in
-flight stops all of them for 0.4 s."""
 
 EXIT_SECONDS = 5.0
 """How long the event loop may take to close its connections."""
@@ -168,10 +164,7 @@ class Service:
             settings.kafka_dead_letter_topic,
             settings.consumer_group(),
         )
-        # Everything that exists now stays, and need not be collected again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT)
+        keep_what_exists()
         try:
             app.run()
         except KafkaConsumerException:

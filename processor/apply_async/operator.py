@@ -433,7 +433,7 @@ class ApplyAsync(StreamFunction):
         if more is None:
             self._replace_consumer()
             return None
-        if self._paused or len(more) == ARRIVED_MAX or sum(map(len, more)) + len(message) >= ARRIVED_BYTES:
+        if len(more) == ARRIVED_MAX or sum(map(len, more)) + len(message) >= ARRIVED_BYTES:
             self._requested_since = time.monotonic()
         self._arrive(more)
         return self._readable(self._arrived.popleft()) if self._arrived and self._reading else None

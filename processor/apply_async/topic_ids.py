@@ -112,6 +112,8 @@ class TopicIds:
     def is_known(self, requested_since: float) -> bool:
         """Return whether a record that has just arrived belongs to the topic as it is in `known`.
 
+        Kafka is asked more often for a while after that.
+
         Args:
             requested_since: since when the record's consumer has requested records without a break, on the monotonic
                 clock.

@@ -134,7 +134,6 @@ class Gate:
         self._refused = (0.0, 0)  # when the account was refused, and after how many probes
         self._verdicts: set[asyncio.Future[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         CIRCUIT.labels(name).state(self.circuit.state)
         WAITING_FOR_SLOT.labels(name).set_function(lambda: len(self._waiting))
         AWAITED_WAITING.labels(name).set_function(lambda: self._waiting.awaited)
@@ -377,20 +376,20 @@ class Gate:
             wait_seconds = self._wait_seconds(now)
             if wait_seconds:
                 if wait_seconds != math.inf:
-                    self._serve_at(now + max(wait_seconds, TIMER_SECONDS_MIN))
+                    self._serve_in(max(wait_seconds, TIMER_SECONDS_MIN))
                 return
             next_one = self._next()
             if next_one is not None and not next_one[0].done():
                 next_one[0].set_result(self._begin(now, next_one[1]))
 
-    def _serve_at(self, at: float) -> None:
+    def _serve_in(self, seconds: float) -> None:
         """Serve then, or earlier: a timer that comes too soon does no harm, and a new one for each change is costly."""
+        loop = asyncio.get_running_loop()
         if self._timer is not None:
-            if self._timer_at <= at:
+            if self._timer.when() <= loop.time() + seconds:
                 return
             self._timer.cancel()
-        self._timer_at = at
-        self._timer = asyncio.get_running_loop().call_later(at - time.monotonic(), self._serve_now)
+        self._timer = loop.call_later(seconds, self._serve_now)
 
     def _serve_now(self) -> None:
         self._timer = None

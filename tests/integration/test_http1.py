@@ -5,10 +5,10 @@ import time
 import pytest
 
 from gateway.http1 import HEAD_BYTES_MAX
-from gateway.replies import Reply
 from tests.conftest import until
 from tests.edge import BODY, CHUNKED, HEAD, HEALTH, TASK, Caller
 from tests.integration.test_edge import NOT_HTTP, OFFER, Gateway
+from tests.unit.gateway.test_rest import RESULT
 
 OFFERING = HEAD + OFFER + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 REFUSED_BY_THE_EDGE_ONLY = {"an old version", "no host", "a trace"}
@@ -59,18 +59,16 @@ def test_a_request_with_an_offer_keeps_its_other_headers(gateway, caller):
     assert headers["X-Request-ID"] == b"mine"
 
 
-def test_what_is_not_http_behind_a_task_does_not_take_the_tasks_answer(gateway, caller):
-    gateway.kafka.reply = None
-    try:
-        caller.send(TASK, b"canary\r\n\r\n")
-        until(lambda: gateway.kafka.sent, "the task")
-        time.sleep(0.2)  # for what is not HTTP to be read
-        [(_, headers)] = gateway.kafka.sent
-        reply = [(headers["kafka_correlationId"].decode(), Reply(b'{"task_id":1,"id":7}'))]
-        gateway.server.servers[0].get_loop().call_soon_threadsafe(gateway.kafka.replied, reply)
-        assert caller.answer().text == '{"task_id":1,"id":7}'
-    finally:
-        gateway.kafka.reply = Reply(b'{"task_id":1,"id":7}')
+def test_what_is_not_http_behind_a_task_does_not_take_the_tasks_answer(gateway, caller, monkeypatch):
+    monkeypatch.setattr(gateway.kafka, "reply", None)
+    caller.send(TASK, b"canary\r\n\r\n")
+    until(lambda: gateway.kafka.sent, "the task")
+    time.sleep(0.2)  # for what is not HTTP to be read
+    [(_, headers)] = gateway.kafka.sent
+    reply = [(headers["kafka_correlationId"].decode(), RESULT)]
+    gateway.server.servers[0].get_loop().call_soon_threadsafe(gateway.kafka.replied, reply)
+
+    assert caller.answer().text == '{"task_id":1,"id":7}'
     assert caller.is_closed()
 
 
