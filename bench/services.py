@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from bench.rival import GRANT
 from sandbox.child import Child
 from sandbox.services import ROOT, Services, new_folder
+from shared.topics import METADATA_REFRESH_MS
 
 LOGS = ROOT / ".sandbox" / "bench"
 
@@ -40,7 +41,9 @@ class BenchServices(Services):
         except BaseException:
             self.__exit__()
             raise
-        self._admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
+        # See shared.topics.Administrator. A broker that answers its controller too slowly gets new epochs as well.
+        refresh = {"metadata.max.age.ms": METADATA_REFRESH_MS}
+        self._admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0, **refresh})
         return self
 
     def __exit__(self, *_: object) -> None:

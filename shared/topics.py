@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 ADMIN_REQUEST_SECONDS = 5.0
 """How long one request may take. librdkafka enforces it and raises a KafkaException, as for every other error."""
 
-BROKERS_REFRESH_MS = 5000
+METADATA_REFRESH_MS = 5000
 
 DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 """max.message.bytes of a dead-letter topic that the service creates: a dead letter is larger than its record by its
@@ -93,8 +93,13 @@ class Administrator:
 
     def _new_client(self) -> None:
         self._brokers = Brokers()
-        # A client that was started while Kafka said that it has no brokers asks again only at this interval.
-        refresh = {"topic.metadata.refresh.interval.ms": BROKERS_REFRESH_MS}
+        refresh = {
+            # A client that was started while Kafka said that it has no brokers asks again only at this interval.
+            "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
+            # A leader that has restarted refuses to list offsets (FENCED_LEADER_EPOCH) until its partitions' metadata
+            # are asked for again, which librdkafka does for this error only when they are as old as this.
+            "metadata.max.age.ms": METADATA_REFRESH_MS,
+        }
         self._client = AdminClient({**refresh, **self._properties, **self._brokers.properties})
 
 

@@ -1,5 +1,7 @@
 """Programs, Kafka or PostgreSQL end in any way: nothing is lost, and each task has one row and one id."""
 
+import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -7,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
+from processor.topics import Topics
 from tests.conftest import until
 
 FAILING = [{"kind": "status", "status": 500, "probability": 0.03}]
@@ -217,6 +221,23 @@ def test_kafka_may_be_away_and_both_programs_go_on_by_themselves(
     assert answer.status_code == 200
     assert processor.running
     assert gateway.running
+
+
+def test_where_partitions_end_is_known_again_after_kafka_has_restarted(topics, kafka):
+    seen = Topics(kafka.connection)
+    partitions = [(topics.name, number) for number in range(topics.partitions)]
+
+    def known(end):
+        with contextlib.suppress(KafkaException):
+            return asyncio.run(seen.bounds(partitions)) == dict.fromkeys(partitions, (0, end))
+        return False
+
+    until(lambda: known(0), "the new topic's bounds")
+    kafka.kill()
+    kafka.start()
+    topics.send_tasks(range(topics.partitions))
+
+    until(lambda: known(1), "the bounds again, which scaling by lag depends on")
 
 
 def test_programs_may_be_started_before_kafka_and_postgresql(
