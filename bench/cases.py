@@ -291,43 +291,54 @@ def _to_hand_written(figures: dict[str, Figure], **target: float) -> list[Figure
 
 
 def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
-    """Cost of a task as the backlog, the partitions or the requests in flight grow, and memory of a record."""
+    """Cost of a task as the backlog, the partitions or the records in flight grow, and memory of a record in flight."""
+
+    def backlog(tasks: int) -> Run:
+        # Few in flight: what is taken before the first result does not count, and would make a small backlog cheap.
+        tasks = scale.tasks(tasks)
+        return drain(services, IN_PROCESS, tasks=tasks, in_flight=256, seconds_max=600, IN_FLIGHT_MAX="1000")
+
+    def partitions(count: int) -> Run:
+        return drain(services, OURS, tasks=scale.tasks(30_000), in_flight=256, partitions=count)
+
+    def in_flight(count: int) -> Run:
+        tasks = scale.tasks(min(100 * count, 200_000))
+        requests = min(count, 5000)  # each has a connection; further records wait for their turn
+        return drain(services, OURS, tasks=tasks, in_flight=requests, IN_FLIGHT_MAX=str(count))
+
     figures = []
-    for what, values in {
-        "backlog": [scale.tasks(number) for number in (30_000, 100_000, 1_000_000)],
-        "partitions": [1, 12, 48],
-        "in flight": [256, 1000, 5000, 50_000],
-    }.items():
-        case = f"growth: {what}"
-        first: Figure | None = None
-        for value in values:
-            say(f"{case} of {value:,}")
-            if what == "backlog":
-                measured = drain(services, IN_PROCESS, tasks=value, in_flight=5000, seconds_max=600)
-            elif what == "partitions":
-                measured = drain(services, OURS, tasks=scale.tasks(30_000), in_flight=256, partitions=value)
-            else:
-                tasks = scale.tasks(min(100 * value, 200_000))
-                requests = min(value, 5000)  # each has a connection; further records wait for their turn
-                measured = drain(services, OURS, tasks=tasks, in_flight=requests, IN_FLIGHT_MAX=str(value))
-            figures.append(Figure(case, f"{value:,}", "tasks/s", [measured.tasks_a_second]))
-            if measured.cpu_us_a_task:  # otherwise everything was done at the first check
-                cpu = Figure(case, f"{value:,}", "us of CPU a task", [measured.cpu_us_a_task])
-                figures.append(cpu if first is None else compared(cpu, first.median, "of the first", at_most=1.1))
-                first = first or cpu
+    for grows, run, start, others in (
+        ("backlog", backlog, 30_000, (100_000, 1_000_000)),
+        ("partitions", partitions, 1, (12, 48)),
+        ("in flight", in_flight, 256, (10, 1000, 5000, 50_000)),
+    ):
+        case = f"growth: {grows}"
+        results: dict[str, list[Run]] = {f"{value:,}": [] for value in (start, *others)}
+        for round_ in range(1, scale.rounds + 1):
+            for value in (start, *others):
+                say(f"{case} of {value:,}, round {round_} of {scale.rounds}")
+                results[f"{value:,}"].append(run(value))
+        rates, costs = _rates_and_costs(case, results)
+        first, *more = costs.values()
+        figures += [*rates.values(), first]
+        for cost, value in zip(more, others, strict=True):
+            figures.append(compared(cost, first.median, "of the first", at_most=1.1 if value > start else None))
     return [*figures, _memory(services, scale, say)]
 
 
 def _memory(services: BenchServices, scale: Scale, say: Say) -> Figure:
     few, many = 1000, 50_000
-    peaks = []
-    for value in (few, many):
-        say(f"memory of {value:,} records in flight")
-        tasks = scale.tasks(3 * many)
-        run = drain(services, OURS, tasks=tasks, in_flight=256, seconds_max=scale.seconds(20), IN_FLIGHT_MAX=str(value))
-        peaks.append(run.memory_bytes)
-    kib = (peaks[1] - peaks[0]) / (many - few) / 1024
-    return wanted(Figure("memory", f"{many:,} in flight", "KiB a record", [kib]), at_most=4)
+    measure = partial(
+        drain, services, OURS, tasks=scale.tasks(3 * many), in_flight=LIMIT_IN_FLIGHT, seconds_max=scale.seconds(20)
+    )
+    kib = []
+    for round_ in range(1, scale.rounds + 1):
+        peaks = []
+        for count in (few, many):
+            say(f"memory of {count:,} records in flight, round {round_} of {scale.rounds}")
+            peaks.append(measure(IN_FLIGHT_MAX=str(count)).memory_bytes)
+        kib.append((peaks[1] - peaks[0]) / (many - few) / 1024)
+    return wanted(Figure("memory", f"{many:,} in flight", "KiB a record", kib), at_most=4)
 
 
 def idle(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:

@@ -33,6 +33,8 @@ def compared(
     figure: Figure, with_: float, of: str, *, at_least: float | None = None, at_most: float | None = None
 ) -> Figure:
     """Return the figure with its share of `with_`, and a target for this share."""
+    if not with_:  # a quick look was over before anything was measured
+        return figure
     share = figure.median / with_
     return _wanted(replace(figure, share=share, of=of), share, at_least, at_most)
 

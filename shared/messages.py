@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 TaskType = Literal["phone", "email", "gpt"]
 
@@ -51,12 +52,14 @@ ERROR_CODE_HEADER = "error_code"
 DEAD_LETTER_HEADER_PREFIX = "kafka_dlt-"
 
 
-class Task(BaseModel):
+# A dataclass, because a model takes 400 bytes more, and a processor has tens of thousands of tasks in flight.
+@dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(strict=True, json_schema_extra=lambda schema: schema.update(allOf=_limits_of_data())),
+)
+class Task:
     """A task: the value on the import topic, and the body of `POST /tasks`. Unknown fields are ignored."""
-
-    model_config = ConfigDict(
-        frozen=True, strict=True, json_schema_extra=lambda schema: schema.update(allOf=_limits_of_data())
-    )
 
     task_id: Annotated[
         int,
@@ -83,6 +86,10 @@ class Task(BaseModel):
         if "\0" in self.data:
             raise ValueError("data contains U+0000, which PostgreSQL cannot store: leave it out")
         return self
+
+
+TASK = TypeAdapter(Task)
+"""Decodes tasks, and describes them as JSON Schema."""
 
 
 def _limits_of_data() -> list[JsonValue]:
@@ -164,7 +171,7 @@ def decode_task(value: bytes | None) -> Task:
     if value is None:
         raise InvalidTask("the record has no value (a tombstone)")
     try:
-        return Task.model_validate_json(value)
+        return TASK.validate_json(value)
     except ValidationError as error:
         raise InvalidTask(_without_input(error)) from None
 

@@ -13,9 +13,9 @@ from shared.messages import (
     IDEMPOTENCY_KEY_DAYS,
     IDEMPOTENCY_KEY_PATTERN,
     REQUEST_ID_HEADER,
+    TASK,
     ErrorCode,
     Result,
-    Task,
 )
 
 SECURITY_SCHEME_TYPES = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
@@ -51,15 +51,14 @@ def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> di
         MEANINGS="; ".join(f"`{code}`: {code.meaning}" for code in codes),
         NO_TASK_MEANING=f"`{ErrorCode.INVALID_TASK}`: {ErrorCode.INVALID_TASK.meaning}",
     )
-    document["components"]["schemas"] = {"Task": Task.model_json_schema(), "Result": Result.model_json_schema()}
+    document["components"]["schemas"] = {"Task": TASK.json_schema(), "Result": Result.model_json_schema()}
     if settings.kafka_sasl_mechanism and settings.kafka_security_protocol.startswith("SASL"):
         security = {"type": SECURITY_SCHEME_TYPES[settings.kafka_sasl_mechanism], "description": "SASL."}
         document["servers"]["kafka"]["security"] = [security]
-    phone = examples.TASKS["phone"].model_dump()
     shown_by_message: dict[str, list[tuple[str, Any, dict[str, str]]]] = {
-        "task": [(kind, task.model_dump(), _CARRIED) for kind, task in examples.TASKS.items()],
+        "task": [(kind, task, _CARRIED) for kind, task in examples.TASKS.items()],
         "result": [("result", examples.RESULT.model_dump(), _CARRIED)],
-        "failedTask": [(code, phone, _CARRIED | _why(settings, code)) for code in codes],
+        "failedTask": [(code, examples.TASKS["phone"], _CARRIED | _why(settings, code)) for code in codes],
         "noTask": [("invalid_task", examples.NO_TASK.decode(), _why(settings, ErrorCode.INVALID_TASK))],
     }
     for name, shown in shown_by_message.items():

@@ -1,6 +1,8 @@
 """Examples in the documents: together they follow one task from request to reply."""
 
-from shared.messages import TASK_DATA, ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
+from pydantic import JsonValue
+
+from shared.messages import TASK, TASK_DATA, ErrorCode, InvalidTask, Result, Task, TaskType, decode_task
 
 CORRELATION_ID = "01a208a4-51f7-7b5c-9d3e-6f0c8f4a2b11"
 REQUEST_ID = "order-4711"
@@ -8,8 +10,8 @@ AWAITED_UNTIL = "1795441376343"
 """60 seconds after CORRELATION_ID was made."""
 IDEMPOTENCY_KEY = "order-4711/phone"
 
-TASKS: dict[TaskType, Task] = {
-    task_type: Task(task_id=task_id, task_type=task_type, data=data.example)
+TASKS: dict[TaskType, dict[str, JsonValue]] = {
+    task_type: TASK.dump_python(Task(task_id=task_id, task_type=task_type, data=data.example))
     for task_id, (task_type, data) in enumerate(TASK_DATA.items(), 42)
 }
 RESULT = Result(task_id=42, id=1)

@@ -12,10 +12,10 @@ from shared.messages import (
     IDEMPOTENCY_KEY_DAYS,
     IDEMPOTENCY_KEY_PATTERN,
     REQUEST_ID_HEADER,
+    TASK,
     TRACE_HEADERS,
     ErrorCode,
     Result,
-    Task,
 )
 
 _REQUEST_ID_PARAMETER = {
@@ -54,13 +54,13 @@ def openapi_document(title: str, version: str, settings: GatewaySettings) -> dic
         REMEMBERED_MAX=f"{REMEMBERED_MAX:,}",
     )
     components = document["components"]
-    components["schemas"] |= {"Task": Task.model_json_schema(), "Result": Result.model_json_schema()}
+    components["schemas"] |= {"Task": TASK.json_schema(), "Result": Result.model_json_schema()}
     problem = components["schemas"]["Problem"]["properties"]
     problem["status"]["enum"] = sorted({status for status, _ in ERRORS.values()})
     problem["error_code"]["enum"] = sorted(ERRORS)
     post = document["paths"]["/tasks"]["post"]
     post["requestBody"]["content"]["application/json"]["examples"] = {
-        task_type: {"value": task.model_dump()} for task_type, task in examples.TASKS.items()
+        task_type: {"value": task} for task_type, task in examples.TASKS.items()
     }
     for path, item in document["paths"].items():
         [operation] = item.values()

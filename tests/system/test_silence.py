@@ -358,7 +358,7 @@ FAILS = """
 import asyncio, threading
 import pydantic
 
-validate = pydantic.BaseModel.model_validate_json.__func__
+validate = pydantic.TypeAdapter.validate_json
 
 
 def fail(said):
@@ -376,7 +376,7 @@ async def failing(said):
     fail_because(said)
 
 
-def validate_or_fail(cls, value):
+def validate_or_fail(self, value):
     said = value.decode()
     if "#bug" in said:
         fail_because(said)
@@ -386,10 +386,10 @@ def validate_or_fail(cls, value):
         threading.Thread(target=fail_because, args=(said,), name=said).start()
     if "#end" in said:
         raise asyncio.CancelledError(said)
-    return validate(cls, value)
+    return validate(self, value)
 
 
-pydantic.BaseModel.model_validate_json = classmethod(validate_or_fail)
+pydantic.TypeAdapter.validate_json = validate_or_fail
 """
 """A sitecustomize.py that makes a program fail on tasks that request it; the exception's text holds the task."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -283,7 +284,7 @@ def test_a_slot_is_free_while_a_task_waits_for_its_next_attempt():
         one_slot = Asking(ask, slots=1)
         waiting = asyncio.ensure_future(one_slot())
         await failed.wait()
-        assert await one_slot(PHONE.model_copy(update={"data": "other"})) == {}
+        assert await one_slot(replace(PHONE, data="other")) == {}
         waiting.cancel()
 
     asyncio.run(run())

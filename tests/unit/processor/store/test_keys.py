@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -159,9 +160,9 @@ def test_of_several_keys_the_last_counts():
 
 
 def test_a_fingerprint_is_the_tasks_and_the_keys_and_not_the_task_ids():
-    others = [TASK.model_copy(update={"data": "8 917"}), TASK.model_copy(update={"task_type": "gpt"})]
+    others = [replace(TASK, data="8 917"), replace(TASK, task_type="gpt")]
     fingerprints = [fingerprint(b"k", TASK), fingerprint(b"l", TASK), *(fingerprint(b"k", other) for other in others)]
 
     assert len(set(fingerprints)) == 4
     assert {len(made) for made in fingerprints} == {16}
-    assert fingerprint(b"k", TASK.model_copy(update={"task_id": 8})) == fingerprints[0]
+    assert fingerprint(b"k", replace(TASK, task_id=8)) == fingerprints[0]
