@@ -61,7 +61,13 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    if arguments.json:
+    finally:
+        if figures:  # also those of the cases before one that failed
+            _print(figures, in_json=arguments.json)
+
+
+def _print(figures: list[Figure], *, in_json: bool) -> None:
+    if in_json:
         print(json.dumps({"machine": machine(), "figures": as_json(figures)}, indent=1))
     else:
         Console(width=TABLE_WIDTH).print(table(figures))

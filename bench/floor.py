@@ -1,10 +1,11 @@
 """The floor under a REST call: an echo over two topics with librdkafka, and one row committed on the way.
 
-    python -m bench.floor      # takes the processor's environment variables
+    python -m bench.floor      # takes the processor's environment variables, and ECHO_AFTER_MS
 
 It validates nothing and asks no provider; whoever puts Kafka and a row between a request and its answer is not quicker.
 """
 
+import os
 import signal
 import time
 
@@ -40,6 +41,7 @@ def main() -> None:
             record = consumer.poll(0.1)
             if record is None or record.error():
                 continue
+            time.sleep(float(os.environ["ECHO_AFTER_MS"]) / 1000)  # in place of a provider
             [(row_id,)] = postgres.execute(INSERT).fetchall()
             value = orjson.dumps({"task_id": orjson.loads(record.value())["task_id"], "id": row_id})
             producer.produce(settings.kafka_result_topic, value)
