@@ -51,6 +51,8 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from sandbox.answers import clean_email, clean_phone, complete
+
 HUGE_BYTES = 64 * 1024 * 1024
 HANG_SECONDS = 3600
 CLIENT_GONE = 499
@@ -330,10 +332,10 @@ class Simulators:
                     await asyncio.sleep(0.05)
             case "nul":
                 answer = ANSWERS[provider](text)
-                return _json([{**answer[0], "source": "\0"}] if provider != "gpt" else {"result": _completion("\0")})
+                return _json([{**answer[0], "source": "\0"}] if provider != "gpt" else {"result": complete("\0")})
             case "content_filter" | "truncated" as kind:
                 status = {"content_filter": "CONTENT_FILTER", "truncated": "TRUNCATED_FINAL"}[kind]
-                return _json({"result": _completion(text, f"ALTERNATIVE_STATUS_{status}")})
+                return _json({"result": complete(text, f"ALTERNATIVE_STATUS_{status}")})
             case kind:
                 raise ValueError(f"unknown kind of fault: {kind}")
 
@@ -408,65 +410,10 @@ def _input(provider: str, body: bytes, retired_models: list[str]) -> str | tuple
             return ("Invalid request",)
 
 
-def _clean_phone(text: str) -> list[dict[str, Any]]:
-    main, *extension = re.split(r"\*|доб\.?|ext\.?", text, maxsplit=1)
-    digits = re.sub(r"\D", "", main)
-    empty = dict.fromkeys(
-        ("type", "phone", "country_code", "city_code", "number", "extension", "provider", "country", "region", "city")
-    )
-    answer = {"source": text, **empty, "timezone": None, "qc_conflict": 0, "qc": 2}
-    if (len(digits) == 11 and digits[0] in "78") or len(digits) == 10:
-        code, number = digits[-10:-7], digits[-7:]
-        mobile = code[0] == "9"
-        answer |= {
-            "type": "Мобильный" if mobile else "Стационарный",
-            "phone": f"+7 {code} {number[:3]}-{number[3:5]}-{number[5:]}",
-            "country_code": "7",
-            "city_code": code,
-            "number": number,
-            "extension": re.sub(r"\D", "", extension[0]) if extension else None,
-            "provider": 'ПАО "Мобильные ТелеСистемы"' if mobile else 'ООО "СИПАУТНЭТ"',
-            "country": "Россия",
-            "region": "Москва и Московская область",
-            "timezone": "UTC+3",
-            "qc": 0,
-        }
-    elif 11 < len(digits) <= 15:
-        answer |= {"type": "Стационарный", "phone": f"+{digits}", "number": digits[3:], "qc": 7}
-    elif digits:
-        answer |= {"type": "Неизвестный", "qc": 1}
-    return [answer]
-
-
-def _clean_email(text: str) -> list[dict[str, Any]]:
-    address = re.sub(r"[\s,]", "", text).lower().replace("/", ".")
-    local, at, domain = address.partition("@")
-    if not (local and at and "." in domain):
-        return [{"source": text, "email": None, "local": None, "domain": None, "type": None, "qc": 1 if at else 2}]
-    kind = "ROLE" if local in ("info", "support", "admin") else "PERSONAL"
-    qc = 0 if address == text else 4
-    return [{"source": text, "email": address, "local": local, "domain": domain, "type": kind, "qc": qc}]
-
-
-def _completion(text: str, status: str = "ALTERNATIVE_STATUS_FINAL") -> dict[str, Any]:
-    answer = f"Вы спросили: {text[:200]}"
-    asked, answered = len(text) // 4 + 1, len(answer) // 4 + 1
-    return {
-        "alternatives": [{"message": {"role": "assistant", "text": answer}, "status": status}],
-        "usage": {
-            "inputTextTokens": str(asked),
-            "completionTokens": str(answered),
-            "totalTokens": str(asked + answered),
-            "completionTokensDetails": {"reasoningTokens": "0"},
-        },
-        "modelVersion": "09.02.2025",
-    }
-
-
 ANSWERS: dict[str, Callable[[str], Any]] = {
-    "phone": _clean_phone,
-    "email": _clean_email,
-    "gpt": lambda text: {"result": _completion(text)},
+    "phone": lambda text: [clean_phone(text)],
+    "email": lambda text: [clean_email(text)],
+    "gpt": lambda text: {"result": complete(text)},
 }
 PATHS = {
     **{f"/api/v1/clean/{task_type}": task_type for task_type in ANSWERS if task_type != "gpt"},

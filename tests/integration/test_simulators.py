@@ -1,4 +1,4 @@
-"""The provider simulators over real HTTP: DaData's limit of new connections, its profile API, and retired models."""
+"""The provider simulators over real HTTP: answers, DaData's limit of connections and profile API, retired models."""
 
 import socket
 from contextlib import ExitStack
@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from sandbox.answers import clean_email, clean_phone
+from sandbox.answers import complete as completion
 from sandbox.simulators import Connections
 from tests.conftest import PATIENCE_SECONDS, until
 
@@ -52,6 +54,14 @@ def connections(simulators):
 def silent_connection(simulators):
     url = httpx.URL(simulators.url)
     return socket.create_connection((url.host, url.port))
+
+
+def test_a_provider_answers_in_the_shape_of_its_contract(simulators):
+    client = simulators.client
+
+    assert clean(client).json() == [clean_phone("8 916 823 34 54")]
+    assert clean(client, "email").json() == [clean_email("8 916 823 34 54")]
+    assert complete(client).json() == {"result": completion("Столица России?")}
 
 
 def test_every_request_over_a_connection_beyond_the_limit_gets_429_and_no_other(simulators, connect):

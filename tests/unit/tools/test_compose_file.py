@@ -117,3 +117,11 @@ def test_only_what_is_published_or_asks_providers_has_a_way_out():
 def test_callers_reach_the_edge_only():
     assert "ports" not in SERVICES["gateway"]
     assert "ports" in SERVICES["edge"]
+
+
+def test_the_simulators_image_has_every_module_that_they_import():
+    copied = set(re.findall(r"sandbox/(\w+)\.py", (ROOT / "sandbox" / "Dockerfile").read_text()))
+
+    imported = re.findall(r"^from sandbox\.(\w+) import", (ROOT / "sandbox" / "simulators.py").read_text(), re.M)
+
+    assert {"simulators", *imported} <= copied
