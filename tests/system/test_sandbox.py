@@ -1,7 +1,6 @@
 """The local stack as a person uses it: make demo, make scale-demo, make up, make down, and dump.sql."""
 
 import contextlib
-import json
 import os
 import pty
 import re
@@ -12,6 +11,7 @@ import socket
 import subprocess
 import sys
 import termios
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 
@@ -20,7 +20,10 @@ import psycopg
 import pytest
 from rich.console import Console
 
+from sandbox.answers import TEXTS, clean_email, clean_phone, complete
 from sandbox.demo import overtake
+from sandbox.dump import DUMP
+from sandbox.dump_tasks import tasks
 from sandbox.stack import Stack
 from tests.conftest import ROOT, until
 
@@ -74,6 +77,7 @@ def test_the_demo_shows_tasks_of_all_types_and_leaves_nothing_running(checkout):
         "email",
         "gpt",
         "serega@yandex.ru",
+        "Hamlet",
         "tasks-dlt",
         "error_code: invalid_task",
     ):
@@ -245,19 +249,53 @@ def test_a_program_that_does_not_start_is_told_with_the_end_of_its_log(checkout)
     assert left_running(checkout) == []
 
 
-def test_the_dump_restores_into_an_empty_database(postgres):
+def test_the_dump_restores_into_an_empty_database_and_has_what_the_simulators_answer(postgres):
     postgres.create_database("restored")
 
-    postgres.psql("restored", "-q", "-f", ROOT / "dump.sql")
+    postgres.psql("restored", "-q", "-f", DUMP)
 
     with psycopg.connect(postgres.conninfo("restored")) as connection:
-        rows = connection.execute("SELECT id, task_type::text, data FROM integration_service").fetchall()
-        entries = connection.execute("SELECT id FROM ledger").fetchall()
-    assert {task_type for _, task_type, _ in rows} == {"phone", "email", "gpt"}
-    assert {row_id for row_id, *_ in rows} == {row_id for (row_id,) in entries}
-    assert all(isinstance(data, dict) for *_, data in rows)
-    assert json.dumps(rows)
+        rows = connection.execute("SELECT id, task_type::text, data FROM integration_service ORDER BY id").fetchall()
+        entries = connection.execute("SELECT id FROM ledger ORDER BY id").fetchall()
+        keys = connection.execute(
+            'SELECT id FROM idempotency_keys JOIN ledger USING (topic_id, partition, "offset")'
+        ).fetchall()
+        redriven = connection.execute("SELECT topic_id FROM redriven").fetchall()
+    answers = {"phone": clean_phone, "email": clean_email, "gpt": complete}
+    assert rows == [(row_id, kind, answers[kind](data)) for row_id, (kind, data) in enumerate(tasks(), 1)], "make dump"
+    assert entries == [(row_id,) for row_id, *_ in rows]
+    assert len(keys) > 30
+    assert len(redriven) == 1
     postgres.apply_schema("restored")
+
+
+def test_the_dump_has_several_hundred_tasks_of_all_types_and_no_echo():
+    kinds = Counter(kind for kind, _ in tasks())
+
+    assert len(set(tasks())) == kinds.total() > 300
+    assert kinds["phone"] > kinds["email"] > kinds["gpt"] > 20
+    assert {data for kind, data in tasks() if kind == "gpt"} == TEXTS.keys()
+    phones = [clean_phone(data) for kind, data in tasks() if kind == "phone"]
+    emails = [clean_email(data) for kind, data in tasks() if kind == "email"]
+    assert {phone["qc"] for phone in phones} == {0, 1, 2, 3, 7}
+    assert {email["qc"] for email in emails} == {0, 1, 2, 3, 4}
+    assert {email["type"] for email in emails} == {"PERSONAL", "CORPORATE", "ROLE", "DISPOSABLE", None}
+    assert len({phone["provider"] for phone in phones}) > 6
+    assert len({phone["region"] for phone in phones}) > 15
+
+
+def test_make_dump_writes_the_same_rows_again(checkout):
+    shown = run(checkout, "dump")
+
+    assert shown.returncode == 0, shown.stdout
+    assert copied((checkout / "dump.sql").read_text()) == copied(DUMP.read_text())
+    assert left_running(checkout) == []
+
+
+def copied(text):
+    """Return the lines that a dump restores into integration_service."""
+    [lines] = re.findall(r"^COPY public\.integration_service .*?\n(.*?)^\\\.$", text, re.M | re.S)
+    return lines.splitlines()
 
 
 def test_every_command_has_help(checkout):
