@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress
 from rich.table import Table
+from rich.text import Text
 
 from sandbox.stack import Stack, Step, running
 
@@ -196,10 +197,11 @@ class Topics:
 
 
 def stored_rows(stack: Stack) -> list[tuple[int, str, str]]:
-    """Return the rows: (id, task type, data as text)."""
+    """Return the rows: (id, task type, data as text). Of gpt's data only the answer's own text."""
     with psycopg.connect(stack.postgres.conninfo("tasks")) as connection:
         return connection.execute(
-            "SELECT id, task_type::text, data::text FROM integration_service ORDER BY id"
+            "SELECT id, task_type::text, coalesce(data #>> '{alternatives,0,message,text}', data::text) "
+            "FROM integration_service ORDER BY id"
         ).fetchall()
 
 
@@ -233,11 +235,12 @@ def row_table(rows: list[tuple[int, str, str]], width: int) -> Table:
     table = Table(title="Table integration_service in PostgreSQL", title_justify="left")
     table.add_column("id", justify="right")
     table.add_column("task_type")
-    table.add_column("data")
+    table.add_column("data (of gpt: the text in it)")
     data_characters = max(20, width - 25)  # the rest of the line, after the other columns and the frame
     for row_id, task_type, data in rows:
-        shown = data if len(data) <= data_characters else f"{data[: data_characters - 1]}…"
-        table.add_row(str(row_id), task_type, shown)
+        line = " ".join(data.split())
+        shown = line if len(line) <= data_characters else f"{line[: data_characters - 1]}…"
+        table.add_row(str(row_id), task_type, Text(shown))  # a generated text may look like markup
     return table
 
 
