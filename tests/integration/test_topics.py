@@ -57,7 +57,7 @@ def test_more_replicas_than_there_are_brokers_are_waited_for_and_said_in_one_lin
 
 def test_topics_that_are_there_get_the_same_days_by_the_readmes_command(topics):
     [command] = re.findall(r"kafka-configs\.sh (.* --add-config .*)", (ROOT / "docs" / "personal-data.md").read_text())
-    arguments = shlex.split(command.replace("localhost:9092", topics.kafka.bootstrap_servers))
+    arguments = shlex.split(command.replace("kafka:9094", topics.kafka.bootstrap_servers))
     arguments[arguments.index("--topic") + 1] = topics.name
 
     jars = [install(), install(ROOT / "tests" / "clients" / "kafka-tools-pom.xml")]

@@ -180,7 +180,7 @@ def test_a_python_command_takes_its_arguments(command):
 
 @pytest.mark.parametrize("command", commands("docker", "cp"))
 def test_a_docker_command_names_what_is_in_the_compose_file(command):
-    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    name, services = map(yaml.safe_load((ROOT / "docker-compose.yaml").read_text()).get, ("name", "services"))
     match shlex.split(command):
         case ["cp", source, ".env" | "edge/tls/tls.conf"]:
             assert (ROOT / source).exists()
@@ -190,6 +190,13 @@ def test_a_docker_command_names_what_is_in_the_compose_file(command):
             assert {option for option in options if option.startswith("-")} <= {"-d", "--detach", "--build", "--scale"}
         case ["docker", "compose", "exec", service, *_]:
             assert service in services
+        case ["docker", "compose", "logs", "-f", *named]:
+            assert set(named) <= services.keys()
+        case ["docker", "compose", "-p", project, "down", *options]:
+            assert project == name
+            assert options in ([], ["-v"])
+        case ["docker", "compose", "-f", path, "--profile", "*", "config", "--lock-image-digests", ">", "digests.yaml"]:
+            assert (ROOT / path).exists()
         case other:
             pytest.fail(f"no test knows {other}")
 
@@ -198,7 +205,7 @@ def test_the_profiles_and_addresses_are_those_of_the_compose_file():
     compose = (ROOT / "docker-compose.yaml").read_text()
     services = yaml.safe_load(compose)["services"].values()
     profiles = {profile for service in services for profile in service.get("profiles", ())}
-    published = set(re.findall(r"127\.0\.0\.1:(?:\$\{GATEWAY_PORT:-)?(\d+)", compose))
+    published = set(re.findall(r"127\.0\.0\.1:\$\{[A-Z_]+:-(\d+)", compose))
 
     assert profiles == set(re.findall(r"^\| `(\w+)` \| .* \| (?:inside only|http://localhost:.*) \|$", README, re.M))
     assert set(re.findall(r"http://localhost:(\d+)", README)) <= published

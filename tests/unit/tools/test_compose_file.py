@@ -70,6 +70,29 @@ def test_what_is_published_is_for_this_machine_only(name):
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
+def test_every_published_port_can_be_moved_by_a_variable_of_its_own():
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    moved = [re.fullmatch(r"127\.0\.0\.1:\$\{([A-Z_]+):-(\d+)\}:\d+", port) for port in published]
+
+    assert len(published) == 5
+    assert all(moved), published
+    assert len({match[1] for match in moved}) == len({match[2] for match in moved}) == len(published)
+
+
+def test_kafka_tells_its_clients_on_this_machine_the_port_that_is_published():
+    [port] = SERVICES["kafka"]["ports"]
+    published, inside = port.removeprefix("127.0.0.1:").rsplit(":", 1)
+
+    assert f"HOST://:{inside}," in SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"]
+    assert SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].endswith(f",HOST://localhost:{published}")
+
+
+@pytest.mark.parametrize(("name", "variable"), [("processor", "PROCESSORS"), ("gateway", "GATEWAYS")])
+def test_the_number_of_replicas_is_the_users_also_at_the_next_start(name, variable):
+    assert SERVICES[name]["deploy"]["replicas"] == f"${{{variable}:-1}}"
+    assert not {"ports", "container_name"} & SERVICES[name].keys()  # they allow one replica only
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_an_image_of_ours_does_not_run_as_root(name):
     build = SERVICES[name].get("build")
@@ -91,7 +114,8 @@ def test_only_the_programs_are_given_the_users_environment_and_only_the_database
     interpolated = {name for name, service in SERVICES.items() if "${" in str(service.get("environment"))}
 
     assert given == PROGRAMS.keys()
-    assert interpolated == {"db", "edge"}
+    assert interpolated == {"db", "edge", "kafka"}
+    assert re.findall(r"\$\{(\w+)", str(SERVICES["kafka"]["environment"])) == ["KAFKA_HOST_PORT"]
     assert not set().union(*map(secrets, PROGRAMS.values())) & SERVICES["edge"]["environment"].keys()
     assert "POSTGRES_PASSWORD" in secrets(ProcessorSettings) & SERVICES["db"]["environment"].keys()
 

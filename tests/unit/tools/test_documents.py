@@ -19,6 +19,13 @@ ENV_EXAMPLE = (ROOT / ".env.example").read_text()
 FIELDS = {
     name.upper(): field for name, field in (GatewaySettings.model_fields | ProcessorSettings.model_fields).items()
 }
+FILES = {f"{name}_FILE" for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)}
+# What only the compose file reads: name -> default.
+COMPOSE_SETTINGS = {
+    name: value
+    for name, value in re.findall(r"\$\{([A-Z_]+):-([^{}]*)\}", (ROOT / "docker-compose.yaml").read_text())
+    if name not in {*FIELDS, *FILES, "POSTGRES_NAME"}
+}
 
 
 def default(field):
@@ -42,17 +49,27 @@ def test_the_readme_lists_every_setting_with_its_meaning_and_default_and_no_othe
     assert rows == {name: (field.description, default(field)) for name, field in FIELDS.items()}
 
 
+def test_the_settings_of_the_compose_file_are_listed_with_their_defaults_and_no_other():
+    page = (ROOT / "docs" / "settings.md").read_text()
+    table = page.partition("\n## In the compose file\n")[2].partition("\n## ")[0]
+
+    rows = dict(re.findall(r"^\| ([A-Z_]+) \| [^|]+ \| (.*) \|$", table, re.M))
+
+    assert len(COMPOSE_SETTINGS) > 5
+    assert rows == COMPOSE_SETTINGS | {"COMPOSE_PROFILES": ""}
+
+
 def test_the_example_environment_has_every_setting_and_no_other():
     names = re.findall(r"^(?:# )?([A-Z_]+)=", ENV_EXAMPLE, re.M)
 
-    assert sorted(names) == sorted([*FIELDS, "COMPOSE_PROFILES"])
+    assert sorted(names) == sorted([*FIELDS, *COMPOSE_SETTINGS, "COMPOSE_PROFILES"])
 
 
 def test_what_the_example_environment_comments_out_are_the_defaults():
     for name, value in re.findall(r"^# ([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.M):
         if name in ("KAFKA_DEAD_LETTER_TOPIC", "LOG_FORMAT"):  # shown: what applies if they are unset
             continue
-        assert value == default(FIELDS[name]), name
+        assert value == (default(FIELDS[name]) if name in FIELDS else COMPOSE_SETTINGS[name]), name
 
 
 @pytest.mark.parametrize("document", ["docs/guarantees.md", "SECURITY.md"])
@@ -127,9 +144,8 @@ def test_what_a_document_names_exists(document):
     others = (AWAITED_UNTIL_HEADER, "integration_service")
     for metric in re.findall(r"(?<![\w:/-])integration_\w+", text):
         assert metric in rules or metric.startswith(others), metric
-    files = {f"{name}_FILE" for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)}
-    known = {*FIELDS, *files, "POSTGRES_NAME", "COMPOSE_PROFILES", *re.findall(r"OTEL_[A-Z_]+", text)}
-    for name in re.findall(r"\b(?:KAFKA|POSTGRES|DADATA|YANDEXGPT|GATEWAY|OTEL|LOG)_[A-Z_]+\b", text):
+    known = {*FIELDS, *FILES, *COMPOSE_SETTINGS, "POSTGRES_NAME", *re.findall(r"OTEL_[A-Z_]+", text)}
+    for name in re.findall(r"\b(?:KAFKA|POSTGRES|DADATA|YANDEXGPT|GATEWAY|OTEL|LOG|EDGE)_[A-Z_]+\b", text):
         assert name in known, name
 
 
