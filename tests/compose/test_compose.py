@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import uuid
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from gateway.settings import GatewaySettings
 from processor.settings import ProcessorSettings
@@ -21,18 +23,15 @@ from tests.conftest import PATIENCE_SECONDS, ROOT
 pytestmark = pytest.mark.timeout(1200)  # enough to build the images
 
 SERVICES = ("edge", "gateway", "processor", "simulators", "kafka", "db")
-SECRETS = {
-    name.upper(): settings_class
-    for settings_class in (GatewaySettings, ProcessorSettings)
-    for name, field in settings_class.model_fields.items()
-    if "SecretStr" in str(field.annotation)
-}
+SECRETS_OF = {
+    service: {name.upper() for name, field in settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    for service, settings in (("gateway", GatewaySettings), ("processor", ProcessorSettings))
+} | {"db": {"POSTGRES_PASSWORD"}}
+SECRETS = sorted(set().union(*SECRETS_OF.values()))
 CANARY = "canary-secret-of-more-than-32-bytes"
 TASKS = {"phone": "8 916 823 34 54", "email": "serega@yandex/ru", "gpt": "Hi"}
 
 INSUFFICIENT_PRIVILEGE = "42501"  # SQLSTATE
-
-NO_PORT_OF_KAFKA = "services: {kafka: {ports: !reset []}}\n"  # port 9092 may be in use, and no test needs it
 
 
 @dataclass
@@ -42,6 +41,7 @@ class Project:
     folder: Path
     name: str
     gateway_port: int
+    kafka_port: int
 
     def compose(self, *arguments, stdin=None):
         """Run docker compose and return its standard output; its progress goes to the test's output."""
@@ -103,7 +103,7 @@ print(json.dumps(told))
 
 
 @contextlib.contextmanager
-def running(folder, environment, override=NO_PORT_OF_KAFKA):
+def running(folder, environment, override="{}"):
     """Run the project with the user's environment; nothing of it is left after the block, even if it raises."""
     for name in ("edge", "locks", "gateway", "processor", "shared", "sandbox", "sql", "observability"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -112,13 +112,15 @@ def running(folder, environment, override=NO_PORT_OF_KAFKA):
         *map(ROOT.joinpath, (".dockerignore", "docker-compose.yaml")),
     ]:
         shutil.copy2(path, folder)
-    project = Project(folder, f"test-{uuid.uuid4().hex[:8]}", free_port())
-    (folder / ".env").write_text(f"{environment}\nGATEWAY_PORT={project.gateway_port}\n")
+    project = Project(folder, f"test-{uuid.uuid4().hex[:8]}", free_port(), free_port())
+    ports = f"GATEWAY_PORT={project.gateway_port}\nKAFKA_HOST_PORT={project.kafka_port}\n"
+    (folder / ".env").write_text(f"{environment}\n{ports}")
     (folder / "docker-compose.override.yaml").write_text(override)
     try:
         project.up()
         yield project
     finally:
+        (folder / ".env").unlink()  # by its name, a project can be removed without it
         project.compose("down", "--volumes", "--rmi", "local", "--timeout", "1")
 
 
@@ -132,7 +134,7 @@ def example(**settings):
 def project(tmp_path_factory):
     """The project with the example environment and every secret set."""
     secrets = dict.fromkeys(SECRETS, CANARY) | {"GATEWAY_AUTH": "none"}
-    with running(tmp_path_factory.mktemp("compose"), example(**secrets)) as project:
+    with running(tmp_path_factory.mktemp("compose"), example(**secrets, PROCESSORS=2)) as project:
         yield project
 
 
@@ -182,12 +184,9 @@ def test_the_gateway_may_have_as_many_connections_as_requests_may_wait(project):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_container_sees_its_own_secrets_only(project, service):
-    own = {name for name, settings_class in SECRETS.items() if settings_class.__module__.startswith(f"{service}.")}
-    own |= {"gateway": {"KAFKA_SASL_PASSWORD"}, "db": {"POSTGRES_PASSWORD"}}.get(service, set())
-
     _, printed = project.run(service, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ; env")
 
-    assert set(re.findall(rf"^(\w+)={CANARY}$", printed, re.M)) == own
+    assert set(re.findall(rf"^(\w+)={CANARY}$", printed, re.M)) == SECRETS_OF.get(service, set())
 
 
 def test_nothing_is_published_to_other_machines(project):
@@ -268,6 +267,53 @@ def test_no_password_opens_the_superuser(project):
     assert printed.split() == ["postgres|f|f", "schema_owner|t|t"]
 
 
+def test_kafka_is_reached_from_this_machine_at_the_port_of_the_environment(project):
+    consumer = Consumer({"bootstrap.servers": f"localhost:{project.kafka_port}", "group.id": "test"})
+    try:
+        brokers = consumer.list_topics(timeout=PATIENCE_SECONDS).brokers.values()
+        consumer.assign([TopicPartition("results", 0, OFFSET_BEGINNING)])
+        _, end = consumer.get_watermark_offsets(TopicPartition("results", 0), timeout=PATIENCE_SECONDS)
+    finally:
+        consumer.close()
+
+    assert {(broker.host, broker.port) for broker in brokers} == {("localhost", project.kafka_port)}
+    assert end >= 0
+
+
+def test_the_documented_commands_show_the_rows_and_the_results(project):
+    answer = project.post("phone", task_id=4_711).json()
+    psql = documented("psql -U postgres -d postgres")
+    consumer = documented("--from-beginning")
+
+    id_ = answer["id"]
+    assert project.run(*psql, "-Atc", f"SELECT task_type FROM integration_service WHERE id = {id_}") == (0, "phone\n")
+    returncode, printed = project.run(
+        *consumer, "--timeout-ms", f"{PATIENCE_SECONDS * 1000:.0f}", "--max-messages", "1"
+    )
+    assert (returncode, '{"task_id":' in printed) == (0, True), printed
+
+
+def documented(end):
+    """Return the service and the command of the line `docker compose exec ...` in docs/operations.md that ends so."""
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    [line] = [line for line in re.findall(r"^    docker compose exec (.*)$", operations, re.M) if line.endswith(end)]
+    return shlex.split(line)
+
+
+def test_without_an_environment_the_service_can_be_stopped_and_not_started(tmp_path):
+    compose = (ROOT / "docker-compose.yaml").read_text()
+    (tmp_path / "docker-compose.yaml").write_text(compose.replace("name: ", f"name: test-{uuid.uuid4().hex[:8]}-", 1))
+
+    def run(*command):
+        return subprocess.run(
+            ["docker", "compose", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    assert run("down").returncode == 0
+    refused = run("up", "--detach")
+    assert (refused.returncode, f"{tmp_path}/.env not found" in refused.stderr) == (1, True), refused.stderr
+
+
 def test_three_processors_share_the_work_and_sigterm_ends_each_program_with_0(project):
     project.up("--scale", "processor=3")
     processors = project.containers("processor")
@@ -279,7 +325,10 @@ def test_three_processors_share_the_work_and_sigterm_ends_each_program_with_0(pr
 
     stopped = project.containers("gateway", "processor")
     assert [container["State"]["ExitCode"] for container in stopped] == [0] * 4
-    project.up()
+
+    project.up()  # without --scale there are as many as the environment says
+
+    assert len(project.containers("processor")) == 2
 
 
 NASTY = """a'b"c\\d $HOME ${HOME} %s;--\\n{}"""
@@ -294,10 +343,9 @@ def test_secrets_may_be_files_and_then_docker_shows_none(tmp_path):
         (tmp_path / names[name]).write_text(f"{content}\n")
         (tmp_path / names[name]).chmod(0o644)
     services = {service: {"secrets": list(names.values())} for service in ("gateway", "processor", "db")}
-    services["kafka"] = {"ports": []}
     override = json.dumps(
         {"services": services, "secrets": {name: {"file": str(tmp_path / name)} for name in names.values()}}
-    ).replace('"ports": []', '"ports": !reset []')
+    )
     environment = example(
         **dict.fromkeys(SECRETS), **{f"{name}_FILE": f"/run/secrets/{file}" for name, file in names.items()}
     )
