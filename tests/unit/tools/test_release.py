@@ -35,6 +35,18 @@ def test_every_image_that_a_workflow_runs_with_privileges_is_pinned_by_digest():
         assert re.fullmatch(r"docker\.io/[\w/-]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
 
 
+def test_dependabot_watches_the_actions_the_base_images_and_the_compose_files_images():
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    watched = {update["package-ecosystem"]: update.get("directories", [update.get("directory")]) for update in updates}
+
+    folders = {
+        f"/{path.parent.relative_to(ROOT)}".rstrip(".")
+        for path in [*ROOT.glob("Dockerfile*"), *ROOT.glob("*/Dockerfile*")]
+    }
+    assert watched.keys() == {"pip", "docker", "docker-compose", "github-actions"}
+    assert set(watched["docker"]) == folders
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_job_has_only_the_permissions_that_it_names(name):
     workflow = yaml.safe_load(WORKFLOWS[name])
