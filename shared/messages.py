@@ -8,6 +8,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from shared.validation import in_words
+
 TaskType = Literal["phone", "email", "gpt"]
 
 
@@ -70,21 +72,24 @@ class Task:
         str,
         Field(
             min_length=1,
-            max_length=max(data.characters_max for data in TASK_DATA.values()),
             description="The input for the provider, without U+0000, which PostgreSQL cannot store. At most "
             + ", ".join(f"{data.characters_max:,} characters for {task_type}" for task_type, data in TASK_DATA.items())
             + ".",
             examples=[TASK_DATA["phone"].example],
-            json_schema_extra={"pattern": r"^[^\u0000]*$"},  # checked below, where the message gives the reason
+            json_schema_extra={  # checked below, where the message gives the reason
+                "maxLength": max(data.characters_max for data in TASK_DATA.values()),
+                "pattern": r"^[^\u0000]*$",
+            },
         ),
     ]
 
     @model_validator(mode="after")
     def _data_can_be_asked_and_stored(self) -> Self:
         if len(self.data) > TASK_DATA[self.task_type].characters_max:
-            raise ValueError(f"data has more than {TASK_DATA[self.task_type].characters_max} characters")
+            characters_max = f"{TASK_DATA[self.task_type].characters_max:,}"
+            raise ValueError(f"data: must have at most {characters_max} characters for {self.task_type}")
         if "\0" in self.data:
-            raise ValueError("data contains U+0000, which PostgreSQL cannot store: leave it out")
+            raise ValueError("data: must not contain U+0000, which PostgreSQL cannot store")
         return self
 
 
@@ -134,6 +139,11 @@ class ErrorCode(StrEnum):
         code._value_, code.status, code.meaning = value, status, meaning
         return code
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same task may succeed later, because the cause is not the task itself."""
+        return self.status >= 500
+
 
 CORRELATION_ID = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """Form of a gateway's ids (RFC 9562, version 7). uuid.UUID accepts other spellings and takes three times as long."""
@@ -173,13 +183,14 @@ def decode_task(value: bytes | None) -> Task:
     try:
         return TASK.validate_json(value)
     except ValidationError as error:
-        raise InvalidTask(_without_input(error)) from None
+        raise InvalidTask(_reason(value, error)) from None
 
 
-def _without_input(error: ValidationError) -> str:
-    # str(error) would repeat the input, which is personal data; test_messages.py checks this.
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(
-        ": ".join([*(str(part) for part in problem["loc"]), problem["msg"].removeprefix("Value error, ")])
-        for problem in problems
-    )
+def _reason(value: bytes, error: ValidationError) -> str:
+    if not value.strip():
+        return "it is empty"
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    return "; ".join(f"{name}: {wanted}" if name else wanted for name, wanted in in_words(error))

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.validation import in_words
+
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LogFormat = Literal["json", "console"]
 
@@ -251,9 +253,7 @@ def read_settings(settings_class: type[SettingsType]) -> SettingsType:
     try:
         return settings_class(**given)
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-        lines = [_in_words(problem["loc"], problem["msg"], secrets) for problem in problems]
-        raise WrongSettings("; ".join(lines)) from None
+        raise WrongSettings("; ".join(_line(name, wanted, secrets) for name, wanted in in_words(error))) from None
 
 
 def _secrets_in_files(settings_class: type[SettingsType]) -> dict[str, str]:
@@ -275,11 +275,9 @@ def _secrets_in_files(settings_class: type[SettingsType]) -> dict[str, str]:
     return secrets
 
 
-def _in_words(location: tuple[int | str, ...], message: str, secrets: dict[str, str]) -> str:
-    if not location:
-        return message.removeprefix("Value error, ")
-    name = str(location[0])
-    variable = f"{name}_FILE".upper() if name in secrets else name.upper()
-    if message == "Field required":
-        return f"{variable}: the file is empty" if name in secrets else f"{variable}: is required"
-    return f"{variable}: {message.removeprefix('Value error, ')}"
+def _line(name: str, wanted: str, secrets: dict[str, str]) -> str:
+    if not name:  # a problem of several settings, which it names
+        return wanted
+    if name not in secrets:
+        return f"{name.upper()}: {wanted}"
+    return f"{name.upper()}_FILE: {wanted if secrets[name] else 'the file is empty'}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,68 @@ def test_a_value_of_any_other_shape_is_no_task(broken):
 
     assert str(invalid.value)
     assert "\n" not in str(invalid.value)
+
+
+TOO_LONG = [(task_type, data.characters_max) for task_type, data in TASK_DATA.items()]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (None, "the record has no value (a tombstone)"),
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"\xff\xfe", "it is not UTF-8"),
+        (value(data="x").replace(b'"x"', b'"\xff"'), "it is not UTF-8"),
+        (b"canary-7d1f", "it cannot be read as JSON: line 1 column 1"),
+        (value()[:-1], "it cannot be read as JSON: line 1 column 52"),
+        (b"[" * 100_000, "it cannot be read as JSON: line 1 column 202"),
+        (value(data="x").replace(b'"x"', b'"\\ud800"'), "it cannot be read as JSON: line 1 column 53"),
+        *((broken, "it must be a JSON object") for broken in (b"null", b"1", b'"task"', b"[]")),
+        (b"{}", "task_id: is required; task_type: is required; data: is required"),
+        *((value(task_id=broken), "task_id: must be an integer") for broken in (1.0, 1.5, "1", True, None, [], {})),
+        (value(task_id=TASK_ID_MAX + 1), f"task_id: must be at most {TASK_ID_MAX}"),
+        (value(task_id=-TASK_ID_MAX - 1), f"task_id: must be at least -{TASK_ID_MAX}"),
+        *((value(task_type=broken), "task_type: must be 'phone', 'email' or 'gpt'") for broken in ("fax", None, 1, [])),
+        *((value(data=broken), "data: must be a string") for broken in (None, 8916, ["8 916"], {})),
+        (value(data=""), "data: must not be empty"),
+        *(
+            (value(task_type=kind, data="x" * (most + 1)), f"data: must have at most {most:,} characters for {kind}")
+            for kind, most in TOO_LONG
+        ),
+        (value(data="\0"), "data: must not contain U+0000, which PostgreSQL cannot store"),
+        (value(task_id="x", data=1), "task_id: must be an integer; data: must be a string"),
+    ],
+    ids=lambda broken: repr(broken)[:40],
+)
+def test_what_is_wrong_is_said_in_our_own_words(broken, said):
+    with pytest.raises(InvalidTask) as invalid:
+        decode_task(broken)
+
+    assert str(invalid.value) == said
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.fixed_dictionaries({}, optional={"task_id": JSON, "task_type": JSON | st.just("gpt"), "data": JSON}) | JSON)
+def test_pydantic_finds_nothing_wrong_that_has_no_words(broken):
+    problem = r"(it|task_id:|task_type:|data:) (is required|must [^;]+|cannot be read as JSON: line 1 column \d+)"
+
+    assert re.fullmatch(rf"({problem}(; {problem})*)?", said_about(json.dumps(broken).encode()))
+
+
+def said_about(value):
+    """Return what is wrong with a value; nothing if it is a task."""
+    try:
+        decode_task(value)
+    except InvalidTask as invalid:
+        return str(invalid)
+    return ""
 
 
 @given(st.binary(max_size=200))

@@ -98,6 +98,39 @@ def test_a_wrong_setting_is_named_in_one_line_that_does_not_repeat_it(settings, 
     assert "canary-secret" not in str(wrong.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("KAFKA_TOPIC_PARTITIONS", "many", "must be an integer"),
+        ("KAFKA_TOPIC_PARTITIONS", "1.5", "must be an integer"),
+        ("KAFKA_TOPIC_PARTITIONS", "9" * 5000, "must be an integer"),
+        ("KAFKA_TOPIC_PARTITIONS", "0", "must be at least 1"),
+        ("IN_FLIGHT_MAX", "100001", "must be at most 100000"),
+        ("PROVIDER_TIMEOUT_SECONDS", "soon", "must be a number"),
+        ("PROVIDER_TIMEOUT_SECONDS", "0", "must be greater than 0"),
+        ("DRAIN_SECONDS", "51", "must be at most 50"),
+        ("DRAIN_SECONDS", "nan", "must be at most 50"),
+        ("LOG_FORMAT", "xml", "must be 'json' or 'console'"),
+        ("TASK_TYPES", "phone,fax,telex", "must be 'phone', 'email' or 'gpt'"),
+        ("DADATA_URL", "cleaner.dadata.ru", "must begin with http:// or https://, and have no user"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "must begin with http:// or https://, and have no user"),
+    ],
+)
+def test_what_a_setting_must_be_is_said_in_our_own_words(settings, name, value, wanted):
+    with pytest.raises(WrongSettings) as wrong:
+        settings(**{name: value})
+
+    assert str(wrong.value) == f"{name}: {wanted}"
+
+
+@pytest.mark.parametrize("settings_class", [GatewaySettings, ProcessorSettings])
+def test_every_pattern_is_an_urls_as_the_words_about_it_say(settings_class):
+    properties = settings_class.model_json_schema()["properties"].values()
+    patterns = {option["pattern"] for of in properties for option in (of, *of.get("anyOf", [])) if "pattern" in option}
+
+    assert patterns and all(pattern.startswith("^https?://") for pattern in patterns)
+
+
 def test_a_ca_of_kafkas_may_be_a_folder_or_what_the_system_trusts(settings, tmp_path):
     for location in (str(tmp_path), "probe"):
         assert settings(KAFKA_SSL_CA_LOCATION=location).kafka_connection()["ssl.ca.location"] == location
