@@ -19,6 +19,7 @@ from processor.store.keys import Claim, KeyRefused, claim_of
 from processor.store.known import first_position
 from processor.store.postgres import RowRefused
 from processor.store.rows import FinishedRecords
+from shared.kafka_trouble import ABOUT_THE_RECORD
 from shared.messages import (
     AWAITED_UNTIL_HEADER,
     ErrorCode,
@@ -115,7 +116,7 @@ class Process:
             # Not the exception's text or arguments, which may repeat the task or the answer.
             frames = "".join(traceback.format_tb(error.__traceback__))
             logger.error("unforeseen %s at %s\n%s", type(error).__name__, _where(record), frames)  # noqa: TRY400
-            code, reason = ErrorCode.INTERNAL_ERROR, f"unforeseen {type(error).__name__}"
+            code, reason = ErrorCode.INTERNAL_ERROR, "an unforeseen error, which is in the processor's log"
         else:
             ended = "passed_over" if outcome is None else "known" if work.known else "stored"
             _log(work, ended, "", turn.begins, began_at)
@@ -138,7 +139,7 @@ def in_place_of_refused(
     """
     if not outcome.is_result:
         return None
-    reason = f"the result topic refuses the result: {error.name()}"
+    reason = f"the result topic refuses the result: {ABOUT_THE_RECORD[error.name()]}"
     DEAD_LETTERS.labels(ErrorCode.INTERNAL_ERROR).inc()
     logger.warning("dead letter", extra={"position": _where(record), "outcome": "internal_error", "reason": reason})
     return dead_letter(record, finished.topic_id, ErrorCode.INTERNAL_ERROR, reason)

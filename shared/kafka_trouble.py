@@ -29,9 +29,13 @@ LOOK_AT = {
     "TOPIC_AUTHORIZATION_FAILED": "the right WRITE on the topic",
 }
 
-ABOUT_THE_RECORD = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECORD")
-"""Names of the errors about one record that its topic refuses while it accepts others. All other errors of a producer
-are about the topic, the cluster or the connection."""
+ABOUT_THE_RECORD = {
+    "MSG_SIZE_TOO_LARGE": "the record is too large (max.message.bytes)",
+    "RECORD_LIST_TOO_LARGE": "the record is too large (segment.bytes)",
+    "INVALID_RECORD": "a compacted topic takes no record without a key",
+}
+"""Names of the errors about one record that its topic refuses while it accepts others, in words. All other errors of a
+producer are about the topic, the cluster or the connection."""
 
 _call_headers = operator.methodcaller("headers")
 

@@ -179,18 +179,24 @@ def check_encoding(connection: psycopg.Connection[Any] | psycopg.AsyncConnection
 def reason(error: psycopg.Error | UnfitDatabase) -> str:
     """Return why PostgreSQL cannot be used, in one line.
 
-    A statement's error is given by its code, because its DETAIL and CONTEXT repeat rows. A failure to connect has no
-    code; its text, for each of the hosts, comes from libpq, which never repeats the password.
+    A statement's error is given by its code and PostgreSQL's name for it, because its DETAIL and CONTEXT repeat rows. A
+    failure to connect has no code; its text, for each of the hosts, comes from libpq, which never repeats the password.
     """
     if isinstance(error, UnfitDatabase):
         return str(error)
     if error.sqlstate is not None or not isinstance(error, psycopg.OperationalError):
         to_do = _TO_DO.get(error.sqlstate or "")
-        return f"{type(error).__name__} {error.sqlstate or ''}".rstrip() + (f"; {to_do}" if to_do else "")
-    lines = [" ".join(line.split()) for line in str(error).splitlines()] or [type(error).__name__]
+        code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+        return _condition(error) + code + (f"; {to_do}" if to_do else "")
+    lines = [" ".join(line.split()) for line in str(error).splitlines()] or [_condition(error)]
     attempts = [f"{attempt[1]}:{attempt[2]}: {attempt[3]}" for line in lines if (attempt := _ATTEMPT.fullmatch(line))]
     text = "; ".join(attempts) or lines[0]
     return text + next((f"; look at {settings}" for word, settings in _LOOK_AT.items() if word in text), "")
+
+
+def _condition(error: psycopg.Error) -> str:
+    # psycopg names its classes after PostgreSQL's conditions: InsufficientPrivilege is "insufficient privilege".
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 
 class Postgres:

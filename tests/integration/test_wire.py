@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import re
 import socket
 import ssl
 import subprocess
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from processor.enrich.errors import NotNow, ProviderError, ProviderUnavailable, UnusableAnswer
+from processor.enrich.providers import wire
 from processor.enrich.providers.wire import ANSWER_BYTES_MAX, Idle, Wire
 from sandbox.child import free_port
 from tests.conftest import PATIENCE_SECONDS
@@ -143,6 +146,7 @@ def test_what_is_no_whole_answer_is_none_and_the_next_call_gets_a_connection_of_
     server, [error, answer] = talk(script, [OK], calls=2)
 
     assert isinstance(error, ProviderUnavailable) and error.retryable
+    assert re.fullmatch(r"the (connection|answer) [a-z0-9 ]+|the answer is not HTTP", str(error))
     assert answer.content == b"ok"
     assert server.connections == 2
 
@@ -287,10 +291,35 @@ def test_without_a_connection_sent_is_not_called():
         with Line(idle, lambda: calls.append(1)) as line:
             await prepared(f"http://127.0.0.1:{free_port()}")(b"", line)
 
-    with pytest.raises(ProviderUnavailable, match="ConnectionRefusedError"):
+    with pytest.raises(ProviderUnavailable, match="it refuses connections"):
         asyncio.run(main())
 
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "its host name cannot be resolved"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "192.0.2.1"), "it refuses connections"),
+        (ConnectionResetError(errno.ECONNRESET, "192.0.2.1"), "the connection was closed before the end of the answer"),
+        (ssl.SSLCertVerificationError(1, "CN=192.0.2.1"), "its TLS certificate is not accepted"),
+        (ssl.SSLError(1, "wrong version number"), "no TLS connection can be made"),
+        (OSError(errno.EHOSTUNREACH, "192.0.2.1"), "it cannot be reached: No route to host"),
+        (OSError("Multiple exceptions: 192.0.2.1, 192.0.2.2"), "it cannot be reached"),
+    ],
+    ids=lambda error: repr(error)[:30],
+)
+def test_each_kind_of_failure_is_said_in_words_without_the_name_of_an_exception(monkeypatch, error, said):
+    async def fail(*_):
+        raise error
+
+    monkeypatch.setattr(wire, "_connect", fail)
+
+    with pytest.raises(ProviderUnavailable) as raised, Line(Idle()) as line:
+        asyncio.run(prepared("http://provider.test")(b"", line))
+
+    assert str(raised.value) == said
 
 
 def test_a_request_is_not_sent_over_a_connection_that_was_closed_after_it_was_taken():
@@ -365,5 +394,5 @@ def test_a_server_with_a_trusted_certificate_is_talked_to_over_one_connection(ce
 def test_a_server_with_a_certificate_that_is_not_trusted_is_told_nothing(certificate):
     server, [error] = talk([OK], tls=certificate[1])
 
-    assert isinstance(error, ProviderUnavailable) and "SSLCertVerificationError" in str(error)
+    assert isinstance(error, ProviderUnavailable) and str(error) == "its TLS certificate is not accepted"
     assert server.requests == []

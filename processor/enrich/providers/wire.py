@@ -6,6 +6,8 @@ of CPU a request more than this, and pyreqwest, whose thread waits for Python's 
 """
 
 import asyncio
+import os
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +26,8 @@ HEADERS_MAX = 200
 
 KEEP_ALIVE_SECONDS = 30.0
 """How long an idle connection is kept. DaData allows 60 new connections a minute."""
+
+CLOSED = "the connection was closed before the end of the answer"
 
 CONTINUES = range(100, 200)
 """Statuses that are followed by another answer (RFC 9110, section 15.2)."""
@@ -123,9 +127,26 @@ class Wire:
             except TimeoutError:
                 raise ProviderUnavailable(f"no answer within {timeout_seconds:g} seconds") from None
             except OSError as error:  # includes the errors of TLS and of name resolution
-                raise ProviderUnavailable(f"no answer: {type(error).__name__}") from None
+                raise ProviderUnavailable(_in_words(error)) from None
 
         return send
+
+
+def _in_words(error: OSError) -> str:
+    # Not the error's own text: it may have addresses, and a certificate's.
+    match error:
+        case socket.gaierror():
+            return "its host name cannot be resolved"
+        case ConnectionRefusedError():
+            return "it refuses connections"
+        case ssl.SSLCertVerificationError():
+            return "its TLS certificate is not accepted"
+        case ssl.SSLError():
+            return "no TLS connection can be made"
+        case ConnectionError():
+            return CLOSED
+        case _:
+            return "it cannot be reached" + (f": {os.strerror(error.errno)}" if error.errno else "")
 
 
 async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> "Connection":
@@ -185,16 +206,16 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
-            self._fail("it is not HTTP")
+            self._fail("the answer is not HTTP")
         if self._bytes_left < 0:
-            reason = f"it has more than {ANSWER_BYTES_MAX} bytes"
+            reason = f"the answer has more than {ANSWER_BYTES_MAX} bytes"
             large = self._body and self._parser.get_status_code() == 200
             self._fail(reason, UnusableAnswer if large else ProviderUnavailable)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._ends_with_connection and error is None:
             self.on_message_complete()
-        self._fail("the connection was closed")
+        self._fail(CLOSED)
 
     def on_message_begin(self) -> None:
         if self._answer is None:
@@ -205,7 +226,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self._headers) == HEADERS_MAX:
-            self._fail(f"it has more than {HEADERS_MAX} headers")
+            self._fail(f"the answer has more than {HEADERS_MAX} headers")
             return
         self._headers[name.decode("ascii").lower()] = value.decode("latin-1")
 
@@ -230,5 +251,5 @@ class Connection(asyncio.Protocol):
     def _fail(self, reason: str, error: type[ProviderError] = ProviderUnavailable) -> None:
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
-            answer.set_exception(error(f"no answer: {reason}"))
+            answer.set_exception(error(reason))
         self.close()
