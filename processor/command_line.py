@@ -95,14 +95,22 @@ def limit(text: str) -> int:
     return int(text[:18])
 
 
+def _listed(*, may_pass: bool) -> str:
+    return ", ".join(code for code in ErrorCode if code.may_pass == may_pass)
+
+
 _CODES = "\n      ".join(f"{code:25} {code.meaning}" for code in ErrorCode)
 
 
 @app.command(
     "redrive",
     short_help="Put dead letters back on the import topic.",
-    help=f"""Put all dead letters that exist now back on the import topic, each only once,
-    however often this command runs.
+    help=f"""Put dead letters back on the import topic, each only once, however often this
+    command runs. A task that fails again is a new dead letter.
+
+    Without --reason, tasks go back whose cause may have passed: {_listed(may_pass=True)}.
+    In the others ({_listed(may_pass=False)}) the task itself is at fault: they go back
+    only if --reason names them. The output counts what stays.
 
     A task that has become a row meanwhile gets its id, and is not paid for again.
     Settings come from the environment, as for the processor. The output ends with
@@ -128,7 +136,8 @@ _CODES = "\n      ".join(f"{code:25} {code.meaning}" for code in ErrorCode)
 )
 def _redrive(
     reason: Annotated[
-        ErrorCode | None, typer.Option(parser=error_code, metavar="CODE", help="Only those with this error_code.")
+        ErrorCode | None,
+        typer.Option(parser=error_code, metavar="CODE", help="Only those with this error_code."),
     ] = None,
     since: Annotated[
         int | None,

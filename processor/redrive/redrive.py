@@ -37,7 +37,7 @@ class Wanted:
     """Selects the dead letters to put back.
 
     Args:
-        code: only those with this error_code.
+        code: only those with this error_code; if None, those whose cause may pass.
         since: only those written at that time or later, in milliseconds since 1970.
         count_max: at most so many.
         dry_run: put none back, only count.
@@ -197,7 +197,9 @@ class Redrive:
         letter = dead_letter_of(message, topic)
         if letter is None:
             self._report.skipped[None, "not this service's"] += 1
-        elif self._wanted.code is not None and letter.original.code != self._wanted.code:
+        elif self._wanted.code is None and not letter.original.code.may_pass:
+            self._skip([letter], f"only with --reason {letter.original.code}")
+        elif self._wanted.code not in (None, letter.original.code):
             self._skip([letter], "other error_code")
         elif self._wanted.since is not None and message.timestamp()[1] < self._wanted.since:
             self._skip([letter], "older")
@@ -233,7 +235,8 @@ class Redrive:
         for identity, error in failed.items():
             if error.name() not in ABOUT_THE_RECORD:
                 raise NotPutBack(f"Kafka does not accept records: {error.str()}")
-            self._skip(by_identity[identity][:1], f"refused by the import topic: {error.name()}")
+            why = f"refused by the import topic: {ABOUT_THE_RECORD[error.name()]}"
+            self._skip(by_identity[identity][:1], why)
 
     def _produce(self, by_identity: dict[Position, list[DeadLetter]]) -> dict[Position, KafkaError]:
         """Produce the first dead letter of each identity. Returns the identities that Kafka has not acknowledged."""

@@ -114,6 +114,8 @@ def test_the_help_of_redrive_names_every_error_code():
     shown = piped("-m", "processor", "redrive", "--help").stdout
 
     assert all(f"{code.value} " in shown for code in ErrorCode)
+    by_default = re.search("may have passed: ([a-z_, ]+)", " ".join(shown.split()))[1]
+    assert by_default.split(", ") == ["provider_unavailable", "provider_refused_account", "internal_error"]
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,8 @@ def test_both_programs_and_redrive_work_with_the_account_and_go_on_when_a_token_
     topics.send(b"no task")
     until(topics.read_dead_letters, "the dead letter")
 
-    redrive = programs("processor", wait=False, arguments=("redrive",), LOG_LEVEL="INFO")
+    arguments = ("redrive", "--reason", "invalid_task")
+    redrive = programs("processor", wait=False, arguments=arguments, LOG_LEVEL="INFO")
     until(lambda: not redrive.running, "redrive to end")
     assert redrive.log_text().splitlines()[-1] == "1 put back (1 invalid_task), 0 skipped"
 

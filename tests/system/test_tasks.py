@@ -131,7 +131,7 @@ def test_headers_that_nobody_can_read_end_no_program_that_has_read_many_others(t
     assert (len(told), sum('"warning"' in line for line in told)) == (20, 1)
     assert gateway.client.post("/tasks", json=task(5)).status_code == 200
     assert processor.running and gateway.answers("/health/live")
-    redrive = start_processor(arguments=("redrive",), wait=False, LOG_LEVEL="INFO")
+    redrive = start_processor(arguments=("redrive", "--reason", "invalid_task"), wait=False, LOG_LEVEL="INFO")
     until(lambda: not redrive.running, "redrive to end")
     told = redrive.log_text().splitlines()[-1]
     assert told == "250 put back (250 invalid_task), 20 skipped (20 not this service's)"

@@ -165,7 +165,7 @@ def test_redrive_says_what_is_wrong_while_a_broker_hangs_and_puts_all_back_once_
     kafka.leader(topics.dead_letters, 0).pause()
 
     def put_back():
-        redrive = start_processor(arguments=("redrive",), wait=False, LOG_LEVEL="INFO")
+        redrive = start_processor(arguments=("redrive", "--reason", "invalid_task"), wait=False, LOG_LEVEL="INFO")
         until(lambda: not redrive.running, "redrive to end", TAKEOVER_SECONDS)
         *_, told = redrive.log_text().splitlines()
         if redrive.returncode == 0:

@@ -231,7 +231,8 @@ def test_both_programs_and_redrive_work_over_tls_with_exactly_the_rights_of_the_
     assert rejected.status_code == 422
 
     def redrive(returncode):
-        program = programs("processor", wait=False, arguments=("redrive",), LOG_LEVEL="INFO")
+        arguments = ("redrive", "--reason", "task_rejected")
+        program = programs("processor", wait=False, arguments=arguments, LOG_LEVEL="INFO")
         until(lambda: not program.running, "redrive to end")
         assert program.returncode == returncode, program.log_text()
         return program.log_text().splitlines()
