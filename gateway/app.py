@@ -157,7 +157,10 @@ class EveryRequest:
             frames = "".join(traceback.format_tb(error.__traceback__))
             logger.error("unforeseen %s at request %s\n%s", type(error).__name__, state["correlation_id"], frames)  # noqa: TRY400
             if not status:  # else the answer has begun, and uvicorn closes the connection
-                answer = Problem(ErrorCode.INTERNAL_ERROR, "unforeseen error").response(state["correlation_id"])
+                reason = "unforeseen error"
+                if scope.get("route") is tasks.POST_TASK:
+                    reason += "; Kafka may have the task"
+                answer = Problem(ErrorCode.INTERNAL_ERROR, reason).response(state["correlation_id"])
                 await answer(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started_at

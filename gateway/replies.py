@@ -23,6 +23,8 @@ class Reply:
     value: bytes | None
     error_code: str | None = None
     reason: str | None = None
+    has_key: bool = False
+    """Whether the task of a dead letter has an idempotency key."""
 
 
 class TooManyWaiting(Exception):

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access.callers import CallerLimit, caller_at
 from gateway.access.tokens import TokenRefused, Tokens, own_key
-from gateway.kafka.tasks_out import NotTaken
+from gateway.kafka.tasks_out import NotConfirmed, NotTaken
 from gateway.metrics import DEAD_LETTER_SECONDS, NO_REPLY_SECONDS, RESULT_SECONDS
 from gateway.prefer import preferred_wait_seconds
 from gateway.problems import BODY_BYTES_MAX, Problem
@@ -33,6 +33,9 @@ NOT_KEPT = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 """Headers of every answer about a task: no browser or proxy stores it or guesses its type."""
 
 JSON_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
+
+SAFE_TYPE = re.compile(r"[a-z]{1,30}/[a-z.+-]{1,60}")
+"""A media type that an answer may repeat: it can have no number, no address and no key."""
 
 REQUEST_ID_CHARACTERS_MAX = 128
 
@@ -59,6 +62,7 @@ async def post_task(request: Request) -> Response:
     preferred_seconds = preferred_wait_seconds(request.headers.getlist("prefer"))
     wait_seconds = min(reply_timeout_seconds, reply_timeout_seconds if preferred_seconds is None else preferred_seconds)
     headers = _record_headers(request, correlation_id, subject)
+    has_key = any(name == IDEMPOTENCY_KEY_HEADER for name, _ in headers)
     try:
         body = await _read_body(request)
         decode_task(body)
@@ -67,7 +71,7 @@ async def post_task(request: Request) -> Response:
     except ClientDisconnect:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     if missing := gateway.kafka.missing():
-        raise Problem("kafka_unavailable", f"missing: {', '.join(missing)}")
+        raise Problem("kafka_unavailable", f"it was not sent; missing: {', '.join(missing)}")
 
     waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
     try:
@@ -91,6 +95,8 @@ async def post_task(request: Request) -> Response:
         replies.give_up(correlation_id)
     except TooManyWaiting:
         raise Problem("too_many_waiting") from None
+    except NotConfirmed:
+        raise Problem("kafka_unavailable", headers={"Location": location}, has_key=has_key) from None
     except NotTaken as error:
         raise Problem("kafka_unavailable", str(error)) from None
     except ClientDisconnect:
@@ -98,7 +104,7 @@ async def post_task(request: Request) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     finally:
         replies.remove(correlation_id)
-    raise Problem("reply_timeout", headers={"Location": location})
+    raise Problem("reply_timeout", headers={"Location": location}, has_key=has_key)
 
 
 POST_TASK = router.routes[-1]
@@ -176,9 +182,12 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
 
 async def _read_body(request: Request) -> bytes:
     """Return the body. Stop reading as soon as it is known to be too large."""
-    encoding = request.headers.get("content-encoding", "identity")
-    if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")) or encoding.lower() != "identity":
-        raise Problem("unsupported_media_type")
+    content_type = request.headers.get("content-type", "")
+    if not JSON_TYPE.fullmatch(content_type):
+        was = (content_type if SAFE_TYPE.fullmatch(content_type) else "another") if content_type else "missing"
+        raise Problem("unsupported_media_type", f"Content-Type must be application/json; it was {was}")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem("unsupported_media_type", "Content-Encoding must not be used")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > BODY_BYTES_MAX:
         raise Problem("body_too_large")
@@ -218,7 +227,7 @@ def _answer(reply: Reply, correlation_id: str) -> Response:
     if reply.value is not None:
         return Response(reply.value, media_type="application/json")
     code = ErrorCode(reply.error_code) if reply.error_code in set(ErrorCode) else ErrorCode.INTERNAL_ERROR
-    return Problem(code, reply.reason).response(correlation_id)
+    return Problem(code, reply.reason, has_key=reply.has_key).response(correlation_id)
 
 
 def _accepted(correlation_id: str, headers: dict[str, str]) -> Response:

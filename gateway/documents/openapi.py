@@ -91,4 +91,5 @@ def _fill_examples(responses: dict[str, Any]) -> None:
         for code, reason in reasons.items():
             if reason is None and code in set(ErrorCode):
                 reason = examples.reason(ErrorCode(code))
-            reasons[code] = {"value": Problem(code, reason).body(examples.CORRELATION_ID)}
+            has_key = None if code == "kafka_unavailable" else False  # the example is of a task that was not sent
+            reasons[code] = {"value": Problem(code, reason, has_key=has_key).body(examples.CORRELATION_ID)}

@@ -18,7 +18,13 @@ from gateway.kafka.topics import Partition, Topics
 from gateway.replies import REMEMBERED_MAX, REMEMBERED_SECONDS, Reply
 from shared.brokers import Brokers
 from shared.kafka_trouble import UnreadableHeaders, headers_of
-from shared.messages import CORRELATION_ID_HEADER, DEAD_LETTER_HEADER_PREFIX, ERROR_CODE_HEADER, ErrorCode
+from shared.messages import (
+    CORRELATION_ID_HEADER,
+    DEAD_LETTER_HEADER_PREFIX,
+    ERROR_CODE_HEADER,
+    IDEMPOTENCY_KEY_HEADER,
+    ErrorCode,
+)
 from shared.topics import ADMIN_REQUEST_SECONDS
 
 logger = logging.getLogger("gateway.kafka")
@@ -162,7 +168,7 @@ class RepliesIn:
         if message.topic() == self._dead_letter_topic:
             reason = _text(headers.get(f"{DEAD_LETTER_HEADER_PREFIX}exception-message"))[:REASON_CHARACTERS_MAX]
             code = _text(headers.get(ERROR_CODE_HEADER)) or ErrorCode.INTERNAL_ERROR
-            return correlation_id, Reply(None, code, reason)
+            return correlation_id, Reply(None, code, reason, IDEMPOTENCY_KEY_HEADER in headers)
         value = message.value()
         if value is None or len(value) > RESULT_BYTES_MAX:
             return None

@@ -12,6 +12,7 @@ from gateway.kafka.client import POLL_SECONDS, client_properties
 from gateway.kafka.topics import Topics
 from gateway.metrics import TASKS_NOT_TAKEN, TASKS_TAKEN
 from shared.brokers import Brokers
+from shared.kafka_trouble import ABOUT_THE_RECORD
 
 logger = logging.getLogger("gateway.kafka")
 
@@ -24,6 +25,9 @@ In rare cases Kafka has the task, because it was written and every acknowledgeme
 answer is 503 all the same, because 504 would promise that Kafka has the task.
 """
 
+REFUSED = {**ABOUT_THE_RECORD, "TOPIC_AUTHORIZATION_FAILED": "the gateway may not write to the topic"}
+"""Names of the errors after which Kafka certainly does not have the task, in words."""
+
 FINISH_SECONDS = 1.0
 """How long a producer that is replaced may wait for the acknowledgements of the tasks that it has sent."""
 
@@ -32,7 +36,11 @@ SEND_BYTES_MAX = 128 * 1024 * 1024
 
 
 class NotTaken(Exception):
-    """Kafka has not accepted the task. The message says why."""
+    """Kafka does not have the task. The message says why."""
+
+
+class NotConfirmed(NotTaken):
+    """Kafka has not acknowledged the task, and may have it all the same."""
 
 
 class TasksOut:
@@ -65,7 +73,8 @@ class TasksOut:
         self.producer.flush(2)
 
     def send(self, value: bytes, headers: list[tuple[str, bytes]]) -> "asyncio.Future[None]":
-        """Send a task, and return a future that is done when Kafka has it, and fails with NotTaken if it has not.
+        """Send a task, and return a future that is done when Kafka has it, and fails with NotTaken if it has not,
+        or perhaps has not.
 
         Raises:
             NotTaken: the producer's queue is full, or the producer has failed and is about to be replaced.
@@ -83,10 +92,10 @@ class TasksOut:
                 self._unacknowledged.append((sent, time.monotonic()))
         except BufferError:
             TASKS_NOT_TAKEN.inc()
-            raise NotTaken("too many tasks wait for Kafka") from None
-        except KafkaException as error:
+            raise NotTaken("it was not sent, because too many tasks wait for Kafka") from None
+        except KafkaException:
             TASKS_NOT_TAKEN.inc()
-            raise NotTaken(f"Kafka does not accept the task: {error.args[0].name()}") from None
+            raise NotTaken("it was not sent, because the producer has failed and is about to be replaced") from None
         return sent
 
     def _settle_deliveries(self) -> None:
@@ -97,8 +106,10 @@ class TasksOut:
                 continue
             if error is None:
                 sent.set_result(None)
+            elif error.name() in REFUSED:
+                sent.set_exception(NotTaken(f"it is refused: {REFUSED[error.name()]}"))
             else:
-                sent.set_exception(NotTaken(f"Kafka has not acknowledged the task: {error.name()}"))
+                sent.set_exception(NotConfirmed)
 
     def poll(self, closing: threading.Event) -> None:
         """Serve delivery reports, in a thread of its own, and replace a producer that has failed."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import time
 import uuid
 
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from gateway.access.tokens import Tokens
 from gateway.app import create_app, stop_waiting
 from gateway.correlation import new_correlation_id
-from gateway.kafka.tasks_out import NotTaken
+from gateway.kafka.tasks_out import NotConfirmed, NotTaken
 from gateway.replies import Reply
 from gateway.settings import GatewaySettings
 from gateway.tasks import BODY_BYTES_MAX
@@ -133,7 +134,8 @@ def bench(monkeypatch):
     return make
 
 
-def assert_problem(answer, status, error_code):
+def assert_problem(answer, status, error_code, *, retry=None):
+    """Check a problem. `retry`: whether it has a Retry-After; if None, every 503 and no other has one."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
@@ -142,7 +144,7 @@ def assert_problem(answer, status, error_code):
     assert body["correlation_id"] == answer.headers["x-correlation-id"]
     assert body["detail"]
     assert "canary-7d1f" not in answer.text
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in answer.headers) == (status == 503 if retry is None else retry)
 
 
 def test_a_task_is_sent_as_it_came_and_answered_with_its_result(bench):
@@ -178,6 +180,23 @@ def test_a_body_that_is_not_json_by_its_name_is_415(bench, content_type):
 
 
 @pytest.mark.parametrize(
+    ("content_type", "was"),
+    [
+        ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+        ("", "missing"),
+        ("text/plain; charset=utf-8", "another"),
+        ("canary-7d1f", "another"),
+        ("text/89168233454", "another"),
+        ("text/" + "x" * 200, "another"),
+    ],
+)
+def test_a_415_says_what_the_content_type_must_be_and_repeats_only_a_harmless_one(bench, content_type, was):
+    detail = bench().post(headers={"Content-Type": content_type}).json()["detail"]
+
+    assert detail.endswith(f": Content-Type must be application/json; it was {was}")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
@@ -204,7 +223,9 @@ def test_a_body_that_is_no_task_is_422_and_never_reaches_kafka(bench, body):
 def test_a_body_that_says_it_is_compressed_is_415(bench):
     run = bench()
 
-    assert_problem(run.post(headers={"Content-Encoding": "gzip"}), 415, "unsupported_media_type")
+    answer = run.post(headers={"Content-Encoding": "gzip"})
+    assert_problem(answer, 415, "unsupported_media_type")
+    assert answer.json()["detail"].endswith(": Content-Encoding must not be used")
     assert run.post(headers={"Content-Encoding": "Identity"}).status_code == 200
     assert len(run.kafka.sent) == 1
 
@@ -271,7 +292,47 @@ def test_a_dead_letter_is_the_error_that_its_code_says(bench, code, status):
     answer = run.post()
 
     assert_problem(answer, status, code)
-    assert answer.json()["detail"].endswith(": the reason")
+    assert ": the reason" in answer.json()["detail"]
+
+
+NOT_SENT_AGAIN = "sent again, it (would be|may become) a second task$"
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("code", ["provider_unavailable", "provider_refused_account", "internal_error"])
+def test_only_who_has_sent_a_key_is_told_to_send_a_task_again_that_the_operator_can_put_back(bench, code, method):
+    run = bench()
+
+    def detail(reply):
+        async def conversation(client):
+            run.kafka.reply = reply
+            answer = await client.post("/tasks", json=TASK)
+            return await client.get(f"/tasks/{answer.headers['x-correlation-id']}") if method == "GET" else answer
+
+        return run.run(conversation).json()["detail"]
+
+    without, with_key = detail(Reply(None, code, "why")), detail(Reply(None, code, "why", has_key=True))
+
+    assert re.search(": why; the task is kept, and the operator can put it back: " + NOT_SENT_AGAIN, without)
+    assert with_key.endswith(": why; send it again later with the same Idempotency-Key")
+
+
+@pytest.mark.parametrize("code", ["invalid_task", "task_rejected"])
+@pytest.mark.parametrize("has_key", [True, False])
+def test_who_has_sent_a_task_that_fails_again_is_not_told_to_send_it_again(bench, code, has_key):
+    run = bench()
+    run.kafka.reply = Reply(None, code, "why", has_key)
+
+    assert run.post().json()["detail"].endswith(": why")
+
+
+def test_who_gets_no_reply_in_time_is_told_what_the_same_task_would_be(bench):
+    run = bench()
+    run.kafka.reply = None
+
+    assert re.search(NOT_SENT_AGAIN, run.post().json()["detail"])
+    detail = run.post(headers={"Idempotency-Key": "k"}).json()["detail"]
+    assert detail.endswith("; sent again with the same Idempotency-Key, it gets the same result")
 
 
 def test_a_dead_letter_with_a_code_of_its_own_is_an_internal_error(bench):
@@ -372,11 +433,27 @@ def test_a_time_that_a_caller_sends_does_not_go_with_the_task(bench):
 def test_a_task_that_kafka_does_not_take_is_503(bench, prefer):
     run = bench(REPLY_TIMEOUT_SECONDS=60)
     headers = {"Prefer": prefer} if prefer else {}
-    run.kafka.reply, run.kafka.taken = None, NotTaken("Kafka has not confirmed the task")
+    run.kafka.reply, run.kafka.taken = None, NotTaken("it is refused")
     assert_problem(run.post(headers=headers), 503, "kafka_unavailable")
 
     run.kafka.refusal = NotTaken("too many tasks wait for Kafka")
     assert_problem(run.post(headers=headers), 503, "kafka_unavailable")
+
+
+@pytest.mark.parametrize("prefer", [None, "respond-async"])
+def test_a_task_that_kafka_may_have_is_sent_again_only_with_its_key(bench, prefer):
+    run = bench(REPLY_TIMEOUT_SECONDS=60)
+    headers = {"Prefer": prefer} if prefer else {}
+    run.kafka.reply, run.kafka.taken = None, NotConfirmed()
+
+    answer = run.post(headers=headers)
+    assert_problem(answer, 503, "kafka_unavailable", retry=False)
+    assert re.search("at Location: " + NOT_SENT_AGAIN, answer.json()["detail"])
+    assert answer.headers["location"] == f"/tasks/{answer.headers['x-correlation-id']}"
+
+    answer = run.post(headers=headers | {"Idempotency-Key": "k"})
+    assert_problem(answer, 503, "kafka_unavailable", retry=True)
+    assert answer.json()["detail"].endswith("; send it again later with the same Idempotency-Key")
 
 
 def test_before_the_gateway_hears_all_replies_no_task_is_sent(bench):
@@ -569,6 +646,7 @@ def test_an_unforeseen_error_is_a_500_that_is_logged_without_the_task(bench, cap
         answer = run.post(headers={"X-Request-ID": "mine"})
 
     assert_problem(answer, 500, "internal_error")
+    assert answer.json()["detail"].endswith(": unforeseen error; Kafka may have the task")
     [error] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "unforeseen RuntimeError" in error.getMessage()
     assert "in post_task" in error.getMessage()
