@@ -17,6 +17,7 @@ from processor.apply_async.quix import NEVER_SECONDS, DrainingApplication
 from processor.apply_async.topic_ids import FETCH_BACK_OFF_SECONDS
 from processor.settings import ProcessorSettings
 from processor.topics import RECORD_BYTES_MAX
+from shared.kafka_trouble import explained
 
 logger = logging.getLogger("processor")
 
@@ -66,7 +67,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
         consumer_poll_timeout=POLL_SECONDS,
         broker_availability_timeout=0,
         loglevel=None,
-        on_consumer_error=lambda error, message, _: _goes_on(app, error, message),
+        on_consumer_error=lambda error, message, _: goes_on(app, error, message),
         consumer_extra_config={
             **others,
             **KAFKA_PATIENCE,
@@ -109,10 +110,10 @@ class _KnownTopics(TopicAdmin):
         return {name: TopicConfig(num_partitions=1, replication_factor=1, extra_config={}) for name in topic_names}
 
 
-def _goes_on(app: DrainingApplication, error: Exception, message: Any) -> bool:
+def goes_on(app: DrainingApplication, error: Exception, message: Any) -> bool:
     """Log an error of the consumer, and return whether the application goes on."""
     if message is not None:  # the record could not be read: going on would lose it
-        logger.error("a record cannot be read: %s", type(error).__name__)
+        logger.error("a record cannot be read", exc_info=error)
         return False
     kafka_error = error.error if isinstance(error, KafkaConsumerException) else None
     # For example, another replica has the same KAFKA_GROUP_INSTANCE_ID.
@@ -126,5 +127,8 @@ def _goes_on(app: DrainingApplication, error: Exception, message: Any) -> bool:
             app.operator.missing = [missing.format(group=app.config.consumer_group)]
             logger.warning("waiting for Kafka: missing: %s", *app.operator.missing)
         return True
-    logger.warning("reading from Kafka: %s", error)
+    if kafka_error is None:
+        logger.warning("reading from Kafka fails", exc_info=error)
+    else:
+        logger.warning("reading from Kafka: %s", explained(kafka_error.name(), kafka_error.str()))
     return True
