@@ -1,6 +1,7 @@
 """One log format for both programs and the libraries below them: JSON lines, or text on a terminal."""
 
 import logging
+import math
 import os
 import re
 import sys
@@ -16,6 +17,9 @@ from shared.settings import LogFormat, LogLevel
 CLIENT_LINE_SECONDS = 30.0
 """Between two lines of the same kind from a client of Kafka or of a trace collector, which repeat themselves in an
 outage."""
+
+USUAL_AT_FIRST = "Failed to acquire idempotence PID"
+"""librdkafka's warning about a producer that Kafka is not ready for. When Kafka starts it is over within seconds."""
 
 CAUSES_MAX = 10
 """Exceptions of one chain that are logged, beginning with the last one."""
@@ -125,9 +129,13 @@ class _ClientLines(logging.Filter):
             return True
         kind = re.sub(r"\d+", "", record.getMessage())[:100]
         now = time.monotonic()
-        if now - self._logged_at.get(kind, -CLIENT_LINE_SECONDS) < CLIENT_LINE_SECONDS:
+        silent_seconds = now - self._logged_at.get(kind, -math.inf)
+        if silent_seconds < CLIENT_LINE_SECONDS:
             return False
         if len(self._logged_at) > 1000:  # there are few kinds, but memory must stay bounded
             self._logged_at.clear()
         self._logged_at[kind] = now
+        if USUAL_AT_FIRST in kind and silent_seconds > 2 * CLIENT_LINE_SECONDS:
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            return logging.getLogger().isEnabledFor(logging.INFO)
         return True

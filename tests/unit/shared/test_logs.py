@@ -3,15 +3,18 @@
 import ast
 import asyncio
 import gc
+import json
 import logging
 import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvloop
 
+from shared import logs
 from shared.logs import FIELDS, configure_logs
 
 ROOT = Path(__file__).parents[3]
@@ -175,3 +178,32 @@ def test_every_field_that_the_programs_log_gets_through():
 
     assert {"position", "attempts", "route"} <= logged
     assert logged <= set(FIELDS), "the logger would drop it without a word"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "levels"),
+    [([0], ["info"]), ([0, 1, 29], ["info"]), ([0, 31, 62], ["info", "warning", "warning"]), ([0, 3600], ["info"] * 2)],
+)
+def test_a_producer_that_kafka_is_not_ready_for_is_a_warning_only_if_that_lasts(
+    root, capsys, monkeypatch, seconds, levels
+):
+    configure_logs("DEBUG", "json")
+    clock = iter(map(float, seconds))
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    for _ in seconds:
+        logging.getLogger("librdkafka").warning(
+            "GETPID [thrd:main]: rdkafka#producer-1: Failed to acquire idempotence PID from broker localhost:9092/1: "
+            "Broker: Coordinator load in progress: retrying"
+        )
+
+    assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == levels
+
+
+def test_other_warnings_of_librdkafka_are_warnings_at_once(root, capsys):
+    configure_logs("WARNING", "json")
+
+    logging.getLogger("librdkafka").warning("GETPID: Failed to acquire idempotence PID from broker localhost:9092/1")
+    logging.getLogger("librdkafka").warning("MAXPOLL: Application maximum poll interval exceeded")
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"].startswith("MAXPOLL")
