@@ -119,7 +119,8 @@ class Topics:
             for partition in topic.partitions
         }
         if wanted != self.wanted:
-            self.wanted, self._new_since = wanted, time.monotonic()
+            self._new_since = time.monotonic()  # before another thread asks for their offsets
+            self.wanted = wanted
         if denied is not None:  # about another permission than these
             self._trouble.tell(denied.name(), denied.str())
         elif self._trouble.end():
