@@ -182,8 +182,10 @@ def test_a_body_of_the_limit_reaches_the_gateway_whole(usual, caller):
 
 
 def test_the_answers_of_the_edge_are_those_of_the_table_of_errors(edge):
+    template = (EDGE / "default.conf.template").read_text()
+    usual = re.search(r'\$overloaded_detail \{\n    default "(.+)";', template)[1]
     told = [
-        json.loads(body) for body in re.findall(r"return \d+ '(.+)';", (EDGE / "default.conf.template").read_text())
+        json.loads(body.replace("$overloaded_detail", usual)) for body in re.findall(r"return \d+ '(.+)';", template)
     ]
 
     for problem in told:
@@ -284,7 +286,23 @@ def test_without_a_gateway_the_answer_is_503(stack):
     edge, _ = stack(f"127.0.0.1:{free_port()}")
 
     with Caller(edge.port) as caller:
-        assert_problem(caller.send(TASK).answer(), 503, "overloaded")
+        answer = caller.send(TASK).answer()
+    assert_problem(answer, 503, "overloaded")
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_where_the_gateway_ends_after_it_has_read_a_task_nobody_is_told_to_send_it_again(stack):
+    with socket.create_server(("127.0.0.1", 0)) as gateway:
+        edge, _ = stack(f"127.0.0.1:{gateway.getsockname()[1]}")
+        with Caller(edge.port) as caller:
+            caller.send(TASK)
+            connection, _ = gateway.accept()
+            with connection:
+                assert connection.recv(65536)
+            answer = caller.answer()
+
+    assert_problem(answer, 503, "overloaded", retry=False)
+    assert answer.json()["detail"].endswith("Kafka may have the task")
 
 
 @contextlib.contextmanager
