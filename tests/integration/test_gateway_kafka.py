@@ -147,6 +147,20 @@ def test_a_dead_letter_comes_back_as_its_error(start, echo):
     assert (again.status_code, again.json()["error_code"]) == (422, "task_rejected")
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}], ids=["without a key", "with a key"])
+def test_every_gateway_knows_whether_a_failed_task_has_a_key_and_says_what_to_do(start, echo, headers):
+    gateway, other = start("gateway"), start("gateway")
+
+    answer = gateway.client.post("/tasks", json=task("fail provider_unavailable why"), headers=headers)
+    path = f"/tasks/{answer.headers['x-correlation-id']}"
+    again = until(lambda: other.answers(path, 503) and other.client.get(path), "the other gateway to know it")
+
+    for told in (answer, again):
+        assert told.status_code == 503
+        assert ("; send it again later with the same Idempotency-Key" in told.json()["detail"]) == bool(headers)
+        assert ("it would be a second task" in told.json()["detail"]) != bool(headers)
+
+
 def test_each_of_many_callers_with_one_task_id_gets_its_own_reply_from_any_of_two_gateways(start, echo):
     gateways = [start("gateway"), start("gateway")]
     answers = {}
