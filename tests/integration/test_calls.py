@@ -232,14 +232,20 @@ def test_no_connection_can_be_tried_again(kind):
     error = refused(ProviderUnavailable, kind, f"http://127.0.0.1:{free_port()}")
 
     assert error.retryable
+    assert str(error) == "it refuses connections"
 
 
 def test_a_host_that_does_not_exist_can_be_tried_again(kind):
-    assert refused(ProviderUnavailable, kind, "http://provider.invalid").retryable
+    error = refused(ProviderUnavailable, kind, "http://provider.invalid")
+
+    assert error.retryable
+    assert str(error) == "its host name cannot be resolved"
 
 
 def test_a_server_that_speaks_no_tls_can_be_tried_again(simulators, kind):
-    refused(ProviderUnavailable, kind, simulators.url.replace("http:", "https:"))
+    error = refused(ProviderUnavailable, kind, simulators.url.replace("http:", "https:"))
+
+    assert str(error) == "no TLS connection can be made"
 
 
 def heard(kind, scheme="http"):

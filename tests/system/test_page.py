@@ -263,16 +263,16 @@ def test_failures_are_told_in_words(visit, service):
 
     send(page, "phone", "")
     expect_reply(page, "Failed", "This is not a valid task")
-    expect(page.locator("#data-problem")).to_contain_text("at least 1 character")
+    expect(page.locator("#data-problem")).to_contain_text("must not be empty")
     expect(page.get_by_label("Data")).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#no-record")).to_have_text("The task did not reach Kafka.")
 
     send(page, "phone", "8" * 257)
-    expect(page.locator("#data-problem")).to_contain_text("more than 256 characters")
+    expect(page.locator("#data-problem")).to_contain_text("at most 256 characters for phone")
 
     page.get_by_label("Task number").fill("canary-7d1f")
     send(page, "phone", "8 916 823 34 54")
-    expect(page.locator("#task_id-problem")).to_contain_text("valid integer")
+    expect(page.locator("#task_id-problem")).to_contain_text("must be an integer")
     expect(page.locator("#data-problem")).to_be_hidden()
     page.get_by_label("Task number").fill("1")
 
