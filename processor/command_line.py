@@ -21,10 +21,10 @@ app = command_line.command_line(
 
     \b
     Exit codes:
-      0    stopped by SIGTERM or Ctrl-C, or the command is done
+      0    stopped by SIGTERM, or the command is done
       1    something prevented it
       2    an argument or a setting is missing or wrong
-      130  Ctrl-C before it has started, or during a command
+      130  stopped by Ctrl-C
 
     \b
     Examples:

@@ -55,7 +55,7 @@ EXIT_SECONDS = 5.0
 
 
 def main(settings: ProcessorSettings) -> None:
-    """Run the processor; exits with 0 after a stop, 2 if the settings name something unusable."""
+    """Run the processor; exits with 0 after SIGTERM, 130 after Ctrl-C, 2 if the settings name something unusable."""
     configure_logs(settings.log_level, settings.log_format)
     if settings.log_level == "INFO":  # Quix's own INFO is for its developers
         logging.getLogger("quixstreams").setLevel(logging.WARNING)
@@ -174,6 +174,8 @@ class Service:
         logger.info("stopped: unfinished records left to the partitions' next owner: %d", operator.handed_back)
         with contextlib.suppress(TimeoutError):  # PostgreSQL does not answer: nothing is lost
             self._on_the_loop(self._close(), EXIT_SECONDS)
+        if app.interrupted:
+            sys.exit(128 + signal.SIGINT)
 
     def _pipeline(self, app: Any, topic_ids: TopicIds) -> ApplyAsync:
         settings, traced = self._settings, self._traced

@@ -223,6 +223,8 @@ class DrainingApplication(Application):
     """
 
     operator: Draining | None = None
+    interrupted = False
+    """Whether Ctrl-C (SIGINT) has come while it ran."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Create Quix's application, without a folder for state."""
@@ -235,3 +237,7 @@ class DrainingApplication(Application):
             super().stop(fail)
         else:
             self.operator.stop(then=super().stop)
+
+    def _on_sigint(self, *arguments: Any) -> None:
+        self.interrupted = True
+        super()._on_sigint(*arguments)  # type: ignore[no-untyped-call]

@@ -313,6 +313,18 @@ def test_a_stop_at_any_moment_from_the_first_is_clean(start, database, package):
         assert program.stop() == 0, (milliseconds, program.log_text())
 
 
+@pytest.mark.parametrize("package", ["processor", "gateway"])
+def test_ctrl_c_stops_a_program_cleanly_too_with_exit_code_130(start, database, package):
+    program = start(package, database.environment)
+
+    program.send_signal(signal.SIGINT)
+    until(lambda: not program.running, "the end")
+
+    assert program.returncode == 130, program.log_text()
+    assert "stopped" in program.log_text()
+    assert "Traceback" not in program.log_text()
+
+
 @pytest.mark.parametrize(
     ("package", "setting", "value"),
     [

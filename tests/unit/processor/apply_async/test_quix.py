@@ -43,6 +43,7 @@ def test_quix_calls_its_clients_as_the_seam_expects(protocol, of_quix, name):
         (StreamFunction.get_executor, ["self", "child_executors"]),
         (StreamFunction._resolve_branching, ["self", "child_executors"]),
         (Application.stop, ["self", "fail"]),
+        (Application._on_sigint, ["self", "_"]),
     ],
 )
 def test_the_other_parts_of_quix_that_the_operator_uses_are_as_they_were(function, names):
