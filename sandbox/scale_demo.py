@@ -27,7 +27,11 @@ LATENCY_MS = [300, 500]
 """The provider's latency. With exactly 400 ms, all of a replica's requests would be sent in one wave."""
 
 CONCURRENT_REQUESTS = 32
-"""Requests in flight of each replica: 32 of 0.4 s each are 80 tasks a second. Two cores easily do four times that."""
+"""Calls of one replica at the provider at a time: 32 of 0.4 s each are 80 tasks a second. Two cores easily do four
+times that."""
+
+PARTS = (1, 2, 4)
+"""Replicas in each part of the demo."""
 
 MEASURED_FROM, MEASURED_TO = 0.7, 0.2
 """The rate is measured between these shares of the backlog left: after the new replicas have warmed up, and before one
@@ -102,7 +106,7 @@ def scale_demo(console: Console, step: Step, tasks: int, partitions: int) -> Non
     with running(stack, step):
         with ExitStack() as closing:
             fleet = Fleet(stack, partitions, closing, console)
-            phases = [fleet.drain(replicas, tasks) for replicas in (1, 2, 4)]
+            phases = [fleet.drain(part, tasks) for part in range(len(PARTS))]
             fleet.until(lambda: fleet.outstanding == 0, "the last results")
         rows = int(stack.postgres.psql("tasks", "-At", "-c", "SELECT count(*) FROM integration_service"))
     console.print(phase_table(phases))
@@ -138,7 +142,7 @@ class Fleet:
         closing.callback(self._consumer.close)
         self._consumer.assign([TopicPartition("results", number, 0) for number in range(partitions)])
         self._replicas: list[Replica] = []
-        self._scraped_at = self._line_at = 0.0
+        self._scraped_at = self._line_at = self._part_at = 0.0
         self._repeated = (0, 0)
         wanted = {"remember_inputs": True, "latency_ms": LATENCY_MS}
         self._client.put(f"{stack.simulators_url}/_control", json=wanted).raise_for_status()
@@ -148,12 +152,18 @@ class Fleet:
         """Number of tasks that were sent and have no result yet."""
         return self.sent - len(self._answered)
 
-    def drain(self, replicas: int, tasks: int) -> Phase:
-        """Scale up to `replicas`, and measure their rate on a backlog of `tasks` for each of them."""
-        working = len(self._stack.processors)
+    def drain(self, part: int, tasks: int) -> Phase:
+        """Scale up to the replicas of a part, and measure their rate on a backlog of `tasks` for each of them."""
+        replicas, working = PARTS[part], len(self._stack.processors)
         for _ in range(replicas - working):
             self._stack.add_processor()
-        self._console.print(f"\nReplicas: {replicas}, with {CONCURRENT_REQUESTS} requests in flight each")
+        who = f"{replicas} replica" if replicas == 1 else f"{replicas} replicas, each"
+        self._console.print(
+            f"\n[bold]Part {part + 1} of {len(PARTS)}:[/bold] {who} with at most {CONCURRENT_REQUESTS} calls at the "
+            "provider",
+            highlight=False,
+        )
+        self._part_at = time.time()
         self._replicas, self._scraped_at = [], 0.0  # the new replicas' partitions are not known yet
         # The running replicas are kept busy, so that the new ones join while there is work in flight.
         self.until(self._is_divided, f"{replicas} replicas to own partitions", busy=4 * CONCURRENT_REQUESTS * working)
@@ -199,9 +209,11 @@ class Fleet:
     def _show(self, now: float) -> None:
         self._scraped_at = now
         self._replicas = [self._scrape(url, child) for url, child in self._stack.processors.items()]
-        rate = sum(now - 2.5 <= written_at < now - 0.5 for written_at in self._written_at) / 2
+        since = max(now - 2.5, self._part_at)  # not the rate of the part before
+        rate = sum(since <= written_at < now - 0.5 for written_at in self._written_at) / max(now - 0.5 - since, 0.5)
         if self._live is not None:
-            self._live.update(picture(self._replicas, rate), refresh=True)
+            shown = picture(self._replicas, rate, self.outstanding, now - self._part_at)
+            self._live.update(shown, refresh=True)
         elif now >= self._line_at + LINE_SECONDS:
             self._line_at = now
             self._console.print(line(self._replicas, rate), highlight=False, soft_wrap=True)
@@ -235,8 +247,15 @@ def line(replicas: Sequence[Replica], rate: float) -> str:
     return f"{rate:4.0f}/s  waiting {waiting:5,}  in flight {in_flight:4,}  partitions: {owners}"
 
 
-def picture(replicas: Sequence[Replica], rate: float) -> RenderableType:
-    """Return the state as a picture of at most 80 columns: a bar for each replica."""
+def picture(replicas: Sequence[Replica], rate: float, left: int, seconds: float) -> RenderableType:
+    """Return the state as a picture of at most 80 columns: a bar for each replica.
+
+    Args:
+        replicas: the replicas, oldest first.
+        rate: tasks a second.
+        left: tasks that have no result yet.
+        seconds: since the part began.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("replica", "partitions", "waiting", "in flight"):
         table.add_column(column, justify="left" if column == "partitions" else "right", no_wrap=True)
@@ -251,7 +270,8 @@ def picture(replicas: Sequence[Replica], rate: float) -> RenderableType:
         table.add_row(
             *(str(number), numbers(replica.waiting), f"{waiting:,}", f"{replica.in_flight:,}", bar[:BAR_CHARACTERS])
         )
-    return Group(Text(f"{rate:.0f} tasks a second", style="bold green"), table)
+    head = f"{rate:.0f} tasks a second, {left:,} tasks left, {seconds:.0f} s"
+    return Group(Text(head, style="bold green"), table)
 
 
 def numbers(partitions: Iterable[int]) -> str:
@@ -263,7 +283,7 @@ def numbers(partitions: Iterable[int]) -> str:
 def phase_table(phases: Sequence[Phase]) -> Table:
     """Return a table of the measurements with each number of replicas."""
     table = Table()
-    for column in ("replicas", "tasks a second", "ratio", "results repeated", "calls repeated"):
+    for column in ("replicas", "tasks a second", "times one", "results repeated", "calls repeated"):
         table.add_column(column, justify="right")
     for phase in phases:
         repeated = (str(phase.results_repeated), str(phase.calls_repeated))

@@ -28,16 +28,16 @@ def test_a_replica_is_read_from_its_metrics():
 
 
 def test_the_picture_fits_a_terminal_of_80_columns():
-    lines = lines_of(picture(REPLICAS, 639.6))
+    lines = lines_of(picture(REPLICAS, 639.6, 28_892, 12.3))
 
     assert not [line for line in lines if "…" in line]
     text = "\n".join(lines)
-    for words in ("640 tasks a second", "0-1", "24,690", "3,702", "none"):
+    for words in ("640 tasks a second, 28,892 tasks left, 12 s", "0-1", "24,690", "3,702", "none"):
         assert words in text
 
 
 def test_a_bar_shows_what_waits_and_what_is_in_flight():
-    *_, shown = lines_of(picture([Replica({0: 450}, 150)], 0.0))
+    *_, shown = lines_of(picture([Replica({0: 450}, 150)], 0.0, 600, 0.0))
 
     assert shown.count("█") == 23
     assert shown.count("▒") == 7
@@ -57,5 +57,5 @@ def test_runs_of_partitions_are_shortened(partitions, text):
 def test_the_table_compares_with_one_replica():
     shown = "\n".join(lines_of(phase_table([Phase(1, 20.0, 3, 5), Phase(4, 40.0, 0, 0)])))
 
-    assert "40.0 │  2.00 │                0 │              0" in shown
-    assert "20.0 │  1.00 │                3 │              5" in shown
+    assert "40.0 │      2.00 │                0 │              0" in shown
+    assert "20.0 │      1.00 │                3 │              5" in shown
