@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 STOP_SECONDS = 30.0
 """Time between SIGTERM and SIGKILL."""
@@ -30,10 +31,10 @@ class Child:
         self,
         name: str,
         command: Sequence[str | Path],
-        log: Path,
+        log: Path | str,
         *,
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         user: str | None = None,
         outlive: bool = False,
     ) -> None:
@@ -49,13 +50,25 @@ class Child:
             outlive: whether it keeps running after this process ends, however that ends.
         """
         self.name = name
-        self.log = log
+        self.log = Path(log)
         self._command = [str(part) for part in command]
         self._environment = environment
         self._folder = folder
         self._user = user
         self._outlive = outlive
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What another process needs to start the same program, as JSON: the arguments of a Child."""
+        return {
+            "name": self.name,
+            "command": self._command,
+            "log": str(self.log),
+            "environment": None if self._environment is None else dict(self._environment),
+            "folder": None if self._folder is None else str(self._folder),
+            "user": self._user,
+        }
 
     @property
     def pid(self) -> int:
@@ -175,6 +188,19 @@ def free_port() -> int:
                 continue
             _given_ports.add(port)
             return port
+
+
+def port_or_free(port: int) -> int:
+    """Return the port if nothing on this machine listens on it, else a free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that a stop has left do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return free_port()
+    with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+        return free_port()  # something listens on IPv6 only, which clients of `localhost` may try first
+    return port
 
 
 def accepts(port: int) -> bool:

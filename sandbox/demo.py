@@ -4,6 +4,7 @@ Then a task by REST overtakes a backlog, unless that would cost money.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.stack import Stack, Step, running
+from sandbox.stack import ANSWERS, Stack, Step, running
+from sandbox.user_settings import provider_keys
 
 REPLY_SECONDS = 60.0
 
@@ -68,13 +70,15 @@ def demo(console: Console, step: Step) -> None:
         sandbox.child.NotReady: the stack does not start.
     """
     started_at = time.monotonic()
-    settings = {"DADATA_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND)}
+    settings = {**provider_keys(os.environ), "DADATA_REQUESTS_PER_SECOND": str(REQUESTS_PER_SECOND)}
     with running(Stack(processors=2, settings=settings), step) as stack:
         console.print()
-        providers = ["YANDEXGPT" if task_type == "gpt" else "DADATA" for _, task_type, _ in BY_REST + BY_KAFKA]
-        paid = [provider for provider in providers if provider not in stack.simulated]
+        paid = [task_id for task_id, task_type, _ in BY_REST + BY_KAFKA if not stack.is_free(task_type)]
         if paid:
-            console.print(f"[bold]Providers are real[/bold] where keys are set: {len(paid)} calls are paid for.")
+            console.print(
+                f"[bold]Real keys are set for {' and '.join(stack.real)}:[/bold] {len(paid)} calls are paid for.",
+                highlight=False,
+            )
         else:
             console.print(
                 "Providers are simulated and answer in 100 ms: no call is paid for, and no data leaves this machine.",
@@ -93,7 +97,8 @@ def demo(console: Console, step: Step) -> None:
             rows = stored_rows(stack)
             check(replies, rows, refused)
             console.print(reply_table(replies))
-            console.print(row_table(rows, console.width))
+            console.print(row_table(rows))
+            console.print(f"{ANSWERS} ORDER BY id;", style="dim", highlight=False, markup=False, soft_wrap=True)
             show_broken(console, refused, dead_letter)
             overtaken_in = overtake(console, step, stack, topics)
     overtaken = "" if overtaken_in is None else f", then a backlog overtaken in {overtaken_in:.1f} s"
@@ -101,8 +106,9 @@ def demo(console: Console, step: Step) -> None:
         f"\n[bold green]{len(replies)} tasks, {len(replies)} replies, {len(rows)} rows, 1 dead letter[/bold green] "
         f"in {seconds:.1f} s{overtaken};\n"
         f"{time.monotonic() - started_at:.0f} s including starting and stopping everything.\n"
-        "Next: [bold]make up[/bold] leaves the same stack running and prints links to its try-it page,\n"
-        "its REST and Kafka documentation, and its metrics. [bold]make scale-demo[/bold] shows how it scales.",
+        "Next: [bold]make up[/bold] leaves the same stack running and prints links to its try-it page, its REST and\n"
+        "Kafka documentation and its metrics, and a line that shows answers. [bold]make scale-demo[/bold] shows how it "
+        "scales.",
         highlight=False,
         soft_wrap=True,
     )
@@ -196,16 +202,13 @@ class Topics:
         raise Mismatch(f"no record arrived on the topic {topic} within {REPLY_SECONDS:g} seconds")
 
 
-def stored_rows(stack: Stack) -> list[tuple[int, str, str]]:
-    """Return the rows: (id, task type, data as text). Of gpt's data only the answer's own text."""
+def stored_rows(stack: Stack) -> list[tuple[int, str, str | None]]:
+    """Return the rows: (id, task type, phone number or e-mail address or text; None if the data had none in it)."""
     with psycopg.connect(stack.postgres.conninfo("tasks")) as connection:
-        return connection.execute(
-            "SELECT id, task_type::text, coalesce(data #>> '{alternatives,0,message,text}', data::text) "
-            "FROM integration_service ORDER BY id"
-        ).fetchall()
+        return connection.execute(f"{ANSWERS} ORDER BY id".encode()).fetchall()
 
 
-def check(replies: list[Reply], rows: list[tuple[int, str, str]], refused: httpx.Response) -> None:
+def check(replies: list[Reply], rows: list[tuple[int, str, str | None]], refused: httpx.Response) -> None:
     """Compare the replies with the rows, and check that the broken task was refused.
 
     Raises:
@@ -230,17 +233,14 @@ def reply_table(replies: list[Reply]) -> Table:
     return table
 
 
-def row_table(rows: list[tuple[int, str, str]], width: int) -> Table:
+def row_table(rows: list[tuple[int, str, str | None]]) -> Table:
     """Return the rows as a table."""
-    table = Table(title="Table integration_service in PostgreSQL", title_justify="left")
+    table = Table(title="Answers, in the table integration_service in PostgreSQL", title_justify="left")
     table.add_column("id", justify="right")
     table.add_column("task_type")
-    table.add_column("data (of gpt: the text in it)")
-    data_characters = max(20, width - 25)  # the rest of the line, after the other columns and the frame
-    for row_id, task_type, data in rows:
-        line = " ".join(data.split())
-        shown = line if len(line) <= data_characters else f"{line[: data_characters - 1]}…"
-        table.add_row(str(row_id), task_type, Text(shown))  # a generated text may look like markup
+    table.add_column("answer")
+    for row_id, task_type, answer in rows:
+        table.add_row(str(row_id), task_type, Text("nothing recognised" if answer is None else answer))
     return table
 
 

@@ -88,6 +88,7 @@ class Kafka(Child):
         outlive: bool = False,
         proxied_port: int | None = None,
         security: Security | None = None,
+        port: int | None = None,
         number: int = 1,
         controller_ports: Sequence[int] = (),
     ) -> None:
@@ -100,6 +101,7 @@ class Kafka(Child):
             proxied_port: port of a proxy in front of `upstream_port`. The broker advertises this port to clients that
                 connect through the proxy; `port` bypasses the proxy.
             security: what clients need to connect; None admits all clients.
+            port: its port for clients; None chooses one.
             number: its node id, from 1 to the number of brokers in its cluster.
             controller_ports: the controller port of each broker in its cluster; empty for a single broker.
         """
@@ -107,7 +109,7 @@ class Kafka(Child):
         self._data = folder / name
         self._number = number
         self._controller_ports = controller_ports or (free_port(),)
-        self.port = free_port()
+        self.port = port or free_port()
         self.proxied_port = proxied_port
         self.upstream_port = free_port()
         self._security = security

@@ -29,7 +29,13 @@ class Postgres(Child):
     user = _ADMIN
 
     def __init__(
-        self, folder: Path, log_folder: Path, *, outlive: bool = False, certificate: Path | None = None
+        self,
+        folder: Path,
+        log_folder: Path,
+        *,
+        outlive: bool = False,
+        certificate: Path | None = None,
+        port: int | None = None,
     ) -> None:
         """Choose its port and password without starting it.
 
@@ -38,11 +44,12 @@ class Postgres(Child):
             log_folder: folder for its log.
             outlive: whether it keeps running after this process ends.
             certificate: PEM file with its key and certificate; if given, connections need TLS.
+            port: its port; None chooses one.
         """
         self._certificate = certificate
         self._primary: Postgres | None = None
         self._data = folder / "postgres"
-        self.port = free_port()
+        self.port = port or free_port()
         self.password = secrets.token_urlsafe(16)
         super().__init__(
             "PostgreSQL",

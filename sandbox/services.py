@@ -27,6 +27,8 @@ class Services:
         outlive: bool = False,
         proxied_port: int | None = None,
         brokers: int = 1,
+        kafka_port: int | None = None,
+        postgres_port: int | None = None,
     ) -> None:
         """Choose ports without starting anything.
 
@@ -36,17 +38,19 @@ class Services:
             outlive: whether the services keep running after this process ends.
             proxied_port: port at which clients reach a single broker through a proxy.
             brokers: number of Kafka's brokers: 1, or odd.
+            kafka_port: port of a single broker; None chooses one.
+            postgres_port: PostgreSQL's port; None chooses one.
         """
         self.folder = folder
         self.logs = logs
         self.kafka: Kafka | KafkaCluster
         if brokers == 1:
-            self.kafka = Kafka(folder, logs, outlive=outlive, proxied_port=proxied_port)
+            self.kafka = Kafka(folder, logs, outlive=outlive, proxied_port=proxied_port, port=kafka_port)
             self.brokers: list[Kafka] = [self.kafka]
         else:
             self.kafka = KafkaCluster(folder, logs, brokers=brokers)
             self.brokers = self.kafka.brokers
-        self.postgres = Postgres(folder, logs, outlive=outlive)
+        self.postgres = Postgres(folder, logs, outlive=outlive, port=postgres_port)
         self.children: list[Child] = []
         """Everything that was started, in this order."""
         self._outlive = outlive
@@ -82,17 +86,17 @@ class Services:
         child.start()
         return child
 
-    def start_provider(self, module: str, path: str, *options: str) -> tuple[Child, str]:
+    def start_provider(self, module: str, path: str, *options: str, port: int | None = None) -> tuple[Child, str]:
         """Start a simulated provider, wait until its path answers, and return it with its URL."""
-        port = free_port()
+        port = port or free_port()
         url = f"http://127.0.0.1:{port}"
         child = self.start_module(module, module, "--port", str(port), *options)
         child.wait_until(lambda: answers(f"{url}{path}"))
         return child, url
 
-    def start_simulators(self, *options: str) -> tuple[Child, str]:
+    def start_simulators(self, *options: str, port: int | None = None) -> tuple[Child, str]:
         """Start the provider simulators, wait until they answer, and return them with their URL."""
-        return self.start_provider("sandbox.simulators", "/health", *options)
+        return self.start_provider("sandbox.simulators", "/health", *options, port=port)
 
     def stop(self) -> None:
         """Stop everything, the newest first so that each program can finish its work."""

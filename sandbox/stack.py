@@ -2,32 +2,48 @@
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
-from sandbox.child import Child, NotReady, free_port
+from sandbox.child import Child, NotReady, free_port, port_or_free
 from sandbox.kafka import install, jar_folder
 from sandbox.services import ROOT, Services, answers, new_folder
+from sandbox.user_settings import PROVIDER_KEYS, for_the_stack, is_simulated
+from shared.messages import TASK_TYPES
 
 LOGS = ROOT / ".sandbox" / "logs"
-STATE = ROOT / ".sandbox" / "state.json"
+ENVIRONMENT = ROOT / ".sandbox" / "env"
+"""The settings of `make up`'s stack, for a shell. It holds passwords."""
 
 DATABASE_USER = "integration_processor"
 
 SIMULATOR_LATENCY_MS = 100
+
+GATEWAY_PORT, KAFKA_PORT, POSTGRES_PORT = 8000, 9092, 5432
+"""The ports of the README's examples."""
+
+PROCESSOR_PORT, SIMULATORS_PORT = 8001, 8090
+"""The port of the first processor; the others have the next ones."""
+
+PROVIDERS = {"DADATA": "DaData", "YANDEXGPT": "YandexGPT"}
+REDRIVE = ".venv/bin/python -m processor redrive --dry-run"
+FAULT = {"kind": "status", "status": 503, "when": "fail"}
+
+ANSWERS = (
+    "SELECT id, task_type, coalesce(data->>'phone', data->>'email', data->'alternatives'->0->'message'->>'text') "
+    "AS answer FROM integration_service"
+)
+"""Shows the stored answers of all task types."""
 
 Step = Callable[[str], contextlib.AbstractContextManager[object]]
 """Shows the title of a step while its context lasts."""
 
 
 class Stack(Services):
-    """The local stack. Everything listens on 127.0.0.1 only, on free ports."""
+    """The local stack. Everything listens on 127.0.0.1 only."""
 
     def __init__(
         self,
@@ -41,21 +57,39 @@ class Stack(Services):
 
         Args:
             processors: replicas of the processor at the start.
-            outlive: whether the stack keeps running after this process ends.
-            simulated_only: whether to ignore keys of real providers in the environment.
-            settings: further environment variables of both programs.
+            outlive: whether the stack keeps running after this process ends. Then it has the ports of the README where
+                they are free. Else all ports are random, so that stacks can run side by side.
+            simulated_only: whether to ignore keys of real providers.
+            settings: a user's settings; those that the stack itself decides, such as addresses, are ignored.
         """
-        super().__init__(new_folder("stack"), LOGS, outlive=outlive)
-        self.gateway_url = f"http://127.0.0.1:{free_port()}"
+        self._port: Callable[[int], int] = port_or_free if outlive else lambda _: free_port()
+        super().__init__(
+            new_folder("stack"),
+            LOGS,
+            outlive=outlive,
+            kafka_port=self._port(KAFKA_PORT),
+            postgres_port=self._port(POSTGRES_PORT),
+        )
+        gateway_port = self._port(GATEWAY_PORT)
+        self.gateway_url = f"http://localhost:{gateway_port}"
+        ports = {
+            "gateway": (GATEWAY_PORT, gateway_port),
+            "Kafka": (KAFKA_PORT, self.brokers[0].port),
+            "PostgreSQL": (POSTGRES_PORT, self.postgres.port),
+        }
+        self.moved = {name: (usual, port) for name, (usual, port) in ports.items() if port != usual}
+        """Service -> the README's port, and its own, which differs."""
         self.simulators_url = ""
         self.processors: dict[str, Child] = {}
         """The running replicas, oldest first, by the URL of their health and metrics."""
         self._processors_at_start = processors
         self._processors_started = 0
-        self._settings = settings
+        self.settings = for_the_stack(settings)
+        """The user's settings that are used."""
         self._processor_password = secrets.token_urlsafe(16)
-        self._keys = {} if simulated_only else real_keys()
-        self.simulated = {provider for provider, names in PROVIDER_KEYS.items() if not all(map(self._keys.get, names))}
+        self.simulated = {
+            provider for provider in PROVIDER_KEYS if simulated_only or is_simulated(provider, self.settings)
+        }
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,10 +102,13 @@ class Stack(Services):
                 f"{provider}_URL": self.simulators_url,
             }.items()
         }
-        if "DADATA" in self.simulated:
-            simulated["DADATA_REQUESTS_PER_SECOND"] = "0"  # the simulators have no quota unless one is set
-            simulated["DADATA_NEW_CONNECTIONS_PER_MINUTE"] = "0"
+        # The simulators have no quota unless one is set.
+        no_quota = {"DADATA_REQUESTS_PER_SECOND": "0", "DADATA_NEW_CONNECTIONS_PER_MINUTE": "0"}
         return {
+            "LOG_FORMAT": "console",
+            **(no_quota if "DADATA" in self.simulated else {}),
+            **self.settings,
+            **simulated,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_IMPORT_TOPIC": "tasks",
             "KAFKA_RESULT_TOPIC": "results",
@@ -80,10 +117,35 @@ class Stack(Services):
             "POSTGRES_USER": DATABASE_USER,
             "POSTGRES_PASSWORD": self._processor_password,
             "POSTGRES_DB": "tasks",
-            **self._keys,
-            **simulated,
-            **self._settings,
         }
+
+    @property
+    def shell_environment(self) -> dict[str, str]:
+        """The environment variables of a command that uses the stack: of a program of ours, or of psql."""
+        environment = self.environment
+        own = {"PROCESSOR_HTTP_PORT": "0"}  # one more processor must not take the port of the first
+        postgres = {
+            "PGHOST": "POSTGRES_HOST",
+            "PGPORT": "POSTGRES_PORT",
+            "PGUSER": "POSTGRES_USER",
+            "PGPASSWORD": "POSTGRES_PASSWORD",
+            "PGDATABASE": "POSTGRES_DB",
+        }
+        return {**environment, **own, **{name: environment[same] for name, same in postgres.items()}}
+
+    @property
+    def task_types(self) -> list[str]:
+        """The task types that the processors handle."""
+        return [name.strip() for name in self.settings.get("TASK_TYPES", ",".join(TASK_TYPES)).split(",")]
+
+    @property
+    def real(self) -> list[str]:
+        """The names of the providers that are not simulated."""
+        return [name for provider, name in PROVIDERS.items() if provider not in self.simulated]
+
+    def is_free(self, task_type: str) -> bool:
+        """Return whether tasks of the type cost no money."""
+        return ("YANDEXGPT" if task_type == "gpt" else "DADATA") in self.simulated
 
     def start(self, step: Step) -> None:
         """Start everything, and wait until it is ready.
@@ -93,13 +155,14 @@ class Stack(Services):
         """
         shutil.rmtree(LOGS, ignore_errors=True)
         if not jar_folder().exists():
-            with step("Fetching Kafka (the first time only)"):
+            with step("Fetching Kafka (43 MB, the first time only)"):
                 install()
         with step("Starting Kafka and PostgreSQL"):
             self.start_servers("tasks", DATABASE_USER, self._processor_password)
         if self.simulated:
             with step("Starting the provider simulators"):
-                _, self.simulators_url = self.start_simulators("--latency-ms", str(SIMULATOR_LATENCY_MS))
+                latency = ("--latency-ms", str(SIMULATOR_LATENCY_MS))
+                _, self.simulators_url = self.start_simulators(*latency, port=self._port(SIMULATORS_PORT))
         with step(f"Starting the gateway and processors ({self._processors_at_start})"):
             programs = {self.gateway_url: self._start_program("gateway", self.gateway_url, "GATEWAY_PORT")}
             for _ in range(self._processors_at_start):
@@ -113,8 +176,8 @@ class Stack(Services):
         Args:
             settings: its further environment variables.
         """
+        url = f"http://localhost:{self._port(PROCESSOR_PORT + self._processors_started)}"
         self._processors_started += 1
-        url = f"http://127.0.0.1:{free_port()}"
         name = f"processor-{self._processors_started}"
         self.processors[url] = self._start_program(name, url, "PROCESSOR_HTTP_PORT", **settings)
 
@@ -132,28 +195,18 @@ class Stack(Services):
                 raise NotReady(f"{child.name} exited with code {child.returncode}. {child.tail()}")
 
     def _start_program(self, name: str, url: str, port_name: str, **settings: str) -> Child:
-        own = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2], "LOG_FORMAT": "console"}
+        own = {"GATEWAY_HOST": "127.0.0.1", port_name: url.rpartition(":")[2]}
         package = name.partition("-")[0]
         return self.start_module(name, package, environment={**self.environment, **own, **settings})
 
-    def save(self) -> None:
-        """Save what runs to a file, so that another process can call `stop_saved`."""
-        STATE.parent.mkdir(exist_ok=True)
-        state = {
-            "folder": str(self.folder),
-            "lines": self.lines(),
-            "processes": [[child.pid, _started_at(child.pid)] for child in reversed(self.children)],
-        }
-        new = STATE.with_suffix(".new")
-        new.touch(mode=0o600)  # it holds passwords
-        new.write_text(json.dumps(state))
-        new.rename(STATE)
-
     def lines(self) -> list[tuple[str, str]]:
-        """Return how to reach and watch the running stack: (name, value), or (heading, "")."""
+        """Return how to reach, use and watch the running stack: (name, value), or (heading, "")."""
         gateway = self.gateway_url
-        simulated = ", ".join(sorted(self.simulated))
+        postgres = f"psql '{self.postgres.conninfo('tasks')}'"
+        simulators = f"curl -w '\\n' -X PUT {self.simulators_url}/_control --json"
         return [
+            ("See a task's answer, by the id in its reply", ""),
+            ("row 1", f"""{postgres} -c "{ANSWERS} WHERE id = 1\""""),
             ("Try it and read about it", ""),
             ("try-it page", f"{gateway}/"),
             ("REST documentation", f"{gateway}/docs"),
@@ -173,57 +226,22 @@ class Stack(Services):
             ),
             ("logs", str(LOGS)),
             ("Connect to it", ""),
-            (GATEWAY, gateway),
+            ("gateway", gateway),
             ("Kafka", f"{self.kafka.bootstrap_servers}, topics tasks, results, tasks-dlt"),
-            ("PostgreSQL", f"psql '{self.postgres.conninfo('tasks')}'"),
-            ("providers", f"simulated: {simulated}" if simulated else "real"),
+            ("PostgreSQL", postgres),
+            *((name, "simulated" if provider in self.simulated else "real") for provider, name in PROVIDERS.items()),
+            ("Run a command with its settings, from this folder", ""),
+            ("redrive", f"set -a; . {ENVIRONMENT.relative_to(ROOT)}; set +a; {REDRIVE}"),
+            *(
+                [
+                    ("See a task fail after 5 attempts, which take some seconds", ""),
+                    ("each with `fail` in its data", f"{simulators} '{json.dumps({'faults': [FAULT]})}'"),
+                    ("none any more", f"""{simulators} '{{"faults": []}}'"""),
+                ]
+                if self.simulated
+                else []
+            ),
         ]
-
-
-GATEWAY = "gateway"
-
-PROVIDER_KEYS = {
-    "DADATA": ("DADATA_API_KEY", "DADATA_SECRET_KEY"),
-    "YANDEXGPT": ("YANDEXGPT_API_KEY", "YANDEXGPT_FOLDER_ID"),
-}
-
-
-def real_keys() -> dict[str, str]:
-    """Return the provider keys in the environment. With them, tasks cost money."""
-    names = [name for keys in PROVIDER_KEYS.values() for name in keys]
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
-
-
-def saved_lines() -> list[tuple[str, str]] | None:
-    """Return the lines of the stack that `make up` left running, or None if there is none."""
-    if not STATE.exists():
-        return None
-    state = json.loads(STATE.read_text())
-    if not any(_started_at(pid) == started_at for pid, started_at in state["processes"]):
-        return None
-    return [(name, value) for name, value in state["lines"]]
-
-
-def stop_saved(step: Step) -> bool:
-    """Stop the stack that `make up` left running, and nothing else. Return whether there was one."""
-    if not STATE.exists():
-        return False
-    state = json.loads(STATE.read_text())
-    found = False
-    with step("Stopping the stack"):
-        for pid, started_at in state["processes"]:
-            # The system may have given the pid to another process meanwhile.
-            if _started_at(pid) == started_at:
-                found = True
-                os.kill(pid, signal.SIGTERM)
-                give_up_at = time.monotonic() + 30
-                while _started_at(pid) == started_at:
-                    if time.monotonic() > give_up_at:
-                        os.killpg(pid, signal.SIGKILL)
-                    time.sleep(0.05)
-    shutil.rmtree(state["folder"], ignore_errors=True)
-    STATE.unlink()
-    return found
 
 
 @contextlib.contextmanager
@@ -236,12 +254,3 @@ def running(stack: Stack, step: Step) -> Iterator[Stack]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
         with step("Stopping the stack"):
             stack.delete()
-
-
-def _started_at(pid: int) -> str | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]  # proc(5): state, and starttime in clock ticks since boot

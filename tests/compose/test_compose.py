@@ -18,7 +18,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from gateway.settings import GatewaySettings
 from processor.settings import ProcessorSettings
 from sandbox.child import free_port
-from tests.conftest import PATIENCE_SECONDS, ROOT
+from tests import readme
+from tests.conftest import PATIENCE_SECONDS, ROOT, until
 
 pytestmark = pytest.mark.timeout(1200)  # enough to build the images
 
@@ -329,6 +330,36 @@ def test_three_processors_share_the_work_and_sigterm_ends_each_program_with_0(pr
     project.up()  # without --scale there are as many as the environment says
 
     assert len(project.containers("processor")) == 2
+
+
+def test_every_example_of_the_readme_comes_out_as_shown(tmp_path):
+    with running(tmp_path, example()) as project:
+        gateway = f"localhost:{project.gateway_port}"
+        project.post("phone")  # `make up` has sent a first task; the README's ids come after it
+
+        # A task by REST.
+        command, shown = readme.block("curl --json")
+        assert readme.run(command.replace("localhost:8000", gateway)).splitlines()[-1] == shown
+
+        # A task directly on Kafka, and its result, from within the network: port 9092 may be in use here.
+        [snippet] = readme.PYTHON
+        [shown] = re.findall(r"^```\n\n    (b'.*)$", (ROOT / "README.md").read_text(), re.M)
+        assert shown in project.python("processor", snippet.replace("localhost:9092", "kafka:9094")).splitlines()
+
+        # A request that does not wait for the reply.
+        command, shown = readme.block("curl -i --json")
+        answer = readme.lines(readme.without_ids(readme.run(command.replace("localhost:8000", gateway))))
+        assert set(readme.lines(readme.without_ids(shown))) <= set(answer)
+
+        # The stored answers.
+        [block] = [block for block in readme.BLOCKS if block.startswith("set -a; . .sandbox/env; set +a\npsql")]
+        command, end, shown = block.partition("\n")[2].partition('ORDER BY id"\n')
+        [_, option, select] = shlex.split(command + end)
+        table = until(
+            lambda: "4 rows" in (table := project.run("db", "psql", "-U", "postgres", option, select)[1]) and table,
+            "the last row",
+        )
+        assert readme.lines(table)[: len(readme.lines(shown))] == readme.lines(shown)
 
 
 NASTY = """a'b"c\\d $HOME ${HOME} %s;--\\n{}"""

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pty
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -25,6 +24,8 @@ from sandbox.demo import overtake
 from sandbox.dump import DUMP
 from sandbox.dump_tasks import tasks
 from sandbox.stack import Stack
+from sandbox.user_settings import provider_keys
+from tests import readme
 from tests.conftest import ROOT, until
 
 COMMAND = [sys.executable, "-m", "sandbox"]
@@ -76,8 +77,10 @@ def test_the_demo_shows_tasks_of_all_types_and_leaves_nothing_running(checkout):
         "phone",
         "email",
         "gpt",
-        "serega@yandex.ru",
         "Hamlet",
+        "│ phone     │ +7 916 823-34-54 ",
+        "│ email     │ serega@yandex.ru ",
+        "│ phone     │ nothing recognised ",
         "tasks-dlt",
         "error_code: invalid_task",
     ):
@@ -95,10 +98,9 @@ def test_the_demo_shows_tasks_of_all_types_and_leaves_nothing_running(checkout):
     assert left_running(checkout) == []
 
 
-def test_the_demo_shows_no_backlog_where_it_costs_money(monkeypatch):
-    for name in ("DADATA_API_KEY", "DADATA_SECRET_KEY"):
-        monkeypatch.setenv(name, "real")
-    stack = Stack(processors=0)
+def test_the_demo_shows_no_backlog_where_it_costs_money():
+    keys = {"DADATA_API_KEY": "real", "DADATA_SECRET_KEY": "real"}
+    stack = Stack(processors=0, settings=provider_keys({**keys, "LOG_LEVEL": "DEBUG"}))
     stack.delete()
 
     with StringIO() as shown:
@@ -203,7 +205,7 @@ def test_ctrl_c_ends_the_moving_picture_of_a_terminal_and_leaves_nothing_running
 
 
 def test_a_first_task_is_not_sent_where_it_costs_money(checkout):
-    keys = {"DADATA_API_KEY": "real", "DADATA_SECRET_KEY": "real"}
+    keys = dict.fromkeys(("DADATA_API_KEY", "DADATA_SECRET_KEY", "YANDEXGPT_API_KEY", "YANDEXGPT_FOLDER_ID"), "real")
     try:
         up = run(checkout, "up", "--processors", "1", **keys)
         assert up.returncode == 0, up.stdout
@@ -212,31 +214,165 @@ def test_a_first_task_is_not_sent_where_it_costs_money(checkout):
     finally:
         run(checkout, "down")
 
+    assert "Real keys are set for DaData and YandexGPT: every call to them is paid for." in up.stdout
     assert "none was sent" in up.stdout
     assert not re.search(r"^integration_gateway_tasks_sent_total\S* [^0]", metrics, re.M)
 
 
+def commands_of(shown):
+    """Return the commands that `make up` prints, each as one line."""
+    joined = shown.replace("\\\n", "")
+    return [line.strip() for line in joined.splitlines() if re.match(r" +(curl|psql|set -a|TOKEN)\b", line)]
+
+
 def test_up_leaves_the_stack_running_until_down(checkout):
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
     up = run(checkout, "up", "--processors", "1", COLUMNS="80")
     try:
         assert up.returncode == 0, up.stdout
         assert '"task_id":1,"id":1' in up.stdout
-        line = re.search(r"^  curl .*\\\n.*$", up.stdout, re.M)[0].replace("\\\n", "")
-        _, url, _, media_type, _, task = shlex.split(line)
-        again = httpx.post(url, content=task, headers=dict([media_type.split(": ")]), timeout=30)
-        assert again.json() == {"task_id": 1, "id": 2}, "the line can be copied"
-        links = set(re.findall(r"http://\S+", up.stdout)) - {url}
+        send, answer, psql, redrive, fail, heal = commands_of(up.stdout)
+        assert readme.run(send, checkout).endswith('{"task_id":1,"id":2}\n'), "the line can be copied"
+        assert "1 | phone     | +7 916 823-34-54" in readme.run(answer, checkout)
+        assert "1 row" in readme.run(f"{psql} -c 'SELECT 1'", checkout)
+
+        urls = set(re.findall(r"http://\S+", up.stdout))
+        links = {url for url in urls if httpx.URL(url).path not in ("/tasks", "/_control")}
         pages = {"/", "/docs", "/openapi.json", "/asyncapi", "/asyncapi.json", "/metrics", "/health/ready"}
         assert {httpx.URL(link).path for link in links} == pages
         assert {link: httpx.get(link, timeout=30).status_code for link in links} == dict.fromkeys(links, 200)
+
+        # A failure that can be seen, and its dead letter.
+        readme.run(fail, checkout)
+        failing = send.replace("8 916", "fail")
+        assert '"error_code": "provider_unavailable"' in readme.run(failing, checkout)
+        assert readme.run(redrive, checkout).endswith("1 would be put back (1 provider_unavailable), 0 skipped\n")
+        readme.run(heal, checkout)
+        assert '{"task_id":1,"id":' in readme.run(failing, checkout)
+
+        files = [checkout / ".sandbox" / name for name in ("env", "state.json")]
+        assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600], "they hold passwords"
         up_again = run(checkout, "up", COLUMNS="80").stdout
         assert "is up already" in up_again
-        assert links < set(re.findall(r"http://\S+", up_again))
+        assert commands_of(up_again) == commands_of(up.stdout)
     finally:
         down = run(checkout, "down")
     assert down.returncode == 0, down.stdout
     assert left_running(checkout) == []
+    assert not any(file.exists() for file in files)
     assert "Nothing is up" in run(checkout, "down").stdout
+
+
+def test_up_starts_what_has_been_killed_and_keeps_the_data(checkout):
+    try:
+        up = run(checkout, "up", "--processors", "1")
+        assert up.returncode == 0, up.stdout
+        programs = json.loads((checkout / ".sandbox" / "state.json").read_text())["programs"]
+        killed = [program for program in programs if program["recipe"]["name"] in ("gateway", "PostgreSQL")]
+        for program in killed:
+            os.kill(program["pid"], signal.SIGKILL)
+
+        again = run(checkout, "up")
+
+        assert again.returncode == 0, again.stdout
+        for name in ("gateway", "PostgreSQL"):
+            assert f"{name} has ended." in again.stdout
+        assert re.search(r"started: http://\S+ ", again.stdout), "the log's end is shown"
+        assert "Kafka has ended" not in again.stdout
+        send, answer, *_ = commands_of(again.stdout)
+        assert '{"task_id":1,"id":' in readme.run(send)
+        assert "1 | phone     | +7 916 823-34-54" in readme.run(answer)
+    finally:
+        run(checkout, "down")
+    assert left_running(checkout) == []
+
+
+def test_up_starts_anew_where_the_data_is_gone_too(checkout):
+    try:
+        assert run(checkout, "up", "--processors", "1").returncode == 0
+        left = json.loads((checkout / ".sandbox" / "state.json").read_text())
+        for program in left["programs"]:
+            os.killpg(program["pid"], signal.SIGKILL)
+        shutil.rmtree(left["folder"])
+
+        again = run(checkout, "up", "--processors", "1")
+
+        assert '"task_id":1,"id":1' in again.stdout, again.stdout
+    finally:
+        run(checkout, "down")
+    assert left_running(checkout) == []
+
+
+def test_up_uses_the_users_settings_and_names_those_that_it_does_not(checkout):
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    secret_key = "a-secret-key-of-more-than-32-bytes"
+    example = (ROOT / ".env.example").read_text()
+    (checkout / ".env").write_text(
+        example.replace("SECRET_KEY=change-me-change-me-change-me-change-me", f"SECRET_KEY='{secret_key}'")
+        + "GATEWAY_AUTH=required\nTASK_TYPES=email\nLOG_LEVEL=DEBUG\n"
+    )
+    with contextlib.ExitStack() as taken:
+        with contextlib.suppress(OSError):  # another program has the port
+            taken.enter_context(socket.create_server(("127.0.0.1", 8000)))
+        try:
+            up = run(checkout, "up", "--processors", "1", LOG_LEVEL="WARNING")
+            assert up.returncode == 0, up.stdout
+            token, send, *_ = commands_of(up.stdout)
+            replied = readme.run(f"{token}\n{send}", checkout)
+            url = re.search(r"http://\S+/tasks", send)[0]
+            as_it_was = run(checkout, "up", LOG_LEVEL="WARNING").stdout
+            changed = run(checkout, "up", LOG_LEVEL="ERROR").stdout
+            without = httpx.post(url, json={"task_id": 1, "task_type": "email", "data": "a@b.c"})
+        finally:
+            run(checkout, "down")
+
+    assert replied.endswith('{"task_id":1,"id":2}\n')
+    assert without.status_code == 401
+    assert ("settings have changed" in as_it_was, "settings have changed" in changed) == (False, True)
+    [port] = re.findall(r"^Port 8000 is in use: gateway has (\d+)\.$", up.stdout, re.M)
+    assert url == f"http://localhost:{port}/tasks"
+    [used] = re.findall(r"^Your settings, from the environment or \.env: (.*)$", up.stdout, re.M)
+    assert used == "GATEWAY_AUTH, LOG_LEVEL, SECRET_KEY, TASK_TYPES"
+    [unused] = re.findall(r"^Not used, .*: (.*)$", up.stdout, re.M)
+    assert {"POSTGRES_HOST", "KAFKA_BOOTSTRAP_SERVERS", "DADATA_URL"} <= set(unused.split(", "))
+    assert secret_key not in up.stdout
+    assert "[info" not in (checkout / ".sandbox" / "logs" / "gateway.log").read_text()
+
+
+def test_every_example_of_the_readme_comes_out_as_shown_after_up(checkout):
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    try:
+        up = run(checkout, "up", "--processors", "1")
+        assert up.returncode == 0, up.stdout
+        gateway, kafka = re.findall(r"^  (?:gateway|Kafka) +(?:http://)?([\w.]+:\d+)", up.stdout, re.M)
+
+        def pasted(example, program="bash -e"):
+            """Paste an example, with other ports where those of the README are in use, and return what is printed."""
+            here = example.replace("localhost:8000", gateway).replace("localhost:9092", kafka)
+            return readme.run(program, checkout, stdin=here)
+
+        # A task by REST.
+        command, shown = readme.block("curl --json")
+        assert pasted(command).splitlines()[-1] == shown
+
+        # A task directly on Kafka, and its result. An interactive Python reads it line by line, as when it is pasted.
+        [example] = readme.PYTHON
+        [shown] = re.findall(r"^```\n\n    (b'.*)$", (ROOT / "README.md").read_text(), re.M)
+        assert f"{shown}\n" in pasted(example, ".venv/bin/python -i -q")
+
+        # A request that does not wait for the reply.
+        command, shown = readme.block("curl -i --json")
+        answer = readme.lines(readme.without_ids(pasted(command)))
+        assert set(readme.lines(readme.without_ids(shown))) <= set(answer)
+
+        # The stored answers.
+        [block] = [block for block in readme.BLOCKS if block.startswith("set -a; . .sandbox/env; set +a\npsql")]
+        command, end, shown = block.partition('ORDER BY id"\n')
+        table = until(lambda: "4 rows" in (table := pasted(command + end)) and table, "the last row")
+        assert readme.lines(table)[: len(readme.lines(shown))] == readme.lines(shown)
+    finally:
+        run(checkout, "down")
+    assert left_running(checkout) == []
 
 
 def test_a_program_that_does_not_start_is_told_with_the_end_of_its_log(checkout):

@@ -1,0 +1,51 @@
+"""The commands and examples of README.md and docs/, as a person copies them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox.postgres import program
+
+ROOT = Path(__file__).parents[1]
+README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
+BLOCKS = [re.sub(r"^ {4}", "", block, flags=re.M).strip() for block in re.findall(r"(?:^ {4}.*\n)+", README, re.M)]
+PYTHON = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def block(beginning):
+    """Return the command, and the lines below it, of the one block that begins with this text."""
+    [found] = [block for block in BLOCKS if block.startswith(beginning)]
+    command, _, shown = found.partition("\n")
+    return command, shown
+
+
+def run(command, folder=ROOT, stdin=None, **environment):
+    """Run a command in a shell in the folder, as a person does, and return what it prints."""
+    done = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=folder,
+        env={
+            "PATH": f"{Path(program('psql')).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **environment,
+        },
+        input=stdin,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
+
+
+def lines(text):
+    """Return the lines without trailing spaces and empty lines at the end."""
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def without_ids(text):
+    """Return the text with the same word for every correlation id."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", "ID", text)
