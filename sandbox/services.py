@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from sandbox.kafka import Kafka, KafkaCluster
 from sandbox.postgres import Postgres
 
 ROOT = Path(__file__).parents[1]
+
+DELETE_SECONDS = 10.0
+"""How long the deletion of the data is repeated while something still writes to it."""
 
 
 class Services:
@@ -107,7 +111,11 @@ class Services:
     def delete(self) -> None:
         """Stop everything, and delete the data."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        give_up_at = time.monotonic() + DELETE_SECONDS
+        # If Ctrl-C has ended initdb, the server that it had started still writes for a moment.
+        while self.folder.exists() and time.monotonic() < give_up_at:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            time.sleep(0.02)
 
 
 def new_folder(name: str) -> Path:

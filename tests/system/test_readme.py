@@ -96,6 +96,10 @@ def test_a_make_command_exists(command):
     run(f"make --dry-run {command.removeprefix('make ')}")
 
 
+def test_make_help_begins_with_what_a_newcomer_needs():
+    assert re.findall(r"^  make ([a-z-]+) ", run("make help"), re.M)[:4] == ["help", "up", "down", "demo"]
+
+
 def test_the_first_command_works_from_the_command_line(tmp_path):
     for name in ("gateway", "processor", "shared", "sandbox", "sql", "locks", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)

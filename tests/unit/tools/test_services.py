@@ -1,10 +1,12 @@
-"""The ports of what the local stack starts."""
+"""The ports and the data of what the local stack starts."""
 
+import shutil
 import socket
 
 import pytest
 
 from sandbox.child import PORTS, port_or_free
+from sandbox.services import Services
 
 
 def test_a_port_is_given_if_nothing_listens_on_it():
@@ -30,3 +32,21 @@ def test_a_port_is_not_given_if_something_listens_on_it_with_ipv6_only(monkeypat
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
 
         assert port_or_free(address[1]) != address[1]
+
+
+def test_what_is_written_while_the_data_is_deleted_is_deleted_too(tmp_path, monkeypatch):
+    services = Services(tmp_path / "data", tmp_path / "logs")
+    services.folder.mkdir()
+    delete, late = shutil.rmtree, iter(["postgres"])
+
+    def delete_and_write(folder, **options):
+        delete(folder, **options)
+        for name in late:
+            (folder / name).mkdir(parents=True)
+            break
+
+    monkeypatch.setattr(shutil, "rmtree", delete_and_write)
+
+    services.delete()
+
+    assert not services.folder.exists()
