@@ -1,6 +1,7 @@
 """The local stack as a person uses it: make demo, make scale-demo, make up, make down, and dump.sql."""
 
 import contextlib
+import json
 import os
 import pty
 import re
