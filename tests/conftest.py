@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +33,7 @@ from confluent_kafka.admin import (
 )
 
 from sandbox import child as sandbox_child
-from sandbox.child import Child, free_port
+from sandbox.child import Child, NotReady, free_port
 from sandbox.kafka import Kafka
 from sandbox.postgres import Postgres
 from sandbox.prometheus import PrometheusMissing
@@ -139,6 +140,21 @@ def installed(install, missing):
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+class JdkMissing(NotReady):
+    """Java is installed without its compiler."""
+
+
+def _find_jdk():
+    listed = subprocess.run(["java", "--list-modules"], check=True, text=True, stdout=subprocess.PIPE).stdout
+    if "jdk.compiler@" not in listed:
+        raise JdkMissing("Java's compiler is missing (on Debian: apt-get install default-jdk-headless)")
+
+
+@pytest.fixture(scope="session")
+def jdk():
+    installed(_find_jdk, JdkMissing)
 
 
 @pytest.fixture(scope="session")

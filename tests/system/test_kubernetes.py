@@ -70,7 +70,7 @@ class Callers(threading.Thread):
             number = self.answers.total()
             task = {"task_id": number, "task_type": "phone", "data": f"8 916 {number}"}
             try:
-                url = random.choice(self.endpoints).url
+                url = random.choice(list(self.endpoints)).url
                 status = httpx.post(f"{url}/tasks", json=task, timeout=PATIENCE_SECONDS).status_code
             except httpx.TransportError as error:
                 status = type(error).__name__

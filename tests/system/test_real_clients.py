@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.child import NotReady
 from sandbox.kafka import cache_folder
 from sandbox.kafka import install as install_jars
 from sandbox.toxiproxy import GoMissing
@@ -38,20 +37,6 @@ def run(*command, said=""):
 
 def task(number):
     return json.dumps({"task_id": number, "task_type": "phone", "data": f"8 916 {number}"})
-
-
-class JdkMissing(NotReady):
-    """Java is installed without its compiler."""
-
-
-def _find_jdk():
-    if "jdk.compiler@" not in run("java", "--list-modules"):
-        raise JdkMissing("Java's compiler is missing (on Debian: apt-get install default-jdk-headless)")
-
-
-@pytest.fixture(scope="module")
-def jdk():
-    installed(_find_jdk, JdkMissing)
 
 
 @pytest.fixture(scope="module")

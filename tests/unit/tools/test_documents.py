@@ -95,7 +95,7 @@ def test_every_make_target_that_the_readme_names_exists():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-@pytest.mark.parametrize("package", ["processor", "gateway", "shared", "sandbox"])
+@pytest.mark.parametrize("package", ["processor", "gateway", "shared", "sandbox", "deploy"])
 def test_every_file_that_the_readme_names_exists(package):
     for path in re.findall(rf"`({package}/[\w./-]*)`", README):
         assert (ROOT / path).exists(), path
