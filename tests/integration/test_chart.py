@@ -438,6 +438,7 @@ REPLICAS = {f'integration_in_flight_max_records{{instance="{each}"}}': "50000" f
 QUOTA = {'integration_quota_slots{instance="a",provider="dadata"}': "20"}
 QUOTA |= {'integration_quota_used_slots{instance="a",provider="dadata"}': "19"}
 WAITING = {'integration_waiting_for_slot{instance="a",provider="dadata"}': "500"}
+ROLLING = {'integration_in_flight_max_records{instance="d"}': "_x110 50000"}
 OTHER_JOBS = {'integration_lag_records{job="other",partition="0",state="waiting"}': "70000"}
 
 
@@ -447,6 +448,7 @@ OTHER_JOBS = {'integration_lag_records{job="other",partition="0",state="waiting"
         (LAG | REPLICAS, 4000),
         (LAG | REPLICAS | OTHER_JOBS, 4000),
         (LAG | REPLICAS | QUOTA | WAITING, 3 * 500),
+        (LAG | REPLICAS | QUOTA | WAITING | ROLLING, 3 * 500),
         (LAG | REPLICAS | QUOTA | dict.fromkeys(WAITING, "0"), 4000),
         (LAG | REPLICAS | QUOTA | WAITING | {list(QUOTA)[1]: "10"}, 4000),
         (LAG | REPLICAS | WAITING, 4000),
@@ -457,6 +459,7 @@ OTHER_JOBS = {'integration_lag_records{job="other",partition="0",state="waiting"
         "waiting and in flight, and not what is finished",
         "of its own job only",
         "no more than the present replicas are for while tasks wait for a quota that is used",
+        "a fourth replica that is there because another is replaced",
         "a quota that is used but that no task waits for",
         "a quota of which half is used",
         "no quota, but tasks that wait for one of their replica's own slots",

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 
 CHART = ROOT / "deploy" / "chart"
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+SANDBOX = (ROOT / "deploy" / "sandbox.yaml").read_text()
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 SHARED = {"alerts.yml": "observability/alerts.yml", "edge": "edge", "sql": "sql"}
 
@@ -33,6 +34,10 @@ def test_the_page_leads_from_nothing_to_a_reply_in_ten_commands():
     commands = re.findall(r"^    (\S.*)$", PAGE.partition("first reply")[2].partition("\n## With")[0], re.M)
 
     assert len(commands) == 10
+    built = {image for command in commands for image in re.findall(r"-t (\S+)", command)}
+    [loaded] = [set(re.findall(r"\S+:\d+", command)) for command in commands if command.startswith("kind load")]
+    simulators = {image for image in re.findall(r"image: (\S+)", SANDBOX) if image.startswith("integration-service")}
+    assert built == loaded == {DEFAULTS["images"]["gateway"], DEFAULTS["images"]["processor"], *simulators}
     ports = {GatewaySettings.model_fields["gateway_port"].default}
     assert {int(port) for port in re.findall(r"localhost:(\d+)", "\n".join(commands))} == ports
 
