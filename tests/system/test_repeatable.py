@@ -334,6 +334,24 @@ def test_a_dead_letter_with_a_key_claims_it_again(start, start_processor, simula
     assert simulators.calls("phone") == 1
 
 
+def test_a_dead_letter_whose_task_was_sent_again_with_its_key_before_gets_that_ones_id(
+    start, start_processor, simulators, topics, database, redrive
+):
+    start_processor(PROVIDER_ATTEMPTS=1)
+    gateway = start("gateway")
+    simulators.control(latency_ms=0, faults=[FLAKY])
+    failed = post(gateway, task(1, data="8 916"), "k")
+    assert failed.json()["detail"].endswith("; send it again later with the same Idempotency-Key")
+    mend(simulators)
+    row_id = post(gateway, task(2, data="8 916"), "k").json()["id"]
+
+    assert redrive() == "1 put back (1 provider_unavailable), 0 skipped"
+
+    assert until(lambda: topics.read_results().get(1), "the result") == [row_id]
+    assert list(database.rows()) == [row_id]
+    assert simulators.calls("phone") == 1
+
+
 def test_only_one_at_a_time_puts_dead_letters_back(topics, database, redrive):
     with psycopg.connect(database.postgres.conninfo(database.name)) as other:
         other.execute(
