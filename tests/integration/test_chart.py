@@ -26,6 +26,7 @@ from sandbox.postgres import program
 from sandbox.prometheus import install as install_prometheus
 from shared.settings import read_settings
 from tests.conftest import ROOT, installed
+from tests.system.test_kubernetes import MIN_READY_SECONDS
 
 CHART = ROOT / "deploy" / "chart"
 VALUES = ROOT / "deploy" / "values"
@@ -340,9 +341,11 @@ processors: {processor: {replicas: 0, settings: {DADATA_REQUESTS_PER_SECOND: 0},
 
 
 def test_a_pod_is_replaced_only_after_another_is_ready(objects):
-    for each in of_kind(objects, "Deployment").values():
+    for name, each in of_kind(objects, "Deployment").items():
         assert each["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
         assert "readinessProbe" in container(each["spec"]["template"])
+        if program_of(name):
+            assert each["spec"]["minReadySeconds"] > MIN_READY_SECONDS  # with which updates are simulated
 
 
 def test_a_pod_has_the_time_to_stop_that_its_program_takes(helm, cases):

@@ -13,6 +13,9 @@ import httpx
 from tests.conftest import PATIENCE_SECONDS, until
 from tests.system.test_rebalances import SESSION_SECONDS, Load, finished
 
+MIN_READY_SECONDS = 4.0
+"""How long a new pod must have been ready before an old one stops. The chart's is longer; a rebalance takes less."""
+
 PRE_STOP_SECONDS = 1.0
 """Between the moment at which callers no longer find a pod, and its SIGTERM."""
 
@@ -38,10 +41,11 @@ class Deployment:
         self.pods += added
         self.endpoints += added
 
-    def roll(self, pre_stop_seconds=0.0):
+    def roll(self, min_ready_seconds=0.0, pre_stop_seconds=0.0):
         """maxSurge 1, maxUnavailable 0: when a new pod is ready an old one gets SIGTERM, and the next one starts."""
         for old in list(self.pods):
             self.add()
+            time.sleep(min_ready_seconds)
             self.endpoints.remove(old)
             time.sleep(pre_stop_seconds)
             old.send_signal(signal.SIGTERM)
@@ -94,7 +98,7 @@ def longest_pauses(topics, began_at):
 
 
 def check(topics, database, simulators, deployment, load, began_at):
-    """Check that nothing is lost or repeated, and that no partition waited for a pod's start."""
+    """Check that nothing is lost or repeated, that results went on, and that no partition waited for a dead member."""
     time.sleep(SESSION_SECONDS)  # if Kafka waited for a dead member, it would be for so long
     results = finished(topics, database, load)
     of_any, of_one_partition = longest_pauses(topics, began_at)
@@ -103,12 +107,10 @@ def check(topics, database, simulators, deployment, load, began_at):
     assert all(len(ids) == 1 for ids in results.values()), "a result was repeated"
     assert max(simulators.requests()["answered"].values()) == 1, "a call was paid for again"
     assert of_any < min(starts)
-    assert of_one_partition < max(starts)
+    assert of_one_partition < max(SESSION_SECONDS / 3, *starts)  # a rebalance takes a second on any machine
 
 
-def test_a_rolling_update_loses_and_repeats_nothing_and_no_partition_waits_for_a_pods_start(
-    topics, database, simulators, start_processor
-):
+def test_a_rolling_update_loses_and_repeats_nothing_and_results_go_on(topics, database, simulators, start_processor):
     simulators.control(latency_ms=50, remember_inputs=True)
     deployment = Deployment(start_processor)
     deployment.add(3)
@@ -118,12 +120,12 @@ def test_a_rolling_update_loses_and_repeats_nothing_and_no_partition_waits_for_a
     until(lambda: len(topics.read_results()) > 200, "results")
     began_at = time.time()
 
-    deployment.roll()
+    deployment.roll(min_ready_seconds=MIN_READY_SECONDS)
 
     check(topics, database, simulators, deployment, load, began_at)
 
 
-def test_scaling_from_1_to_4_and_back_loses_and_repeats_nothing_and_no_partition_waits_for_a_pods_start(
+def test_scaling_from_1_to_4_and_back_loses_and_repeats_nothing_and_results_go_on(
     topics, database, simulators, start_processor
 ):
     simulators.control(latency_ms=50, remember_inputs=True)
@@ -173,7 +175,7 @@ def test_a_rolling_update_of_the_gateways_answers_every_request(topics, start, s
     callers.start()
     until(lambda: callers.answers.total() > 20, "answers")
 
-    gateways.roll(PRE_STOP_SECONDS)
+    gateways.roll(pre_stop_seconds=PRE_STOP_SECONDS)
 
     answers = callers.stop()
     print(answers)

@@ -26,7 +26,7 @@ spec:
   strategy:
     type: RollingUpdate
     rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
-  minReadySeconds: 10
+  minReadySeconds: 10 # longer than a rebalance takes, so that a partition does not move twice in a row
   selector:
     matchLabels:
       {{- include "selector" . | nindent 6 }}
