@@ -335,7 +335,7 @@ def install(pom: Path = POM) -> Path:
             timeout=FETCH_SECONDS,
         )
         if fetching.returncode != 0:
-            raise NotReady(f"Kafka cannot be fetched. Maven said:\n{fetching.stdout[-2000:]}")
+            raise NotReady(f"Maven cannot fetch what {pom.name} names. It said:\n{fetching.stdout[-2000:]}")
         if not folder.exists():  # another run may have been faster
             fetched.rename(folder)
     finally:
