@@ -49,13 +49,13 @@ async def asyncapi_json(request: Request) -> Response:
 @router.get("/docs")
 def docs() -> Response:
     """Answer with Swagger UI, which shows the OpenAPI document."""
-    return page("docs.html", SWAGGER_POLICY)
+    return page("/docs", "docs.html", SWAGGER_POLICY)
 
 
 @router.get("/asyncapi")
 def asyncapi() -> Response:
     """Answer with the page that shows the AsyncAPI document."""
-    return page("asyncapi.html", STRICT_POLICY)
+    return page("/asyncapi", "asyncapi.html", STRICT_POLICY)
 
 
 def _json(document: dict[str, object]) -> bytes:

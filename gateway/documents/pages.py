@@ -13,6 +13,8 @@ from gateway.state import Gateway
 from shared.messages import TASK_DATA
 
 ASSETS = Path(__file__).parent / "assets"
+HEADER = (Path(__file__).parent / "header.html").read_text("utf-8").strip()
+"""The header of every page."""
 
 STRICT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -32,7 +34,7 @@ def try_it(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     settings = gateway.settings
     values = {"import_topic": settings.kafka_import_topic, "auth": settings.gateway_auth}
-    return page("try.html", STRICT_POLICY, html={"task_types": task_type_choices()}, **values)
+    return page("/", "try.html", STRICT_POLICY, html={"task_types": task_type_choices()}, **values)
 
 
 @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -46,17 +48,21 @@ async def asset(path: str, request: Request) -> Response:
     return response
 
 
-def page(name: str, policy: str, *, html: Mapping[str, str] = MappingProxyType({}), **values: str) -> Response:
+def page(
+    path: str, name: str, policy: str, *, html: Mapping[str, str] = MappingProxyType({}), **values: str
+) -> Response:
     """Answer with a file of `assets/` as a page.
 
     Args:
+        path: the page's own path, which its header marks as current.
         name: name of the file.
         policy: the page's Content-Security-Policy.
         html: replaces its names in braces, unescaped.
         values: likewise, as escaped text.
     """
     text = (ASSETS / name).read_text("utf-8")
-    for key, value in {**html, **{name: escape(value) for name, value in values.items()}}.items():
+    header = HEADER.replace(f'<a href="{path}">', f'<a href="{path}" aria-current="page">')
+    for key, value in {"header": header, **html, **{name: escape(value) for name, value in values.items()}}.items():
         text = text.replace(f"{{{key}}}", value)
     return HTMLResponse(text, headers=_headers(policy))
 

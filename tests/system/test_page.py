@@ -167,7 +167,7 @@ def send(page, task_type="phone", data=None, answer="Wait for the reply"):
 
 def expect_reply(page, state, title):
     # A generous timeout: a processor's first task takes a while.
-    expect(page.locator("#reply-state")).to_have_text(state, timeout=30_000)
+    expect(page.locator("#reply-state")).to_contain_text(state, timeout=30_000)
     expect(page.locator("#reply-title")).to_have_text(re.compile(title))
 
 
@@ -182,14 +182,16 @@ def test_each_type_comes_back_with_the_id_of_its_row(visit, service):
         send(page, task_type)
 
         expect_reply(page, "Done", r"Stored as row \d+")
-        expect(page.locator("#reply-task")).to_have_text(f"{task_type}, task {number}")
-        expect(page.locator("#reply-answer")).to_have_text(re.compile(r"^HTTP 200 after [\d,]+ ms$"))
+        expect(page.locator("#reply-task")).to_have_text(f"{task_type}, task_id {number}")
+        expect(page.locator("#reply-http")).to_have_text(re.compile(r"^HTTP 200 after [\d,]+ ms$"))
         row = int(page.locator("#reply-row").text_content())
         data, stored_type = service.database.rows()[row]
         assert stored_type == task_type
         assert task_type == "gpt" or data["source"] == example
         assert re.fullmatch(r"[0-9a-f-]{36}", page.locator("#reply-correlation").text_content())
         expect(page.locator("#said")).to_contain_text(f"Done, row {row}")
+        [[shown]] = service.database.query(page.locator("#sql").text_content())
+        assert json.loads(shown) == data, "the line of SQL shows the stored answer"
     assert last_tasks(page).count() == 3
 
 
@@ -212,9 +214,12 @@ def test_an_answer_at_once_is_followed_until_the_task_is_done_even_over_a_reload
 
     send(page, answer="Respond at once")
 
-    expect_reply(page, "Pending", "Kafka has the task")
+    expect_reply(page, "Waiting", "Kafka has the task")
     page.reload()
-    expect(last_tasks(page).first).to_contain_text("Pending")
+    expect(last_tasks(page).first).to_contain_text("Waiting")
+    expect(page.locator("#reply-title")).to_have_text("Kafka has the task")  # the panel shows the newest task
+    expect(page.locator("#reply-state")).to_have_text(re.compile(r"^Waiting, [1-9]\d* s$"))
+    expect_reply(page, "Done", r"Stored as row \d+")
     expect(last_tasks(page).first).to_contain_text(re.compile(r"row \d+"), timeout=30_000)
     expect(page.locator("#said")).to_contain_text("Done, row")
     assert page.evaluate("Object.keys(localStorage)") == ["integration-service.tasks"]
@@ -226,24 +231,19 @@ def test_without_a_reply_in_time_the_page_says_so_and_goes_on_asking(visit, serv
 
     send(page)
 
-    expect_reply(page, "Pending", "No reply in time")
+    expect_reply(page, "Waiting", "No reply in time")
     expect(page.locator("#reply-text")).to_contain_text("is in Kafka and will be done")
-    expect(page.locator("#reply-answer")).to_contain_text("HTTP 504")
+    expect(page.locator("#reply-http")).to_contain_text("HTTP 504")
     expect_reply(page, "Done", r"Stored as row \d+")
 
 
 def test_a_wait_is_bounded_by_the_seconds_that_are_typed(visit, service):
     service.simulators.control(latency_ms=SLOW_MS)
     page = visit()
-    page.get_by_label("Seconds to wait at most").fill("soon")
-    page.get_by_role("button", name="Send", exact=True).click()
-    expect(page.locator("#seconds-problem")).to_be_visible()
-    expect(last_tasks(page)).to_have_count(0)
-
     page.get_by_label("Seconds to wait at most").fill("0")
     page.get_by_role("button", name="Send", exact=True).click()
 
-    expect_reply(page, "Pending", "Kafka has the task")
+    expect_reply(page, "Waiting", "Kafka has the task")
     expect(page.locator("#curl")).to_contain_text("-H 'Prefer: wait=0'")
     expect_reply(page, "Done", r"Stored as row \d+")
 
@@ -256,49 +256,185 @@ def test_failures_are_told_in_words(visit, service):
     send(page, "gpt", "forbidden")
     expect_reply(page, "Failed", "The task is rejected")
     expect(page.locator("#record-value")).to_contain_text("forbidden")
+    expect(page.get_by_role("button", name="Send again")).to_be_hidden()
 
     send(page, "phone", "8 916 1")
     expect_reply(page, "Failed", "The provider does not answer")
     expect(page.locator("#reply-text")).to_contain_text("Try again in 5 seconds")
 
-    send(page, "phone", "")
-    expect_reply(page, "Failed", "This is not a valid task")
-    expect(page.locator("#data-problem")).to_contain_text("must not be empty")
-    expect(page.get_by_label("Data")).to_have_attribute("aria-invalid", "true")
+    send(page, "gpt", "\x01" * 100_000)
+    expect_reply(page, "Failed", "The task is too large")
     expect(page.locator("#no-record")).to_have_text("The task did not reach Kafka.")
 
-    send(page, "phone", "8" * 257)
-    expect(page.locator("#data-problem")).to_contain_text("at most 256 characters for phone")
+    titles = last_tasks(page).locator(".before").all_text_contents()
+    assert titles == ["The task is too large", "The provider does not answer", "The task is rejected"]
 
-    page.get_by_label("Task number").fill("canary-7d1f")
-    send(page, "phone", "8 916 823 34 54")
-    expect(page.locator("#task_id-problem")).to_contain_text("must be an integer")
-    expect(page.locator("#data-problem")).to_be_hidden()
-    page.get_by_label("Task number").fill("1")
 
-    send(page, "gpt", "x" * 600_000)
-    expect_reply(page, "Failed", "The task is too large")
+def test_all_fields_are_checked_at_once_and_nothing_is_sent(visit, service):
+    page = visit(url=service.guarded.url)
+    problems = page.locator(".problem:visible")
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
 
+    page.get_by_label("Data").fill("  ")
+    page.get_by_label("task_id").fill("canary-7d1f")
     page.get_by_label("Idempotency key").fill("ключ")
+    page.get_by_label("Seconds to wait at most").fill("soon")
     page.get_by_role("button", name="Send", exact=True).click()
-    expect(page.locator("#idempotency_key-problem")).to_contain_text("visible ASCII")
-    expect(page.get_by_label("Idempotency key")).to_be_focused()
 
-    titles = last_tasks(page).locator(".words").all_text_contents()
-    assert titles == [
-        "The task is too large",
-        *["This is not a valid task"] * 3,
-        "The provider does not answer",
-        "The task is rejected",
+    assert problems.all_text_contents() == [
+        "Paste a token.",
+        "Write something.",
+        "A whole number.",
+        "1 to 255 visible ASCII characters, without spaces.",
+        "A whole number of seconds, at most 9999.",
     ]
-    assert "canary" not in page.evaluate("JSON.stringify(localStorage)")
+    expect(page.get_by_label("Bearer token")).to_be_focused()
+    for name in ("Data", "task_id", "Idempotency key", "Seconds to wait at most"):
+        expect(page.get_by_label(name)).to_have_attribute("aria-invalid", "true")
+
+    page.get_by_label("Bearer token").fill("two words")
+    page.get_by_label("Data").fill("8" * 257)
+    page.get_by_label("task_id").fill("9007199254740992")
+    page.get_by_label("Idempotency key").fill("k" * 256)
+    page.get_by_label("Respond at once").check()
+    assert problems.count() == 0, "a problem goes when its field is edited"
+    page.get_by_role("button", name="Send", exact=True).click()
+
+    assert problems.all_text_contents() == [
+        "A token has only visible ASCII characters, and no spaces.",
+        "At most 256 characters.",
+        "A whole number from -9007199254740991 to 9007199254740991.",
+        "1 to 255 visible ASCII characters, without spaces.",
+    ]
+    page.get_by_label("gpt", exact=True).check()
+    expect(page.locator("#data-problem")).to_be_hidden()
+    assert requests == []
+    expect(last_tasks(page)).to_have_count(0)
+
+
+def test_the_page_refuses_no_number_that_the_gateway_takes(visit):
+    page = visit()
+
+    for number, shown in (("-9007199254740991", "-9007199254740991"), ("007", "7"), ("-0", "0")):
+        page.get_by_label("task_id").fill(number)
+        send(page)
+        expect(page.locator("#reply-task")).to_have_text(f"phone, task_id {shown}")
+        expect_reply(page, "Done", r"Stored as row \d+")
+
+
+def test_each_task_gets_a_key_of_its_own_and_the_same_task_sent_again_keeps_it(visit, service):
+    page = visit()
+    key = page.get_by_label("Idempotency key")
+    first = key.input_value()
+    assert re.fullmatch(r"try-[0-9a-f]{24}", first)
+
+    send(page)
+    expect_reply(page, "Done", r"Stored as row \d+")
+    row = page.locator("#reply-row").text_content()
+    expect(page.locator("#curl")).to_contain_text(f"Idempotency-Key: {first}")
+    expect(key).not_to_have_value(first)
+    send(page)
+    expect(page.locator("#reply-row")).not_to_have_text(row)  # the example tried twice is two tasks
+
+    page.get_by_label("A new key for each task").uncheck()
+    kept = key.input_value()
+    send(page)
+    expect_reply(page, "Done", r"Stored as row \d+")
+    expect(page.locator("#reply-task")).to_have_text("phone, task_id 3")
+    row = page.locator("#reply-row").text_content()
+    send(page)
+    expect(page.locator("#reply-task")).to_have_text("phone, task_id 4")
+    expect(page.locator("#reply-row")).to_have_text(row)
+    expect(key).to_have_value(kept)
+
+    page.get_by_label("A new key for each task").check()
+    expect(key).not_to_have_value(kept)
+    key.fill("my-own")
+    expect(page.get_by_label("A new key for each task")).not_to_be_checked()
+
+
+def test_after_a_failure_the_same_task_is_sent_again_with_its_key_and_paid_for_once(visit, service):
+    page = visit()
+    key = page.get_by_label("Idempotency key")
+    page.route("**/tasks", lambda route: (route.fetch(), route.abort()))  # the request arrives, its reply is lost
+    first = key.input_value()
+    send(page)
+    expect_reply(page, "Unknown", "The gateway cannot be reached")
+    expect(page.locator("#reply-text")).to_contain_text("safe to send it again with the same idempotency key")
+    expect(key).to_have_value(first)
+    expect(page.get_by_label("task_id")).to_have_value("1")
+    page.unroute("**/tasks")
+
+    page.get_by_role("button", name="Send again").click()
+
+    expect_reply(page, "Done", r"Stored as row \d+")
+    expect(page.locator("#curl")).to_contain_text(f"Idempotency-Key: {first}")
+    assert service.simulators.calls("phone") == 1
+    expect(key).not_to_have_value(first)
+    expect(page.get_by_label("task_id")).to_have_value("2")
+
+    page.context.set_offline(True)
+    second = key.input_value()
+    send(page)
+    expect_reply(page, "Unknown", "The gateway cannot be reached")
+    expect(key).to_have_value(second)
+    page.get_by_label("Data").fill("8 916 823 34 55")
+    expect(key).not_to_have_value(second)  # this is another task
+
+
+def test_without_a_key_the_page_warns_of_sending_again(visit, service):
+    service.simulators.control(faults=[{"kind": "status", "status": 503}])
+    page = visit()
+    page.get_by_label("Idempotency key").fill("")
+
+    send(page)
+
+    expect_reply(page, "Failed", "The provider does not answer")
+    expect(page.locator("#curl")).not_to_contain_text("Idempotency-Key")
+    expect(page.locator("#reply-text")).to_contain_text("sent again, it may be done and paid for twice")
+    expect(page.locator("#reply-text")).not_to_contain_text("Try again")
+    expect(page.get_by_role("button", name="Send again")).to_be_hidden()
+    page.context.set_offline(True)
+    send(page)
+    expect_reply(page, "Unknown", "The gateway cannot be reached")
+    expect(page.locator("#reply-text")).not_to_contain_text("safe")
+
+
+def test_a_task_of_the_list_can_be_opened_and_its_ids_copied(visit):
+    page = visit()
+    rows = []
+    for _ in range(2):
+        send(page)
+        expect_reply(page, "Done", r"Stored as row \d+")
+        rows.append(page.locator("#reply-row").text_content())
+    expect(page.locator("#reply-row")).to_have_text(rows[1])
+    older = last_tasks(page).nth(1)
+
+    older.get_by_role("button", name="Show the reply to phone, task_id 1").click()
+    expect(page.locator("#reply-row")).to_have_text(rows[0])
+    expect(page.locator("#reply-heading")).to_be_focused()
+    expect(page.locator("#record-value")).to_contain_text('"task_id": 1')
+    for name, selector in (("row id", ".id"), ("correlation id", "code")):
+        older.get_by_role("button", name=re.compile(rf"^Copy\s+the\s+{name}$")).click()
+        expect(older.get_by_text("Copied")).to_have_count(1)
+        assert page.evaluate("navigator.clipboard.readText()") == older.locator(selector).text_content()
+        expect(older.get_by_text("Copied")).to_have_count(0)
+
+    page.reload()
+    expect(page.locator("#reply-row")).to_have_text(rows[1])
+    older.get_by_role("button", name=re.compile("Show the reply")).press("Enter")
+    expect(page.locator("#reply-row")).to_have_text(rows[0])
+    expect(page.locator("#sql")).to_contain_text(f"WHERE id = {rows[0]};")
+    expect(page.locator("#curl")).to_be_hidden()  # the data is not stored
+    expect(page.locator("#record")).to_be_hidden()
 
 
 def test_a_gateway_that_cannot_be_reached_is_told_and_asked_again(visit, service):
     service.simulators.control(latency_ms=SLOW_MS)
     page = visit()
     send(page, answer="Respond at once")
-    expect_reply(page, "Pending", "Kafka has the task")
+    expect_reply(page, "Waiting", "Kafka has the task")
 
     page.context.set_offline(True)
     expect(page.locator("#reply-detail")).to_have_text("The gateway cannot be reached", timeout=30_000)
@@ -318,7 +454,7 @@ def test_an_answer_of_something_in_between_is_not_taken_for_the_gateways(visit, 
 
     send(page)
 
-    expect_reply(page, "Unknown", "The answer is not from the gateway")
+    expect_reply(page, "Unknown", "The reply is not from the gateway")
 
 
 def test_a_refusal_that_the_page_does_not_know_is_told_as_the_gateway_tells_it(visit):
@@ -335,10 +471,6 @@ def test_a_refusal_that_the_page_does_not_know_is_told_as_the_gateway_tells_it(v
 def test_a_gateway_that_asks_for_tokens_gets_the_one_that_is_typed_and_the_page_keeps_it_nowhere(visit, service):
     service.simulators.control(latency_ms=SLOW_MS)
     page = visit(url=service.guarded.url)
-    page.get_by_role("button", name="Send", exact=True).click()
-    expect(page.locator("#token-problem")).to_contain_text("only with a token")
-    expect(page.get_by_label("Bearer token")).to_be_focused()
-
     page.get_by_label("Bearer token").fill("canary-token")
     send(page)
     expect_reply(page, "Failed", "needs a valid token")
@@ -388,7 +520,7 @@ def test_the_last_tasks_survive_a_reload_hold_no_data_and_can_be_forgotten(visit
 
     expect(last_tasks(page)).to_have_count(1)
     assert last_tasks(page).first.text_content() == shown
-    expect(page.get_by_label("Task number")).to_have_value("2")
+    expect(page.get_by_label("task_id")).to_have_value("2")
     assert "canary" not in page.evaluate("JSON.stringify(localStorage)")
     page.get_by_role("button", name="Clear the list").click()
     expect(last_tasks(page)).to_have_count(0)
@@ -417,7 +549,7 @@ def test_the_last_tasks_are_20_at_most_and_what_is_no_list_is_none(visit):
     send(page)
     expect_reply(page, "Done", r"Stored as row \d+")
     expect(last_tasks(page)).to_have_count(20)
-    expect(last_tasks(page).first).to_contain_text("phone, task 8")
+    expect(last_tasks(page).first).to_contain_text("phone, task_id 8")
 
     strange = [{**old, "key": "1", "at": 1e300}, {**old, "key": "2", "task_id": "x"}, {**old, "key": "3", "state": "x"}]
     for junk in ('{"a', "null", '[null, 1, {"key": "x"}]', json.dumps(strange)):
@@ -438,7 +570,7 @@ def test_a_task_older_than_the_gateway_remembers_and_one_left_before_its_answer_
     page.reload()
 
     expect(last_tasks(page).nth(0)).to_contain_text("no longer knows this task")
-    expect(last_tasks(page).nth(1)).to_contain_text("left before the answer")
+    expect(last_tasks(page).nth(1)).to_contain_text("left before the reply")
 
 
 def test_a_browser_that_keeps_nothing_is_told_so_and_works(visit):
@@ -486,14 +618,15 @@ def test_what_is_copied_is_what_is_shown_with_and_without_a_clipboard(visit):
     expect_reply(page, "Done", r"Stored as row \d+")
 
     for name, source in (
+        ("row id", "#reply-row"),
         ("correlation id", "#reply-correlation"),
+        ("SQL line", "#sql"),
         ("curl line", "#curl"),
         ("topic", "#record-topic"),
         ("headers", "#record-headers"),
         ("value", "#record-value"),
     ):
-        button = page.get_by_role("button", name=re.compile(rf"^Copy\s+the\s+{name}$"))
-        button.click()
+        page.locator(".column").get_by_role("button", name=re.compile(rf"^Copy\s+the\s+{name}$")).click()
         expect(page.locator(f"button[data-copies='{source[1:]}']")).to_contain_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()") == page.locator(source).text_content()
 
@@ -527,12 +660,21 @@ def test_the_keyboard_is_enough_and_shows_where_it_is(visit):
         page.keyboard.press("Tab")
         order.append(page.evaluate(focused))
         assert page.evaluate(has_outline), f"no outline at {order[-1]}"
-    assert order[6:] == ["task_type", "data", "task_id", "idempotency_key", "answer", "seconds", "send"]
+    assert order[7:] == [
+        "task_type",
+        "data",
+        "task_id",
+        "idempotency_key",
+        "new_key",
+        "answer",
+        "seconds",
+        "send",
+    ]
 
     page.keyboard.press("Enter")
     expect_reply(page, "Done", r"Stored as row \d+")
     assert page.evaluate(focused) == "send"
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Shift+Tab")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Tab")
@@ -541,7 +683,7 @@ def test_the_keyboard_is_enough_and_shows_where_it_is(visit):
     page.keyboard.press("Control+Enter")
 
     expect(last_tasks(page)).to_have_count(2)
-    expect(last_tasks(page).first).to_contain_text(re.compile(r"email, task 2.*row \d+", re.S))
+    expect(last_tasks(page).first).to_contain_text(re.compile(r"email, task_id 2.*row \d+", re.S))
 
 
 def test_a_second_press_while_a_task_is_on_its_way_sends_nothing(visit, service):
@@ -566,10 +708,24 @@ def test_nothing_has_to_be_scrolled_sideways_and_the_reply_comes_into_view(visit
     expect(page.locator("#reply-title")).to_be_in_viewport()
     assert page.evaluate(overflow) == 0
 
-    page.get_by_label("Task number").fill("9" * 5000)
+    page.get_by_label("task_id").fill("9" * 5000)
     send(page, "gpt", "")
-    expect_reply(page, "Failed", "This is not a valid task")
+    expect(page.locator(".problem:visible")).to_have_count(2)
     assert page.evaluate(overflow) == 0
+
+
+def test_on_a_touch_screen_fingers_have_room_and_no_keys_are_named(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    send(page)
+    expect_reply(page, "Done", r"Stored as row \d+")
+
+    controls = "nav a, button, label:has([type=radio], [type=checkbox]), textarea, input:not([type])"
+    heights = page.locator(controls).evaluate_all("""(all) => all.filter((one) => one.checkVisibility())
+        .map((one) => [one.textContent, one.getBoundingClientRect().height])""")
+
+    assert len(heights) > 20
+    assert [(text, height) for text, height in heights if height < 44] == []
+    expect(page.get_by_text("sends as well")).to_be_hidden()
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
@@ -594,9 +750,9 @@ def test_axe_finds_nothing_empty_with_a_reply_at_work_and_with_an_error(visit, s
     expect_reply(page, "Done", r"Stored as row \d+")
     assert violations(page) == []
     send(page, data="")
-    expect_reply(page, "Failed", "This is not a valid task")
+    expect(page.locator("#data-problem")).to_be_visible()
     assert violations(page) == []
     service.simulators.control(latency_ms=SLOW_MS)
     send(page, data="8 916 823 34 54", answer="Respond at once")
-    expect_reply(page, "Pending", "Kafka has the task")
+    expect_reply(page, "Waiting", "Kafka has the task")
     assert violations(page) == []

@@ -1,12 +1,15 @@
-/** Shows how to send a task without this page: the curl line, and the record on the import topic. */
+/** Shows how to do the same without this page: the SQL line, the curl line, and the record on the import topic. */
 
 const ARGUMENT_BYTES_MAX = 100_000; // Linux allows 131,072 for one argument
 
+/** Return the line that shows a task's stored answer, of whatever type. */
+export function sqlLine(id) {
+  return `SELECT jsonb_pretty(data) FROM integration_service WHERE id = ${id};`;
+}
+
 /** Return the task as JSON, exactly as it is sent, shown and copied. */
 export function taskBody(taskId, taskType, data) {
-  // An integer is copied as typed, because JavaScript would round a long one. Anything else is refused by the gateway.
-  const number = /^-?\d+$/.test(taskId) ? String(BigInt(taskId)) : JSON.stringify(taskId);
-  const body = `{"task_id": ${number}, "task_type": ${JSON.stringify(taskType)}, "data": ${JSON.stringify(data)}}`;
+  const body = `{"task_id": ${taskId}, "task_type": ${JSON.stringify(taskType)}, "data": ${JSON.stringify(data)}}`;
   // Escape characters that are invisible in a terminal, or that change the direction of the text.
   return body.replace(
     /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,

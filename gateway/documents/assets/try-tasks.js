@@ -1,16 +1,17 @@
 /**
  * The last tasks of this browser, stored in localStorage, which all its tabs share.
  *
- * A task is { key, at, task_id, task_type, state, correlation_id, id, code, status, ms }, without its data and anything
- * else that was typed. If the browser refuses to store tasks, they live only as long as the page.
+ * A task is { key, at, task_id, task_type, repeatable, state, correlation_id, id, code, status, ms }, without its data
+ * and anything else that was typed. It is repeatable if it was sent with an idempotency key. If the browser refuses to
+ * store tasks, they live only as long as the page.
  */
 
 const TASKS_MAX = 20;
 const NAME = "integration-service.tasks";
 
 export const STATES = {
-  sending: "Sent",
-  working: "Pending",
+  sending: "Waiting",
+  working: "Waiting",
   done: "Done",
   failed: "Failed",
   unknown: "Unknown",
@@ -61,7 +62,7 @@ function isTask(task) {
     typeof task?.key === "string" &&
     Object.hasOwn(STATES, task.state) &&
     !Number.isNaN(new Date(task.at).valueOf()) &&
-    (task.task_id === null || /^-?\d{1,16}$/.test(task.task_id))
+    /^-?\d{1,16}$/.test(task.task_id)
   );
 }
 

@@ -1,5 +1,17 @@
-/** The texts that explain answers and the states of tasks. */
+/** The texts that explain replies and the states of tasks. */
 
+/** The failures after which the same task may succeed. */
+const MAY_HELP = new Set([
+  "too_many_requests", "provider_unavailable", "overloaded", "kafka_unavailable", "too_many_waiting", "unreachable",
+  "foreign",
+]);
+
+const SEND_AGAIN = [
+  "It is safe to send it again with the same idempotency key.",
+  "The task had no idempotency key: sent again, it may be done and paid for twice.",
+];
+
+/** [title, advice], and where it makes a difference, further advice with and without an idempotency key. */
 const WORDS = {
   unauthorized: [
     "The gateway needs a valid token",
@@ -11,7 +23,7 @@ const WORDS = {
   ],
   invalid_task: [
     "This is not a valid task",
-    "The gateway refused it, and nothing was sent to Kafka. Correct what the message names and send it again.",
+    "The gateway refused it, and nothing was sent to Kafka. The message below says why.",
   ],
   invalid_idempotency_key: [
     "This idempotency key is not valid",
@@ -34,6 +46,8 @@ const WORDS = {
     "The provider does not answer",
     "The service tried several times, and then moved the task to the dead-letter topic. The operator can put it back " +
       "from there.",
+    "Wait for that, or send the task again with the same idempotency key: it is not paid for twice.",
+    "Wait for that. The task had no idempotency key: sent again, it may be done and paid for twice.",
   ],
   provider_refused_account: [
     "The provider refuses the service's account",
@@ -58,8 +72,8 @@ const WORDS = {
   ],
   kafka_unavailable: [
     "The gateway cannot accept tasks now",
-    "Kafka, one of its topics or the connection to it is missing. The task was probably not accepted; with an " +
-      "idempotency key it is safe to send it again.",
+    "Kafka, one of its topics or the connection to it is missing. The task was probably not accepted.",
+    ...SEND_AGAIN,
   ],
   too_many_waiting: [
     "Too many requests are waiting for their reply",
@@ -75,16 +89,17 @@ const WORDS = {
   ],
   unreachable: [
     "The gateway cannot be reached",
-    "No answer arrived. If the request reached the gateway, the task is done anyway: with an idempotency key it is " +
-      "safe to send it again.",
+    "No reply arrived. If the request reached the gateway, the task is done anyway.",
+    ...SEND_AGAIN,
   ],
   foreign: [
-    "The answer is not from the gateway",
-    "Something between this page and the gateway answered instead. It is not known whether the task reached the " +
+    "The reply is not from the gateway",
+    "Something between this page and the gateway replied instead. It is not known whether the task reached the " +
       "gateway.",
+    ...SEND_AGAIN,
   ],
   left: [
-    "The page was left before the answer arrived",
+    "The page was left before the reply arrived",
     "The outcome of this task is not known here.",
   ],
 };
@@ -93,34 +108,46 @@ const WORDS = {
 export function told(task) {
   switch (task.state) {
     case "sending":
-      return ["Sent", "Waiting for the answer."];
+      return ["Sent to the gateway", "The reply appears here."];
     case "working":
       return task.code === "reply_timeout"
-        ? inWords(task.code)
+        ? inWords(task)
         : ["Kafka has the task", "It is being processed. This page checks for its result until it arrives."];
     case "done":
-      return [`Stored as row ${task.id}`, "The provider's answer is in the table integration_service, under this id."];
+      return [`Stored as row ${task.id}`, "The provider's answer is in this row of the table integration_service."];
     default:
-      return inWords(task.code);
+      return inWords(task);
   }
 }
 
-/** Return [title, advice] for a failure: error_code of the answer, "unreachable", "foreign" or "left". */
-export function inWords(code) {
-  if (Object.hasOwn(WORDS, code)) return WORDS[code];
-  return ["The gateway refuses this", "This page has no explanation beyond the gateway's message."];
+/** Return [title, advice] for a failure: its code is an error_code, "unreachable", "foreign" or "left". */
+export function inWords({ code, repeatable }) {
+  if (!Object.hasOwn(WORDS, code)) {
+    return ["The gateway refuses this", "This page has no explanation beyond the gateway's message."];
+  }
+  const [title, advice, withKey, withoutKey] = WORDS[code];
+  const further = repeatable ? withKey : withoutKey;
+  return [title, further ? `${advice} ${further}` : advice];
 }
 
 export function inName(task) {
-  return `${task.task_type}, ${task.task_id === null ? "no task number" : `task ${task.task_id}`}`;
+  return `${task.task_type}, task_id ${task.task_id}`;
 }
 
 export function inShort(task) {
-  const after = task.ms === null ? "" : ` after ${inTime(task.ms)}`;
-  if (task.state === "sending") return "waiting for the answer";
+  if (task.state === "sending") return "sent, no reply yet";
   if (task.state === "working") return "in Kafka, no result yet";
-  if (task.state === "done") return `row ${task.id}${after}`;
-  return inWords(task.code)[0];
+  if (task.state === "done") return `row ${task.id} ${inAfter(task)}`;
+  return inWords(task)[0];
+}
+
+/** Return whether it may help to send the task again, and is safe. */
+export function isSafeToRepeat({ code, repeatable }) {
+  return MAY_HELP.has(code) && (repeatable || WORDS[code].length === 2);
+}
+
+export function inAfter(task) {
+  return task.ms === null ? "" : `after ${inTime(task.ms)}`;
 }
 
 export function inStatus(status) {

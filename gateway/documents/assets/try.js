@@ -1,9 +1,10 @@
 /** The try-it page: sends tasks, shows their results, and follows pending tasks. */
 
-import { curlLine, recordHeaders, taskBody } from "./try-by-hand.js";
+import { curlLine, recordHeaders, sqlLine, taskBody } from "./try-by-hand.js";
+import { problemsOf } from "./try-check.js";
 import { TASK_FAILED, request } from "./try-gateway.js";
 import { STATES, add, areKept, forget, lastTasks, onChange, update } from "./try-tasks.js";
-import { inDate, inDigits, inName, inShort, inStatus, inTime, inWords, told } from "./try-words.js";
+import { inAfter, inDate, inDigits, inName, inShort, inStatus, inWords, isSafeToRepeat, told } from "./try-words.js";
 
 const ASK_FIRST_MS = 250;
 const ASK_MS_MAX = 15_000;
@@ -19,8 +20,10 @@ const form = byId("form");
 const inHead = (name) => document.querySelector(`meta[name=${name}]`).content;
 const asksForToken = inHead("auth") === "required";
 const fields = form.elements;
-let shown = null; // the key of the task in the reply panel
+const asSent = new Map(); // key of a task -> { body, headers, detail, retryAfterSeconds }, until the page is left
+let shown = null; // the task in the reply panel
 let sending = false;
+let keyIsUsed = false; // whether the idempotency key in the form was sent already
 
 // The form -------------------------------------------------------------------------------------------------------
 
@@ -29,11 +32,18 @@ function setUp() {
     choice.addEventListener("change", () => {
       fillExample();
       showLimit();
+      showProblem("data", ""); // the limit is another
     });
   }
   fields.data.addEventListener("input", showLimit);
   fields.seconds.addEventListener("input", () => (fields.answer.value = "bounded"));
-  form.addEventListener("input", ({ target }) => showProblem(target.name === "answer" ? "seconds" : target.name, ""));
+  fields.new_key.addEventListener("change", () => fields.new_key.checked && fillNewKey());
+  fields.idempotency_key.addEventListener("input", () => (fields.new_key.checked = false));
+  form.addEventListener("input", ({ target }) => {
+    showProblem(target.name === "answer" ? "seconds" : target.name, "");
+    const isAnotherTask = target.name === "data" || target.name === "task_type";
+    if (isAnotherTask && keyIsUsed && fields.new_key.checked) fillNewKey();
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!sending) send();
@@ -44,9 +54,16 @@ function setUp() {
       form.requestSubmit();
     }
   });
-  for (const button of document.querySelectorAll("button[data-copies]")) {
-    button.addEventListener("click", () => copy(button));
-  }
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("button");
+    if (button?.matches(".copy")) copy(button);
+    else if (button?.matches(".what")) open(button.closest("li").dataset.key);
+  });
+  byId("again").addEventListener("click", () => {
+    if (sending) return;
+    byId("reply-heading").focus(); // the button is hidden now
+    deliver(shown, asSent.get(shown.key));
+  });
   byId("forget").addEventListener("click", () => {
     forget();
     showTasks();
@@ -57,8 +74,10 @@ function setUp() {
   byId("token-field").hidden = !asksForToken;
   onChange(showTasks);
   fillExample();
+  fillNewKey();
   showLimit();
-  fields.task_id.value = nextTaskId(lastTasks().find((task) => task.task_id)?.task_id ?? "0");
+  fields.task_id.value = nextTaskId(lastTasks()[0]?.task_id ?? "0");
+  setInterval(showClock, 1000);
 }
 
 function fillExample() {
@@ -66,8 +85,15 @@ function fillExample() {
   if (["", ...examples].includes(fields.data.value)) fields.data.value = chosenType().dataset.example;
 }
 
+function fillNewKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12)); // randomUUID exists only with https
+  fields.idempotency_key.value = `try-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  keyIsUsed = false;
+  showProblem("idempotency_key", "");
+}
+
 function showLimit() {
-  const max = Number(chosenType().dataset.charactersMax);
+  const max = charactersMax();
   const characters = [...fields.data.value].length; // as Python counts them
   byId("data-count").textContent = `${inDigits(characters)} of at most ${inDigits(max)} characters`;
   byId("data-count").classList.toggle("over", characters > max);
@@ -77,27 +103,22 @@ function chosenType() {
   return [...fields.task_type].find((choice) => choice.checked);
 }
 
+function charactersMax() {
+  return Number(chosenType().dataset.charactersMax);
+}
+
 function nextTaskId(taskId) {
   const next = BigInt(taskId) + 1n;
   return String(next <= BigInt(Number.MAX_SAFE_INTEGER) ? next : 1n);
 }
 
-/** Return the request's headers, or null if a field has to be corrected first. */
 function requestHeaders() {
   const headers = {};
-  if (asksForToken && !/^[!-~]+$/.test(fields.token.value.trim())) {
-    showProblem("token", "This gateway accepts tasks only with a token: visible ASCII characters, without spaces.");
-  }
   const key = fields.idempotency_key.value.trim();
-  if (key && !/^[!-~]{1,255}$/.test(key)) {
-    showProblem("idempotency_key", "1 to 255 visible ASCII characters, without spaces.");
-  } else if (key) headers["Idempotency-Key"] = key;
-  const seconds = fields.seconds.value.trim();
+  if (key) headers["Idempotency-Key"] = key;
   if (fields.answer.value === "async") headers.Prefer = "respond-async";
-  if (fields.answer.value === "bounded" && !/^\d{1,4}$/.test(seconds)) {
-    showProblem("seconds", "A whole number of seconds, at most 9999.");
-  } else if (fields.answer.value === "bounded") headers.Prefer = `wait=${seconds}`;
-  return form.querySelector("[aria-invalid]") ? null : headers;
+  if (fields.answer.value === "bounded") headers.Prefer = `wait=${fields.seconds.value.trim()}`;
+  return headers;
 }
 
 /** Return the header with the typed token. The token is stored only in its field. */
@@ -112,27 +133,38 @@ function showProblem(name, text) {
   if (!place) return;
   place.textContent = text;
   place.hidden = !text;
-  if (text) byId(name)?.setAttribute("aria-invalid", "true");
-  else byId(name)?.removeAttribute("aria-invalid");
+  if (text) byId(name).setAttribute("aria-invalid", "true");
+  else byId(name).removeAttribute("aria-invalid");
 }
 
 // The life of a task ---------------------------------------------------------------------------------------------
 
-async function send() {
-  for (const place of form.querySelectorAll(".problem")) showProblem(place.id.replace("-problem", ""), "");
-  const headers = requestHeaders();
-  if (headers === null) {
+function send() {
+  const problems = problemsOf(fields, charactersMax(), asksForToken);
+  for (const place of form.querySelectorAll(".problem")) {
+    const name = place.id.replace("-problem", "");
+    showProblem(name, problems[name] ?? "");
+  }
+  if (Object.keys(problems).length > 0) {
     form.querySelector("[aria-invalid]").focus();
-    say("Nothing was sent: a field has to be corrected first.");
+    say("Nothing was sent: correct the marked fields first.");
     return;
   }
-  const taskId = fields.task_id.value.trim();
-  const body = taskBody(taskId, chosenType().value, fields.data.value);
+  const taskId = String(BigInt(fields.task_id.value.trim()));
+  const taskType = chosenType().value;
+  const body = taskBody(taskId, taskType, fields.data.value);
+  keyIsUsed = true;
+  deliver({ task_id: taskId, task_type: taskType }, { body, headers: requestHeaders() });
+}
+
+/** Send a task, for the first time or again. */
+async function deliver({ task_id, task_type }, { body, headers }) {
   const task = {
     key: `${Date.now()}-${Math.random()}`,
     at: Date.now(),
-    task_id: /^-?\d{1,16}$/.test(taskId) ? taskId : null, // not stored otherwise: it could be anything
-    task_type: chosenType().value,
+    task_id,
+    task_type,
+    repeatable: "Idempotency-Key" in headers,
     state: "sending",
     correlation_id: null,
     id: null,
@@ -141,12 +173,11 @@ async function send() {
     ms: null,
   };
   add(task);
-  shown = task.key;
+  asSent.set(task.key, { body, headers });
+  shown = task;
   setSending(true);
   show(task);
   say("Sent.");
-  showRecord(task, body, headers);
-  byId("curl").textContent = curlLine(new URL("/tasks", location).href, body, headers, asksForToken);
   byId("reply-card").scrollIntoView({ block: "nearest" }); // on a phone it is below the form
   const sentAt = performance.now();
   const answer = await request("/tasks", {
@@ -157,11 +188,16 @@ async function send() {
   task.ms = Math.round(performance.now() - sentAt);
   setSending(false);
   settle(task, answer);
-  showRecord(task, body, headers);
   byId("reply-card").scrollIntoView({ block: "nearest" });
-  if (task.code === "invalid_task") showFieldProblems(answer.body.detail);
-  else if (task.task_id) fields.task_id.value = nextTaskId(task.task_id);
+  if (task.state === "done" || task.state === "working") prepareNext(task_id, headers["Idempotency-Key"] ?? "");
   if (task.state === "working") follow(task);
+}
+
+/** Prepare the form for the next task. After a failure it keeps the number and the key, to send the same task again. */
+function prepareNext(taskId, key) {
+  if (fields.idempotency_key.value.trim() !== key) return; // another task was prepared meanwhile
+  fields.task_id.value = nextTaskId(taskId);
+  if (fields.new_key.checked) fillNewKey();
 }
 
 /** Poll for a task's outcome, with growing pauses, until it is known or the gateway no longer remembers the task. */
@@ -183,8 +219,12 @@ async function follow(task) {
       settle(task, isLastWord ? answer : { status: null, code: "not_found" });
       return;
     }
-    const news = answer.code === null ? null : inWords(answer.code)[0];
-    if (news !== trouble) show(task, (trouble = news));
+    const news = answer.code === null ? null : inWords(answer)[0];
+    if (news !== trouble) {
+      trouble = news;
+      remember(task, { detail: news });
+      show(task);
+    }
   }
 }
 
@@ -197,28 +237,59 @@ function settle(task, { status, code, body, correlationId, retryAfterSeconds }) 
   else if (code === null || code === "reply_timeout") task.state = "working";
   else task.state = ["unreachable", "foreign", "not_found"].includes(code) ? "unknown" : "failed";
   update(task);
-  show(task, body?.detail, retryAfterSeconds);
+  remember(task, { detail: body?.detail, retryAfterSeconds });
+  show(task);
   say(`${inName(task)}: ${STATES[task.state]}, ${inShort(task)}.`);
+}
+
+/** Add to what is known of a task until the page is left. */
+function remember(task, parts) {
+  asSent.set(task.key, { ...asSent.get(task.key), ...parts });
 }
 
 // Showing --------------------------------------------------------------------------------------------------------
 
-function show(task, detail, retryAfterSeconds) {
+/** Show a task of the list in the reply panel. */
+function open(key) {
+  shown = lastTasks().find((task) => task.key === key);
+  show(shown);
+  byId("reply-card").scrollIntoView({ block: "nearest" });
+  byId("reply-heading").focus();
+}
+
+/** Show the new state of a task, in the list and, if it is there, in the reply panel. */
+function show(task) {
+  const isShown = task.key === shown?.key;
+  if (isShown) shown = task;
   showTasks();
-  if (task.key !== shown) return;
+  if (!isShown) return;
   const [title, text] = told(task);
+  const { body, headers, detail, retryAfterSeconds } = asSent.get(task.key) ?? {};
+  const mayRepeat = (task.state === "failed" || task.state === "unknown") && isSafeToRepeat(task);
   byId("no-reply").hidden = true;
   byId("reply").hidden = false;
-  byId("by-hand").hidden = false;
   showState(byId("reply-state"), task.state);
+  showClock();
   byId("reply-title").textContent = title;
   byId("reply-text").textContent =
-    text + (retryAfterSeconds && task.state === "failed" ? ` Try again in ${retryAfterSeconds} seconds.` : "");
+    text + (mayRepeat && retryAfterSeconds ? ` Try again in ${retryAfterSeconds} seconds.` : "");
+  byId("again").hidden = !(mayRepeat && body);
   showPart("reply-detail", detail);
   showPart("reply-row", task.id);
   byId("reply-task").textContent = inName(task);
-  showPart("reply-answer", task.ms === null ? null : `${inStatus(task.status)} after ${inTime(task.ms)}`);
+  showPart("reply-http", task.ms === null ? null : `${inStatus(task.status)} ${inAfter(task)}`);
   showPart("reply-correlation", task.correlation_id);
+  byId("by-hand").hidden = task.id === null && !body;
+  showPart("sql", task.id && sqlLine(task.id));
+  showPart("curl", body && curlLine(new URL("/tasks", location).href, body, headers, asksForToken));
+  byId("record-part").hidden = !body;
+  if (body) showRecord(task, body, headers);
+}
+
+/** Show for how long the shown task has been waiting. */
+function showClock() {
+  if (shown?.state !== "sending" && shown?.state !== "working") return;
+  byId("reply-state").textContent = `Waiting, ${inDigits(Math.floor((Date.now() - shown.at) / 1000))} s`;
 }
 
 function showRecord(task, body, headers) {
@@ -226,38 +297,46 @@ function showRecord(task, body, headers) {
   byId("record").hidden = byId("record-value-part").hidden = !has;
   byId("no-record").hidden = has;
   byId("no-record").textContent =
-    { sending: "Shown when the answer arrives.", unknown: "It is not known whether Kafka has the task." }[task.state] ??
+    { sending: "Shown when the reply arrives.", unknown: "It is not known whether Kafka has the task." }[task.state] ??
     (task.code === "kafka_unavailable" ? "The task probably did not reach Kafka." : "The task did not reach Kafka.");
   byId("record-headers").textContent = recordHeaders(task.correlation_id, headers, asksForToken);
   byId("record-value").textContent = body;
-}
-
-/** Show each part of an error's detail at the field that it names: "the task is not valid: FIELD: TEXT; ...". */
-function showFieldProblems(detail) {
-  for (const part of detail.replace(/^[^:]*: /, "").split("; ")) {
-    const [, name, text] = /^(task_id|data):? (.*)$/s.exec(part) ?? [];
-    if (name) showProblem(name, text);
-  }
 }
 
 function showTasks() {
   const tasks = lastTasks();
   byId("no-tasks").hidden = tasks.length > 0;
   byId("forget").hidden = tasks.length === 0;
-  byId("tasks").replaceChildren(...tasks.map(inList));
   byId("tasks-note").hidden = !areKept();
   byId("tasks-not-kept").hidden = areKept();
+  const keys = new Set(tasks.map((task) => task.key));
+  for (const key of asSent.keys()) if (!keys.has(key) && key !== shown?.key) asSent.delete(key);
+  // Rows that stay are not replaced, because one of their buttons may have the focus.
+  const rows = new Map([...byId("tasks").children].map((row) => [row.dataset.key, row]));
+  for (const [key, row] of rows) if (!keys.has(key)) row.remove();
+  tasks.forEach((task, number) => {
+    const row = rows.get(task.key) ?? byId("task").content.firstElementChild.cloneNode(true);
+    const place = byId("tasks").children[number];
+    if (row !== place) byId("tasks").insertBefore(row, place ?? null);
+    showRow(row, task);
+  });
 }
 
-function inList(task) {
-  const item = byId("task").content.cloneNode(true);
-  showState(item.querySelector(".state"), task.state);
-  item.querySelector(".what").textContent = inName(task);
-  item.querySelector(".words").textContent = inShort(task);
-  item.querySelector(".correlation").textContent = task.correlation_id ?? "";
-  item.querySelector("time").dateTime = new Date(task.at).toISOString();
-  item.querySelector("time").textContent = inDate(task.at);
-  return item;
+function showRow(row, task) {
+  const within = (selector) => row.querySelector(selector);
+  const isDone = task.state === "done";
+  row.dataset.key = task.key;
+  within(".name").textContent = inName(task);
+  within(".what").setAttribute("aria-current", String(task.key === shown?.key));
+  showState(within(".state"), task.state);
+  within(".before").textContent = isDone ? "row " : inShort(task);
+  within(".id").textContent = isDone ? task.id : "";
+  within(".after").textContent = isDone ? ` ${inAfter(task)}` : "";
+  within(".words .copy").hidden = !isDone;
+  within(".correlation code").textContent = task.correlation_id ?? "";
+  within(".correlation").hidden = !task.correlation_id;
+  within("time").dateTime = new Date(task.at).toISOString();
+  within("time").textContent = inDate(task.at);
 }
 
 function showState(place, state) {
@@ -281,7 +360,7 @@ function say(text) {
 }
 
 async function copy(button) {
-  const source = byId(button.dataset.copies);
+  const source = byId(button.dataset.copies) ?? button.parentElement.querySelector("[data-copied]");
   const label = button.firstChild;
   if (await isCopied(source)) {
     label.data = "Copied";
@@ -307,4 +386,6 @@ for (const task of lastTasks()) {
   if (task.state === "sending") update({ ...task, state: "unknown", code: "left" });
   if (task.state === "working") follow(task);
 }
-showTasks();
+shown = lastTasks()[0] ?? null;
+if (shown) show(shown);
+else showTasks();

@@ -14,7 +14,8 @@ from gateway.problems import ERRORS
 from gateway.settings import GatewaySettings
 from shared.messages import TASK_DATA, TASK_TYPES, ErrorCode
 
-FILES = sorted(f"/assets/{path.name}" for path in ASSETS.glob("try*.*"))
+FILES = sorted(f"/assets/{path.name}" for path in ASSETS.glob("*.*") if path.suffix != ".html")
+PATHS = ["/", "/docs", "/asyncapi"]
 PAGE = (ASSETS / "try.html").read_text()
 
 
@@ -131,8 +132,21 @@ def test_the_page_shows_the_import_topic_and_no_brace_is_left(ask):
     assert not re.search(r"[{}]", page)
 
 
-def test_the_page_has_nothing_inline_and_all_that_it_loads_is_served_here(ask):
-    tags = Tags(PAGE).found
+@pytest.mark.parametrize("path", PATHS)
+def test_all_pages_have_one_header_which_marks_where_one_is(ask, path):
+    def header_of(path):
+        return re.search("<header>.*</header>", ask("GET", path).text, re.S)[0]
+
+    links = [attributes for name, attributes in Tags(header_of(path)).found if name == "a"]
+
+    assert [link["href"] for link in links if "aria-current" in link] == [path]
+    assert header_of(path).replace(' aria-current="page"', "") == header_of("/").replace(' aria-current="page"', "")
+    assert {*PATHS, "/openapi.json", "/asyncapi.json"} <= {link["href"] for link in links}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_has_nothing_inline_and_all_that_it_loads_is_served_here(ask, path):
+    tags = Tags(ask("GET", path).text).found
 
     loaded = [
         attributes.get("src") or attributes["href"] for name, attributes in tags if name in ("script", "link", "img")
@@ -145,7 +159,7 @@ def test_the_page_has_nothing_inline_and_all_that_it_loads_is_served_here(ask):
 
 
 def test_every_word_of_a_stranger_is_set_as_text():
-    for path in ASSETS.glob("try*.js"):
+    for path in ASSETS.glob("*.js"):
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", path.read_text()), path
 
 
