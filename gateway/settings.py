@@ -40,6 +40,13 @@ class GatewaySettings(Settings):
     secret_key: Annotated[
         SecretStr | None, Field(validate_default=True, description="Signs and checks the bearer tokens.")
     ] = None
+    kafka_public_bootstrap_servers: Annotated[
+        str,
+        Field(
+            description="Kafka's addresses for producers and consumers, as the AsyncAPI document gives them. The "
+            "service itself does not connect to them."
+        ),
+    ] = ""
     reply_timeout_seconds: Annotated[
         float, Field(gt=0, le=3600, description="How long a POST waits for its reply.")
     ] = 60.0

@@ -110,6 +110,7 @@ class Stack(Services):
             **self.settings,
             **simulated,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_PUBLIC_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "KAFKA_IMPORT_TOPIC": "tasks",
             "KAFKA_RESULT_TOPIC": "results",
             "POSTGRES_HOST": self.postgres.host,

@@ -18,7 +18,12 @@ from shared.messages import (
     Result,
 )
 
-SECURITY_SCHEME_TYPES = {"PLAIN": "plain", "SCRAM-SHA-256": "scramSha256", "SCRAM-SHA-512": "scramSha512"}
+SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
+    "PLAIN": {"type": "plain"},
+    "SCRAM-SHA-256": {"type": "scramSha256"},
+    "SCRAM-SHA-512": {"type": "scramSha512"},
+    "OAUTHBEARER": {"type": "oauth2", "flows": {}},  # the token endpoint may be of an internal network
+}
 """AsyncAPI's names for librdkafka's mechanisms."""
 
 _CARRIED = {
@@ -29,14 +34,13 @@ _CARRIED = {
 
 
 def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> dict[str, Any]:
-    """Return the document. Its settings are the topics' names and how to authenticate, not Kafka's addresses."""
+    """Return the document: the topics' names, how to authenticate, and Kafka's public addresses if any are set."""
     codes = [code for code in ErrorCode if code is not ErrorCode.INVALID_TASK]
     document = filled(
         "asyncapi.yaml",
         TITLE=title,
         VERSION=version,
         PROTOCOL="kafka-secure" if settings.kafka_security_protocol.endswith("SSL") else "kafka",
-        BOOTSTRAP_SERVERS=GatewaySettings.model_fields["kafka_bootstrap_servers"].default,
         IMPORT_TOPIC=settings.kafka_import_topic,
         RESULT_TOPIC=settings.kafka_result_topic,
         DEAD_LETTER_TOPIC=settings.kafka_dead_letter_topic,
@@ -52,9 +56,13 @@ def asyncapi_document(title: str, version: str, settings: GatewaySettings) -> di
         NO_TASK_MEANING=f"`{ErrorCode.INVALID_TASK}`: {ErrorCode.INVALID_TASK.meaning}",
     )
     document["components"]["schemas"] = {"Task": TASK.json_schema(), "Result": Result.model_json_schema()}
+    if settings.kafka_public_bootstrap_servers:
+        document["servers"]["kafka"]["host"] = settings.kafka_public_bootstrap_servers
+        del document["servers"]["kafka"]["variables"]
     if settings.kafka_sasl_mechanism and settings.kafka_security_protocol.startswith("SASL"):
-        security = {"type": SECURITY_SCHEME_TYPES[settings.kafka_sasl_mechanism], "description": "SASL."}
-        document["servers"]["kafka"]["security"] = [security]
+        security = SECURITY_SCHEMES[settings.kafka_sasl_mechanism]
+        description = f"SASL with {settings.kafka_sasl_mechanism}."
+        document["servers"]["kafka"]["security"] = [{**security, "description": description}]
     shown_by_message: dict[str, list[tuple[str, Any, dict[str, str]]]] = {
         "task": [(kind, task, _CARRIED) for kind, task in examples.TASKS.items()],
         "result": [("result", examples.RESULT.model_dump(), _CARRIED)],

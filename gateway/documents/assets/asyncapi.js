@@ -10,56 +10,118 @@ function show(api) {
   };
   const named = (parts) => Object.entries(parts).map(([name, part]) => [name, resolve(part)]);
   const topicOf = (side) => resolve(side.channel).address;
-
-  return [
-    element("h1", {}, `${api.info.title} ${api.info.version}`),
-    ...paragraphs(api.info.description),
-    element("h2", {}, "Server"),
-    ...named(api.servers).flatMap(([name, server]) => serverOf(name, server)),
-    element("h2", {}, "Operations"),
-    element("p", {}, "Actions are those of the service: it receives tasks and sends results."),
-    table(
-      ["Operation", "Action", "Topic", "Reply on"],
-      named(api.operations).map(([name, operation]) => [
-        [element("strong", {}, name), ...paragraphs(operation.summary), ...paragraphs(operation.description)],
-        [element("span", { class: operation.action }, operation.action)],
-        [element("code", {}, topicOf(operation))],
-        operation.reply ? [element("code", {}, topicOf(operation.reply))] : [],
-      ]),
-    ),
-    ...named(api.channels).flatMap(([name, channel]) => [
-      element("h2", { id: name }, "Topic ", element("code", {}, channel.address)),
-      ...paragraphs(channel.description),
-      ...named(channel.messages).map(([key, message]) => messageOf(key, message, resolve)),
+  const channels = named(api.channels).map(([name, channel]) => [name, channel, named(channel.messages)]);
+  const common = sharedHeaders(channels.flatMap(([, , messages]) => messages.map(([, message]) => message)));
+  const shownAt = new Map(); // a payload -> the first message that has it
+  const [first, ...further] = (api.info.description || "").split("\n\n");
+  const topics = table(
+    ["Topic", "Content", "Messages"],
+    channels.map(([name, channel, messages]) => [
+      [link(name, element("code", {}, channel.address))],
+      words(channel.description),
+      messages.flatMap(([key, message]) => [...(key === messages[0][0] ? [] : [", "]), link(key, message.title)]),
     ]),
+  );
+  const sections = [
+    ...channels.map(([name, channel, messages]) => [
+      name,
+      ["Topic ", element("code", {}, channel.address)],
+      ...paragraphs(channel.description),
+      ...messagesOf(messages, common, resolve, shownAt),
+    ]),
+    [
+      "headers",
+      "Headers of every message",
+      element("p", {}, "All are optional. A result or a dead letter has those of its task."),
+      propertiesOf(common),
+    ],
+    ["rules", "Values, keys and delivery", ...paragraphs(further[0])],
+    [
+      "operations",
+      "Operations",
+      ...paragraphs(further.slice(1).join("\n\n")),
+      table(
+        ["Operation", "Action", "Topic", "Reply on"],
+        named(api.operations).map(([name, operation]) => [
+          [element("strong", {}, name), ...paragraphs(operation.summary), ...paragraphs(operation.description)],
+          [operation.action],
+          [element("code", {}, topicOf(operation))],
+          operation.reply ? [element("code", {}, topicOf(operation.reply))] : [],
+        ]),
+      ),
+    ],
+  ];
+  return [
+    element("h2", {}, "Messages on Kafka ", element("small", {}, api.info.version)),
+    ...paragraphs(first),
+    sectionOf("topics", "Topics and addresses", ...named(api.servers).map(([, server]) => serverOf(server)), topics),
+    element(
+      "nav",
+      { "aria-label": "Contents" },
+      ...sections.map(([id, title]) => element("a", { href: `#${id}` }, ...[title].flat().map(copyOf))),
+    ),
+    ...sections.map((section) => sectionOf(...section)),
   ];
 }
 
-function serverOf(name, server) {
-  const rows = [[["Protocol"], [element("code", {}, server.protocol)]]];
-  for (const [variable, { default: value, description }] of Object.entries(server.variables || {})) {
-    rows.push([[element("code", {}, `{${variable}}`)], [element("code", {}, value), " ", description]]);
-  }
-  for (const scheme of server.security || []) {
-    rows.push([["Security"], [element("code", {}, scheme.type)]]);
-  }
-  return [element("p", {}, element("strong", {}, name), " at ", element("code", {}, server.host)), table(["Setting", "Value"], rows)];
+function sectionOf(id, title, ...content) {
+  return element("section", { id, class: "card" }, element("h3", {}, ...[title].flat()), ...content);
 }
 
-function messageOf(name, message, resolve) {
-  const payload = resolve(message.payload);
+function serverOf(server) {
+  // A host in braces is not known: the variable describes how to learn it.
+  const variables = Object.values(server.variables || {});
+  const address = variables.length
+    ? variables.flatMap(({ description }) => words(description))
+    : [element("code", {}, server.host)];
+  const schemes = (server.security || []).map(({ description }) => [["Log in"], words(description)]);
+  return table(["Kafka", "Value"], [[["Address"], address], [["Protocol"], [element("code", {}, server.protocol)]], ...schemes]);
+}
+
+/** Return the headers that all these messages have, described in the same words, as a schema. */
+function sharedHeaders(messages) {
+  const [first, ...others] = messages.map(({ headers }) => headers.properties);
+  const isShared = ([name, property]) =>
+    others.every((properties) => JSON.stringify(properties[name]) === JSON.stringify(property));
+  const required = (name) => messages.every(({ headers }) => (headers.required || []).includes(name));
+  const properties = Object.fromEntries(Object.entries(first).filter(isShared));
+  return { properties, required: Object.keys(properties).filter(required) };
+}
+
+/** Return a topic's messages, and then the headers that all of them have, unless all topics have them. */
+function messagesOf(messages, common, resolve, shownAt) {
+  const shared = messages.length > 1 ? without(sharedHeaders(messages.map(([, message]) => message)), common) : null;
+  return [
+    ...messages.map(([key, message]) => {
+      const payload = resolve(message.payload);
+      if (!shownAt.has(payload)) shownAt.set(payload, key);
+      const like = shownAt.get(payload);
+      return messageOf(key, message, like === key ? payload : like, without(message.headers, common, shared));
+    }),
+    ...(shared ? [element("h4", {}, "Headers of both"), propertiesOf(shared)] : []),
+  ];
+}
+
+function without(headers, ...others) {
+  const isOwn = ([name]) => others.every((other) => !other || !(name in other.properties));
+  return { ...headers, properties: Object.fromEntries(Object.entries(headers.properties).filter(isOwn)) };
+}
+
+/** Describe a message. Its payload is a schema, or the name of a message that has the same. */
+function messageOf(name, message, payload, headers) {
   return element(
     "section",
     { id: name },
-    element("h3", {}, message.title),
+    element("h4", {}, message.title),
     ...paragraphs(message.summary),
-    element("h4", {}, "Value ", element("small", {}, message.contentType)),
-    ...paragraphs(payload.description),
-    ...(payload.properties ? [propertiesOf(payload)] : []),
-    element("h4", {}, "Headers"),
-    propertiesOf(message.headers),
-    ...paragraphs(message.headers.description),
-    element("h4", {}, "Examples"),
+    element("h5", {}, "Value ", element("small", {}, message.contentType)),
+    ...(typeof payload === "string"
+      ? [element("p", {}, link(payload, "The same as above"), ".")]
+      : [...paragraphs(payload.description), ...(payload.properties ? [propertiesOf(payload)] : [])]),
+    element("h5", {}, "Headers"),
+    ...(Object.keys(headers.properties).length ? [propertiesOf(headers)] : []),
+    element("p", {}, ...words(message.headers.description), " ", link("headers", "Headers of every message")),
+    element("h5", {}, "Examples"),
     ...message.examples.map((example) =>
       element(
         "details",
@@ -71,6 +133,14 @@ function messageOf(name, message, resolve) {
   );
 }
 
+function link(id, ...children) {
+  return element("a", { href: `#${id}` }, ...children);
+}
+
+function copyOf(part) {
+  return typeof part === "string" ? part : part.cloneNode(true);
+}
+
 function exampleText({ headers = {}, payload }) {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   const value = typeof payload === "string" ? payload : JSON.stringify(payload, null, 2);
@@ -78,10 +148,11 @@ function exampleText({ headers = {}, payload }) {
 }
 
 function propertiesOf(schema) {
+  const isRequired = (name) => (schema.required || []).includes(name);
   return table(
     ["Name", "Type", "Meaning"],
     Object.entries(schema.properties).map(([name, property]) => [
-      [element("code", {}, name), ...((schema.required || []).includes(name) ? [] : [" ", element("small", {}, "optional")])],
+      [element("code", {}, name), ...(isRequired(name) ? [] : [" ", element("small", {}, "optional")])],
       [property.type],
       [...words(property.description), ...limitsOf(property)],
     ]),
@@ -130,16 +201,19 @@ function element(name, attributes, ...children) {
 
 async function main() {
   const page = document.getElementById("asyncapi");
-  try {
-    const answer = await fetch("/asyncapi.json");
-    if (!answer.ok) {
-      throw new Error(`status ${answer.status}`);
-    }
-    page.replaceChildren(...show(await answer.json()));
-  } catch (error) {
-    page.replaceChildren(element("p", { role: "alert" }, `asyncapi.json cannot be shown: ${error.message}`));
-    throw error;
+  const api = await read().catch(() => null);
+  if (api === null) {
+    page.replaceChildren(element("p", { role: "alert", class: "card" }, "asyncapi.json cannot be read. Reload the page."));
+    return;
   }
+  page.replaceChildren(...show(api));
+  document.getElementById(location.hash.slice(1))?.scrollIntoView(); // it was not there when the page was loaded
+}
+
+/** Return the document, or null if something else was answered. */
+async function read() {
+  const answer = await fetch("/asyncapi.json");
+  return answer.ok ? answer.json() : null;
 }
 
 main();

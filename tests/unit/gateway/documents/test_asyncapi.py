@@ -39,8 +39,16 @@ def make(monkeypatch):
             "KAFKA_SASL_USERNAME": "canary-user",
             "KAFKA_SASL_PASSWORD": "canary-password",
         },
+        {
+            "KAFKA_PUBLIC_BOOTSTRAP_SERVERS": "kafka-1.example.com:9092,kafka-2.example.com:9092",
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://canary.example.com/token",
+            "KAFKA_SASL_OAUTHBEARER_CLIENT_ID": "canary-user",
+            "KAFKA_SASL_OAUTHBEARER_CLIENT_SECRET": "canary-password",
+        },
     ],
-    ids=["plain", "sasl"],
+    ids=["plain", "sasl", "oauth, with public addresses"],
 )
 def test_the_document_is_valid_asyncapi_3_0(make, settings):
     specification = Draft7Validator(json.loads(SPECIFICATION.read_text()))
@@ -123,6 +131,14 @@ def test_the_headers_of_a_dead_letter_are_those_that_the_processor_writes(make):
     assert_fits(written, schema, document)
 
 
+def test_the_document_gives_kafkas_public_addresses_if_there_are_any(make):
+    servers = make(KAFKA_BOOTSTRAP_SERVERS="canary-host:1", KAFKA_PUBLIC_BOOTSTRAP_SERVERS="localhost:9092")["servers"]
+
+    assert servers["kafka"]["host"] == "localhost:9092"
+    assert "variables" not in servers["kafka"]
+    assert "canary" not in json.dumps(servers)
+
+
 def test_the_document_tells_how_to_log_in_and_neither_where_nor_as_whom(make, tmp_path):
     ca_folder = tmp_path / "canary"
     ca_folder.mkdir()
@@ -139,5 +155,6 @@ def test_the_document_tells_how_to_log_in_and_neither_where_nor_as_whom(make, tm
 
     server = document["servers"]["kafka"]
     assert (server["protocol"], server["security"][0]["type"]) == ("kafka-secure", "scramSha512")
-    assert server["variables"]["bootstrapServer"]["default"] == "kafka:9094"
+    assert server["host"] == "{bootstrapServers}"
+    assert "Ask the operators" in server["variables"]["bootstrapServers"]["description"]
     assert "canary" not in json.dumps(document)
