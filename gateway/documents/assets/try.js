@@ -334,7 +334,7 @@ function showRow(row, task) {
   within(".after").textContent = isDone ? ` ${inAfter(task)}` : "";
   within(".words .copy").hidden = !isDone;
   within(".correlation code").textContent = task.correlation_id ?? "";
-  within(".correlation").hidden = !task.correlation_id;
+  within(".correlation .copy").hidden = !task.correlation_id;
   within("time").dateTime = new Date(task.at).toISOString();
   within("time").textContent = inDate(task.at);
 }

@@ -12,7 +12,7 @@ from gateway.documents.pages import ASSETS, STRICT_POLICY, task_type_choices
 from gateway.metrics import REQUEST_SECONDS
 from gateway.problems import ERRORS
 from gateway.settings import GatewaySettings
-from shared.messages import TASK_DATA, TASK_TYPES, ErrorCode
+from shared.messages import IDEMPOTENCY_KEY_CHARACTERS_MAX, TASK_DATA, TASK_ID_MAX, TASK_TYPES, ErrorCode
 
 FILES = sorted(f"/assets/{path.name}" for path in ASSETS.glob("*.*") if path.suffix != ".html")
 PATHS = ["/", "/docs", "/asyncapi"]
@@ -173,6 +173,14 @@ def test_the_page_knows_every_type_and_its_limit_of_data():
     limits = {choice["value"]: int(choice["data-characters-max"]) for choice in choices}
     assert limits == {task_type: data.characters_max for task_type, data in TASK_DATA.items()}
     assert all(0 < len(choice["data-example"]) <= 256 for choice in choices)
+
+
+def test_the_page_checks_a_task_with_the_services_limits():
+    check = (ASSETS / "try-check.js").read_text()
+
+    assert f"[!-~]{{0,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}$" in check
+    assert f"1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible" in check
+    assert TASK_ID_MAX == 2**53 - 1, "JavaScript's Number.MAX_SAFE_INTEGER"
 
 
 def test_the_page_has_words_for_every_error_code():
