@@ -12,7 +12,7 @@ from sandbox.child import NotReady
 from sandbox.stack import Stack, running
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
-SIZE = ViewportSize(width=1000, height=640)
+SIZE = ViewportSize(width=1000, height=720)
 TASKS = ("gpt", "email", "phone")
 
 
