@@ -13,7 +13,7 @@ LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --
 	--only-binary :all: --emit-build-options --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo scale-demo test test-compose chaos fuzz bench up down dump screenshots check fix lock sbom audit system
+.PHONY: help demo scale-demo test test-compose chaos fuzz bench up down dump screenshots recordings check fix lock sbom audit system
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } \
@@ -95,6 +95,9 @@ dump: $(VENV)/run.txt system ## write dump.sql from the database of a real run
 screenshots: $(VENV)/dev.txt system ## take the README's pictures of the try-it page
 	@tools/install.sh tests
 	@$(VENV)/bin/python -m tools.screenshots
+
+recordings: $(VENV)/run.txt system ## record `make demo` and `make scale-demo` as moving pictures
+	@$(VENV)/bin/python -m tools.recordings
 
 system:
 	@tools/install.sh

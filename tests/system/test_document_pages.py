@@ -110,7 +110,7 @@ def test_a_document_that_cannot_be_read_is_told_on_the_page(browser, start):
 def test_a_page_fits_a_phone_and_links_to_the_others(open_page, start, path, scheme):
     gateway = start("gateway")
 
-    page = open_page(gateway, path, viewport={"width": 375, "height": 800}, color_scheme=scheme)
+    page = loaded(open_page(gateway, path, viewport={"width": 375, "height": 800}, color_scheme=scheme))
 
     expect(page.locator("main h2, .info .title").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
