@@ -68,7 +68,8 @@ const WORDS = {
   ],
   overloaded: [
     "The gateway is overloaded",
-    "Nothing was sent to Kafka. Send the task again in a moment.",
+    "The server in front of the gateways refused the request. It is not known whether the task reached Kafka.",
+    ...SEND_AGAIN,
   ],
   kafka_unavailable: [
     "The gateway cannot accept tasks now",

@@ -114,8 +114,12 @@ def test_only_the_programs_are_given_the_users_environment_and_only_the_database
     interpolated = {name for name, service in SERVICES.items() if "${" in str(service.get("environment"))}
 
     assert given == PROGRAMS.keys()
-    assert interpolated == {"db", "edge", "kafka"}
-    assert re.findall(r"\$\{(\w+)", str(SERVICES["kafka"]["environment"])) == ["KAFKA_HOST_PORT"]
+    assert interpolated == {"db", "edge", "gateway", "kafka"}
+    for name, variables in {
+        "kafka": {"KAFKA_HOST_PORT"},
+        "gateway": {"KAFKA_PUBLIC_BOOTSTRAP_SERVERS", "KAFKA_HOST_PORT"},
+    }.items():
+        assert set(re.findall(r"\$\{(\w+)", str(SERVICES[name]["environment"]))) == variables
     assert not set().union(*map(secrets, PROGRAMS.values())) & SERVICES["edge"]["environment"].keys()
     assert "POSTGRES_PASSWORD" in secrets(ProcessorSettings) & SERVICES["db"]["environment"].keys()
 
