@@ -142,6 +142,8 @@ def test_a_docker_command_names_what_is_in_the_compose_file(command):
             assert options in ([], ["-v"])
         case ["docker", "compose", "-f", path, "--profile", "*", "config", "--lock-image-digests", ">", "digests.yaml"]:
             assert (ROOT / path).exists()
+        case ["docker", "build", "-f", path, "-t", _, "."]:  # test_chart.py knows the images' names
+            assert (ROOT / path).exists()
         case other:
             pytest.fail(f"no test knows {other}")
 
