@@ -1024,7 +1024,9 @@ def test_while_a_synchronous_standby_does_not_answer_rows_wait_and_none_is_refus
         standby.pause()
         writing = asyncio.gather(*(ledger.store(row(offset)) for offset in range(5, 25)))
         # The first session that was given up still holds the entries of the others.
-        await until(lambda: "lock not available (SQLSTATE 55P03)" in caplog.text, "a second session to wait for the first")
+        await until(
+            lambda: "lock not available (SQLSTATE 55P03)" in caplog.text, "a second session to wait for the first"
+        )
         assert not writing.done()
         standby.resume()
         return first, await writing
