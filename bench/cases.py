@@ -302,7 +302,6 @@ def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
 
     def backlog(tasks: int) -> Run:
         # Few in flight: what is taken before the first result does not count, and would make a small backlog cheap.
-        tasks = scale.tasks(tasks)
         return drain(services, IN_PROCESS, tasks=tasks, in_flight=256, seconds_max=600, IN_FLIGHT_MAX="1000")
 
     def partitions(count: int) -> Run:
@@ -315,7 +314,7 @@ def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
 
     figures = []
     for grows, run, start, others in (
-        ("backlog", backlog, 30_000, (100_000, 1_000_000)),
+        ("backlog", backlog, scale.tasks(30_000), (scale.tasks(100_000), scale.tasks(1_000_000))),
         ("partitions", partitions, 1, (12, 48)),
         ("in flight", in_flight, 256, (10, 1000, 5000, 50_000)),
     ):
@@ -334,10 +333,9 @@ def growth(services: BenchServices, scale: Scale, say: Say) -> list[Figure]:
 
 
 def _memory(services: BenchServices, scale: Scale, say: Say) -> Figure:
+    # Not scaled: so many records must be there, and there must be the time to take them.
     few, many = 1000, 50_000
-    measure = partial(
-        drain, services, OURS, tasks=scale.tasks(3 * many), in_flight=LIMIT_IN_FLIGHT, seconds_max=scale.seconds(20)
-    )
+    measure = partial(drain, services, OURS, tasks=3 * many, in_flight=LIMIT_IN_FLIGHT, seconds_max=20)
     kib = []
     for round_ in range(1, scale.rounds + 1):
         peaks = []
