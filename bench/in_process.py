@@ -9,24 +9,10 @@ from processor import service
 from processor.enrich import task_types
 from processor.enrich.errors import Answer, Line, Provider
 from processor.settings import ProcessorSettings
+from sandbox.answers import clean_phone
 from shared.settings import read_settings
 
-ANSWER: Answer = {
-    "source": "8 916 823 34 54",
-    "type": "Мобильный",
-    "phone": "+7 916 823-34-54",
-    "country_code": "7",
-    "city_code": "916",
-    "number": "8233454",
-    "extension": None,
-    "provider": 'ПАО "Мобильные ТелеСистемы"',
-    "country": "Россия",
-    "region": "Москва и Московская область",
-    "city": None,
-    "timezone": "UTC+3",
-    "qc_conflict": 0,
-    "qc": 0,
-}
+ANSWER: Answer = clean_phone("8 916 823 34 54")
 
 
 def at_once(*_: Any, **__: Any) -> Provider:

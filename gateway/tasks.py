@@ -62,7 +62,6 @@ async def post_task(request: Request) -> Response:
     preferred_seconds = preferred_wait_seconds(request.headers.getlist("prefer"))
     wait_seconds = min(reply_timeout_seconds, reply_timeout_seconds if preferred_seconds is None else preferred_seconds)
     headers = _record_headers(request, correlation_id, subject)
-    has_key = any(name == IDEMPOTENCY_KEY_HEADER for name, _ in headers)
     try:
         body = await _read_body(request)
         decode_task(body)
@@ -96,7 +95,7 @@ async def post_task(request: Request) -> Response:
     except TooManyWaiting:
         raise Problem("too_many_waiting") from None
     except NotConfirmed:
-        raise Problem("kafka_unavailable", headers={"Location": location}, has_key=has_key) from None
+        raise Problem("kafka_unavailable", headers={"Location": location}, has_key=_has_key(headers)) from None
     except NotTaken as error:
         raise Problem("kafka_unavailable", str(error)) from None
     except ClientDisconnect:
@@ -104,7 +103,7 @@ async def post_task(request: Request) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     finally:
         replies.remove(correlation_id)
-    raise Problem("reply_timeout", headers={"Location": location}, has_key=has_key)
+    raise Problem("reply_timeout", headers={"Location": location}, has_key=_has_key(headers))
 
 
 POST_TASK = router.routes[-1]
@@ -178,6 +177,10 @@ def _record_headers(request: Request, correlation_id: str, subject: str | None) 
         if 0 < len(value) <= characters_max and value.isascii():
             headers.append((name, value.encode()))
     return headers
+
+
+def _has_key(headers: list[tuple[str, bytes]]) -> bool:
+    return IDEMPOTENCY_KEY_HEADER in dict(headers)
 
 
 async def _read_body(request: Request) -> bytes:

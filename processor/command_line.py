@@ -136,8 +136,7 @@ _CODES = "\n      ".join(f"{code:25} {code.meaning}" for code in ErrorCode)
 )
 def _redrive(
     reason: Annotated[
-        ErrorCode | None,
-        typer.Option(parser=error_code, metavar="CODE", help="Only those with this error_code."),
+        ErrorCode | None, typer.Option(parser=error_code, metavar="CODE", help="Only those with this error_code.")
     ] = None,
     since: Annotated[
         int | None,

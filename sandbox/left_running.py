@@ -10,16 +10,13 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from sandbox.child import Child
+from sandbox.child import STOP_SECONDS, Child
 from sandbox.services import ROOT, answers
 from sandbox.stack import ENVIRONMENT, Stack
 
 STATE = ROOT / ".sandbox" / "state.json"
 
 POSTGRES = "PostgreSQL"
-
-STOP_SECONDS = 30.0
-"""Time between SIGTERM and SIGKILL."""
 
 
 @dataclass

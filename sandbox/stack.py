@@ -11,7 +11,7 @@ from functools import partial
 from sandbox.child import Child, NotReady, free_port, port_or_free
 from sandbox.kafka import install, jar_folder
 from sandbox.services import ROOT, Services, answers, new_folder
-from sandbox.user_settings import PROVIDER_KEYS, for_the_stack, is_simulated
+from sandbox.user_settings import PROVIDER_KEYS, PROVIDER_OF, for_the_stack, is_simulated
 from shared.messages import TASK_TYPES
 
 LOGS = ROOT / ".sandbox" / "logs"
@@ -146,7 +146,7 @@ class Stack(Services):
 
     def is_free(self, task_type: str) -> bool:
         """Return whether tasks of the type cost no money."""
-        return ("YANDEXGPT" if task_type == "gpt" else "DADATA") in self.simulated
+        return PROVIDER_OF[task_type] in self.simulated
 
     def start(self, step: Step) -> None:
         """Start everything, and wait until it is ready.

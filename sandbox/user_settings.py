@@ -7,12 +7,14 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, DotEnvSettingsSource
 
 from gateway.settings import GatewaySettings
+from processor.enrich.task_types import ACCOUNTS, TABLE
 from processor.settings import ProcessorSettings
 
-PROVIDER_KEYS = {
-    "DADATA": ("DADATA_API_KEY", "DADATA_SECRET_KEY"),
-    "YANDEXGPT": ("YANDEXGPT_API_KEY", "YANDEXGPT_FOLDER_ID"),
-}
+PROVIDER_KEYS = {account.name.upper(): account.keys for account in ACCOUNTS}
+"""Beginning of the names of an account's settings -> those of its keys."""
+
+PROVIDER_OF: Mapping[str, str] = {task_type: entry.account.name.upper() for task_type, entry in TABLE.items()}
+"""Task type -> beginning of the names of its account's settings."""
 
 _EXAMPLE_KEY, _EXAMPLE_URL = "sandbox", "http://simulators:8090"
 """In .env.example: the keys, and the compose file's simulators."""

@@ -11,7 +11,10 @@ from sandbox.postgres import program
 ROOT = Path(__file__).parents[1]
 README = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))))
 BLOCKS = [re.sub(r"^ {4}", "", block, flags=re.M).strip() for block in re.findall(r"(?:^ {4}.*\n)+", README, re.M)]
-PYTHON = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+[(PYTHON, PYTHON_SHOWN)] = re.findall(
+    r"^```python\n(.*?)^```\n\n    (b'[^\n]*)$", (ROOT / "README.md").read_text(), re.M | re.S
+)
+"""The README's example in Python, and the line below it that it prints."""
 
 
 def block(beginning):
@@ -19,6 +22,14 @@ def block(beginning):
     [found] = [block for block in BLOCKS if block.startswith(beginning)]
     command, _, shown = found.partition("\n")
     return command, shown
+
+
+def stored_answers():
+    """Return the example that shows the stored answers: what sets psql's environment, psql's line, what it prints."""
+    [found] = [block for block in BLOCKS if block.startswith("set -a; . .sandbox/env; set +a\npsql")]
+    settings, _, psql = found.partition("\n")
+    command, end, shown = psql.partition('ORDER BY id"\n')
+    return settings, command + end, shown
 
 
 def run(command, folder=ROOT, stdin=None, **environment):

@@ -342,9 +342,8 @@ def test_every_example_of_the_readme_comes_out_as_shown(tmp_path):
         assert readme.run(command.replace("localhost:8000", gateway)).splitlines()[-1] == shown
 
         # A task directly on Kafka, and its result, from within the network: port 9092 may be in use here.
-        [snippet] = readme.PYTHON
-        [shown] = re.findall(r"^```\n\n    (b'.*)$", (ROOT / "README.md").read_text(), re.M)
-        assert shown in project.python("processor", snippet.replace("localhost:9092", "kafka:9094")).splitlines()
+        snippet = readme.PYTHON.replace("localhost:9092", "kafka:9094")
+        assert readme.PYTHON_SHOWN in project.python("processor", snippet).splitlines()
 
         # A request that does not wait for the reply.
         command, shown = readme.block("curl -i --json")
@@ -352,9 +351,8 @@ def test_every_example_of_the_readme_comes_out_as_shown(tmp_path):
         assert set(readme.lines(readme.without_ids(shown))) <= set(answer)
 
         # The stored answers.
-        [block] = [block for block in readme.BLOCKS if block.startswith("set -a; . .sandbox/env; set +a\npsql")]
-        command, end, shown = block.partition("\n")[2].partition('ORDER BY id"\n')
-        [_, option, select] = shlex.split(command + end)
+        _, psql, shown = readme.stored_answers()
+        [_, option, select] = shlex.split(psql)
         table = until(
             lambda: "4 rows" in (table := project.run("db", "psql", "-U", "postgres", option, select)[1]) and table,
             "the last row",

@@ -357,9 +357,7 @@ def test_every_example_of_the_readme_comes_out_as_shown_after_up(checkout):
         assert pasted(command).splitlines()[-1] == shown
 
         # A task directly on Kafka, and its result. An interactive Python reads it line by line, as when it is pasted.
-        [example] = readme.PYTHON
-        [shown] = re.findall(r"^```\n\n    (b'.*)$", (ROOT / "README.md").read_text(), re.M)
-        assert f"{shown}\n" in pasted(example, ".venv/bin/python -i -q")
+        assert f"{readme.PYTHON_SHOWN}\n" in pasted(readme.PYTHON, ".venv/bin/python -i -q")
 
         # A request that does not wait for the reply.
         command, shown = readme.block("curl -i --json")
@@ -367,9 +365,8 @@ def test_every_example_of_the_readme_comes_out_as_shown_after_up(checkout):
         assert set(readme.lines(readme.without_ids(shown))) <= set(answer)
 
         # The stored answers.
-        [block] = [block for block in readme.BLOCKS if block.startswith("set -a; . .sandbox/env; set +a\npsql")]
-        command, end, shown = block.partition('ORDER BY id"\n')
-        table = until(lambda: "4 rows" in (table := pasted(command + end)) and table, "the last row")
+        settings, psql, shown = readme.stored_answers()
+        table = until(lambda: "4 rows" in (table := pasted(f"{settings}\n{psql}")) and table, "the last row")
         assert readme.lines(table)[: len(readme.lines(shown))] == readme.lines(shown)
     finally:
         run(checkout, "down")
