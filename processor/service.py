@@ -187,6 +187,8 @@ class Service:
             sink=traced.sink(self._ledger.store),
         )
         process = Process(record_steps, release=self._keys.release, task_types=settings.task_types)
+        partitions = self._topics.partitions
+        tasks_partitions = partitions[settings.kafka_import_topic]
         return build_pipeline(
             app.dataframe(app.topic(settings.kafka_import_topic, value_deserializer="bytes")),
             traced.process(process),
@@ -195,6 +197,8 @@ class Service:
             loop=self._loop,
             prepare=self._ledger.finished,
             topic_ids=topic_ids,
+            # Others have partitions that would stay empty, and readers who would get nothing.
+            partitions={name: count for name, count in partitions.items() if count <= tasks_partitions},
             in_flight_max=settings.in_flight_max,
             drain_seconds=settings.drain_seconds,
             shutdown_seconds=settings.shutdown_seconds,

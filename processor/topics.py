@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -40,6 +40,8 @@ class Topics:
         """What `ensure` waits for, in words."""
         self.cluster_id = ""
         """Kafka's id of the cluster, once `ensure` has returned."""
+        self.partitions: Mapping[str, int] = {}
+        """Topic -> number of its partitions, when `ensure` returned."""
 
     def ensure(self, new_topics: NewTopics, rights: Rights) -> None:
         """Wait until all topics exist, creating missing ones, and until all permissions on them are granted.
@@ -58,6 +60,7 @@ class Topics:
                 if self.missing:
                     create_missing(self._kafka.client, described, new_topics, self._trouble)
                 else:
+                    self.partitions = {name: len(topic.partitions) for name, topic in described.found.items()}
                     self.cluster_id = self._kafka.client.list_topics(
                         next(iter(rights)), timeout=ADMIN_REQUEST_SECONDS
                     ).cluster_id

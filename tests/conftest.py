@@ -397,15 +397,16 @@ class Topics:
         """Return Kafka's id of the import topic."""
         return str(self.admin.describe_topics(TopicCollection([self.name]))[self.name].result(30).topic_id)
 
-    def make_again(self, gone_seconds=0.0):
-        """Delete the import topic and create it again under the same name after this many seconds."""
-        if self.name in self.admin.list_topics(timeout=10).topics:
-            self.admin.delete_topics([self.name])[self.name].result(30)
+    def make_again(self, gone_seconds=0.0, topic=None, partitions=None):
+        """Delete a topic, by default that of tasks, and create it again under the same name after this many seconds."""
+        name = topic or self.name
+        if name in self.admin.list_topics(timeout=10).topics:
+            self.admin.delete_topics([name])[name].result(30)
         time.sleep(gone_seconds)
 
         def made_again():
             try:
-                self.admin.create_topics([NewTopic(self.name, self.partitions)])[self.name].result(30)
+                self.admin.create_topics([NewTopic(name, partitions or self.partitions)])[name].result(30)
             except KafkaException:  # Kafka may still be deleting it
                 return False
             return True

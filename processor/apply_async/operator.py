@@ -227,6 +227,7 @@ class ApplyAsync(StreamFunction):
         loop: asyncio.AbstractEventLoop,
         topic_ids: TopicIds,
         prepare: Callable[[str, int], Awaitable[Any]] = _nothing,
+        partitions: Mapping[str, int] | None = None,
         in_flight_max: int = 5000,
         in_flight_bytes_max: int = IN_FLIGHT_BYTES_MAX,
         drain_seconds: float = 5.0,
@@ -247,6 +248,8 @@ class ApplyAsync(StreamFunction):
             topic_ids: the ids of all topics of the dataframe; they are known already, and watched on the loop.
             prepare: called with the topic's id and the partition each time a partition is assigned, before its first
                 record, which waits for it. By default it returns None.
+            partitions: topic -> number of its partitions. An outcome without a key that is produced to one of these
+                topics goes to the partition with its record's number, if there is one; others go to any.
             in_flight_max: number of records in flight at which reading pauses; it resumes at half of that.
             in_flight_bytes_max: the same in bytes; messages that have arrived and are not taken yet do not count.
             drain_seconds: how long a rebalance waits for records whose turn has begun.
@@ -260,6 +263,7 @@ class ApplyAsync(StreamFunction):
         self._func = func
         self._prepare = prepare
         self.topic_ids = topic_ids
+        self._partitions = partitions or {}
         self._loop = loop
         self._in_flight_max = in_flight_max
         self._in_flight_bytes_max = in_flight_bytes_max
@@ -513,6 +517,9 @@ class ApplyAsync(StreamFunction):
             self._quix.produce(**options)
             return
         item.undelivered += 1
+        if options["key"] is None and item.record.partition < self._partitions.get(options["topic"], 0):
+            # Records that arrive together are of few partitions: their outcomes go together in few requests.
+            options["partition"] = item.record.partition
         _send(self._quix.client, _Production(item, item.outcome, options))
 
     def _replace_clients(self) -> None:
@@ -738,6 +745,7 @@ class ApplyAsync(StreamFunction):
             self._lone_brokers = Brokers()
             self._lone_producer = self._make_lone_producer(self._lone_brokers.properties)
         production.alone = True
+        production.options["partition"] = None  # the topic may have been created again with fewer
         _send(self._lone_producer, production)
 
     def _refuse(self, production: _Production, error: KafkaError) -> None:

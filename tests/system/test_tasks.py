@@ -159,7 +159,9 @@ def test_records_without_key_and_headers_are_as_good_as_any(topics, start_proces
 
     until(lambda: len(topics.read_results()) == 20, "the results")
     assert all(seen.key is None and seen.headers == [] for seen in topics.seen)
-    assert len({seen.partition for seen in topics.seen}) > 1
+    assert [seen.partition for seen in topics.seen] == [
+        seen.json["task_id"] % topics.partitions for seen in topics.seen
+    ]
 
 
 def test_a_task_id_that_repeats_is_a_new_task_with_a_row_of_its_own(topics, start_processor, database):

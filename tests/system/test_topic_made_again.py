@@ -102,3 +102,36 @@ def test_a_topic_that_is_gone_is_waited_for_and_said_once(topics, start_processo
     until(lambda: processor.answers("/health/ready"), "ready again")
     topics.send_tasks(range(40, 80))
     until(lambda: len(topics.read_results()) == 80, "the results of the topic made again")
+
+
+def test_results_come_whatever_the_number_of_partitions_of_a_result_topic_made_again(topics, start_processor, database):
+    start_processor()
+    topics.send_tasks(range(40))
+    until(lambda: len(topics.read_results()) == 40, "the results")
+
+    topics.make_again(topic=topics.results, partitions=1)
+    topics.send_tasks(range(40, 80))
+
+    until(lambda: topics.lag() == 0, "no lag")
+    assert _records_in(topics, TopicPartition(topics.results, 0)) == 40
+    assert len(database.rows()) == 80
+
+
+def test_results_go_to_all_partitions_of_a_result_topic_that_has_more_than_the_topic_of_tasks(topics, start_processor):
+    topics.make_again(topic=topics.results, partitions=3 * topics.partitions)
+    start_processor()
+
+    topics.send_tasks(range(80))
+
+    until(lambda: topics.lag() == 0, "no lag")
+    counts = [_records_in(topics, TopicPartition(topics.results, n)) for n in range(3 * topics.partitions)]
+    assert sum(counts) == 80
+    assert sum(counts[topics.partitions :]) > 0
+
+
+def _records_in(topics, partition):
+    consumer = Consumer({**topics.kafka.connection, "group.id": "none"})
+    try:
+        return consumer.get_watermark_offsets(partition, timeout=30)[1]
+    finally:
+        consumer.close()

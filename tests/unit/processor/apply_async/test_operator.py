@@ -141,9 +141,11 @@ class FakeProducer:
         self.refused_at_once = {}
         self.delivered = set()
         self.outcomes = []
+        self.partitions = []
         self.undelivered = []
 
-    def produce(self, topic, value, key, on_delivery):
+    def produce(self, topic, value, on_delivery, key=None, partition=None):
+        self.partitions.append(partition)
         if (name := self.refused_at_once.get(key)) is not None:
             raise KafkaException(kafka_error(name))
         self.undelivered.append((value, key, on_delivery))
@@ -180,6 +182,7 @@ class Bench:
         shutdown_seconds=60.0,
         begins_late=False,
         in_flight_bytes_max=module.IN_FLIGHT_BYTES_MAX,
+        partitions=None,
     ):
         self.begins_late = begins_late  # then records with odd offsets do not begin their turn at all
         self.loop = asyncio.new_event_loop()
@@ -216,6 +219,7 @@ class Bench:
             loop=self.loop,
             prepare=self.prepare,
             topic_ids=self.topic_ids,
+            partitions=partitions,
             in_flight_max=in_flight_max,
             in_flight_bytes_max=in_flight_bytes_max,
             drain_seconds=drain_seconds,
@@ -518,6 +522,38 @@ def test_an_outcome_that_kafka_refuses_in_a_batch_is_sent_again_alone(bench, at_
     assert run.lone_producer.delivered == {5}
     assert run.consumer.commits == [("import", 0, 6)]
     assert [(outcome, error) for outcome, error, _ in run.told] == [("done", None)]
+
+
+@pytest.mark.parametrize(
+    ("key", "partition", "expected"),
+    [(None, 0, 0), (None, 2, 2), (None, 3, None), ("a key", 2, None)],
+    ids=["the first", "the last", "one that the topic does not have", "with a key"],
+)
+def test_an_outcome_without_a_key_goes_to_the_partition_with_its_records_number(bench, key, partition, expected):
+    run = bench(partitions={"results": 3})
+    run.assign(partition)
+    run.take(5, partition)
+
+    run.finish(5, partition, outcome=key)
+    run.poll()
+
+    assert run.producer.partitions == [expected]
+    assert run.producer.delivered == {5}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_outcome_goes_to_any_partition_once_its_topic_has_fewer(bench, at_once):
+    run = bench(partitions={"results": 3})
+    run.assign(2)
+    run.take(5, 2)
+    refused = run.producer.refused_at_once if at_once else run.producer.refused
+    refused[None if at_once else 5] = "_UNKNOWN_PARTITION"
+
+    run.finish(5, 2, outcome=None)
+
+    assert held_in(run) == 0
+    assert run.lone_producer.partitions == [None]
+    assert run.consumer.commits == [("import", 2, 6)]
 
 
 def test_an_outcome_that_another_one_was_refused_with_is_sent_until_it_stands_alone(bench):
