@@ -109,7 +109,8 @@ DELETE FROM lent_deadlines WHERE awaited_until < clock_timestamp();
 _END_LEASES: LiteralString = (
     _BEGIN
     + """
-UPDATE leases SET valid_until = least(valid_until, clock_timestamp()) WHERE replica = %s;
+UPDATE leases SET slots = t.held, valid_until = least(valid_until, clock_timestamp())
+FROM unnest(%s::text[], %s::integer[]) AS t (quota, held) WHERE leases.quota = t.quota AND replica = %s;
 COMMIT
 """
 )
@@ -128,6 +129,10 @@ class _Row(NamedTuple):
     answered_at: float | None
     held_seconds: float
     valid_until: float
+
+    def is_valid(self, now: float) -> bool:
+        """Return whether the replica may begin requests."""
+        return self.valid_until >= now
 
     def is_free(self, now: float) -> bool:
         """Return whether the replica's last request has ended."""
@@ -150,6 +155,7 @@ class _Renewal:
         free = [(row.quota, row.replica) for row in rows if row.is_free(self.now)]
         rows = [row for row in rows if not row.is_free(self.now)]
         self._others = [row for row in rows if row.replica != me]
+        self._live = [row for row in self._others if row.is_valid(self.now)]
         self._before = {row.quota: row for row in rows if row.replica == me}
         self._openings = {provider: Opening(*opening) for provider, *opening in circuits}
         self.lent = {Position(*position): until for *position, until in lent if until >= self.now}
@@ -166,7 +172,7 @@ class _Renewal:
     @property
     def is_first(self) -> bool:
         """Whether no other replica has a lower name."""
-        return all(self._me < row.replica for row in self._others)
+        return all(self._me < row.replica for row in self._live)
 
     def write(self, statement: LiteralString, *parameters: Any) -> None:
         """Add a statement."""
@@ -218,7 +224,10 @@ class _Renewal:
         if quota is not None:
             wanted += quota.used(time.monotonic())
             unserved_from = None if before is None else before.unserved_from
-            leases = {row.replica: row.lease(self.now) for row in self._others if row.quota == name}
+            leases = {row.replica: row.lease(self.now) for row in self._live if row.quota == name}
+            # Replicas that have ended want nothing any more, but their last requests hold slots for a while.
+            ended = sum(row.slots for row in self._others if row.quota == name and not row.is_valid(self.now))
+            slots = max(0, slots - ended)
             unserved_seconds = 0.0 if unserved_from is None else self.now - unserved_from
             leases[self._me] = Lease(0 if before is None else before.slots, awaited, wanted, unserved_seconds)
             held = partial(quota.lower, now=time.monotonic())
@@ -244,9 +253,7 @@ class _Renewal:
     def is_urgent(self) -> bool:
         """Whether a lease must be renewed soon."""
         return any(
-            is_urgent(
-                row.lease(self.now), (other.lease(self.now) for other in self._others if other.quota == row.quota)
-            )
+            is_urgent(row.lease(self.now), (other.lease(self.now) for other in self._live if other.quota == row.quota))
             for row in self.leases
         )
 
@@ -277,6 +284,8 @@ class Fleet:
         self._me = uuid.uuid4().hex[:12]
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._woken = asyncio.Event()
+        self._held: dict[str, int] = {}
+        """Quota -> slots that requests held when `stop` was called."""
         self._lending: dict[Position, float] = {}
         self._lent: dict[Position, float] = {}
         self._is_urgent = True
@@ -305,11 +314,18 @@ class Fleet:
                     await self._woken.wait()
             await asyncio.sleep(max(0.0, began_at + WAKE_SECONDS - time.monotonic()))
 
+    def stop(self) -> None:
+        """Let no request begin any more. Call it before tasks are cancelled: their requests hold slots all the same."""
+        now = time.monotonic()
+        for gate in self._gates:
+            for name, quota in ((gate.name, gate.quota), (f"{gate.name} connections", gate.connections)):
+                self._held[name] = 0 if quota is None else quota.lower(0, now)
+
     async def close(self) -> None:
-        """End the leases: others may have the slots once the last requests have ended."""
+        """End the leases. Others may have the slots, but those of the last requests only once these have ended."""
         await self._disconnect()  # a renewal may have been cut off in its transaction
         with contextlib.suppress(psycopg.Error):
-            await self._ask(_END_LEASES, [self._me])
+            await self._ask(_END_LEASES, [list(self._held), list(self._held.values()), self._me])
         await self._disconnect()
 
     def lend(self, position: Position, awaited_until: float) -> None:

@@ -234,6 +234,7 @@ class Service:
                 logger.warning("the ledger is pruned later: %s", why)
 
     async def _close(self) -> None:
+        self._fleet.stop()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

@@ -21,17 +21,19 @@ REFUSED = AccountRefused("the provider answered 403")
 
 
 class Replica:
-    """A replica with one gate: at most 10 requests at once over the fleet."""
+    """A replica with one gate: at most 10 requests at once over the fleet, and a number of new connections a minute."""
 
-    def __init__(self, database, slots=10):
-        self.quota = AtOnce(slots, longest_seconds=1.0)
-        self.gate = Gate("test", quota=self.quota, requests_max=100, look_at="TEST_URL")
+    def __init__(self, database, slots=10, connections=None, longest_seconds=1.0):
+        self.quota = AtOnce(slots, longest_seconds)
+        opened = None if connections is None else Rate(connections, 60.0, 1.0)
+        self.gate = Gate("test", quota=self.quota, requests_max=100, look_at="TEST_URL", connections=opened)
         self.fleet = Fleet(connection(database), [self.gate])
 
     def start(self):
         self.task = asyncio.ensure_future(self.fleet.run())
 
     async def stop(self):
+        self.fleet.stop()
         await self.kill()
         await self.fleet.close()
 
@@ -240,12 +242,57 @@ def test_a_rate_and_new_connections_are_leased_too_and_some_connections_are_kept
         running = asyncio.ensure_future(fleet.run())
         tasks = [asyncio.ensure_future(gate.enter(Ticket())) for _ in range(100)]
         await until(lambda: connections.limit == 45 and gate.quota.limit == 20)
-        for task in (running, *tasks):
-            task.cancel()
-        await fleet.close()
         assert database.query("SELECT quota, slots FROM leases ORDER BY quota") == [
             ("dadata", 20),
             ("dadata connections", 45),
         ]
+        fleet.stop()
+        for task in (running, *tasks):
+            task.cancel()
+        await fleet.close()
+
+    run(scenario())
+
+
+def test_a_replica_that_stops_keeps_only_the_slots_that_its_requests_hold_and_wants_nothing_any_more(
+    database, monkeypatch
+):
+    monkeypatch.setattr(fleet_module, "RESERVE_SECONDS", 0.0)
+
+    async def scenario():
+        async with replicas(database, 2, connections=50) as (stopped, other):
+            await until(lambda: stopped.gate.connections.limit + other.gate.connections.limit == 45)
+            permit = await stopped.gate.enter(Ticket())
+            stopped.gate.sent(permit)
+            waiting = [asyncio.ensure_future(stopped.gate.enter(Ticket())) for _ in range(60)]
+            await until(lambda: database.query("SELECT 1 FROM leases WHERE backlog > slots"))
+            held = stopped.gate.connections.used(time.monotonic())
+            await stopped.stop()
+            for task in waiting:
+                task.cancel()
+
+            await until(lambda: other.gate.connections.limit == 45 - held)
+            assert 0 < held < 45
+            assert other.fleet.is_first
+
+    run(scenario())
+
+
+def test_requests_that_a_stop_cuts_off_hold_their_slots_until_they_must_have_ended(database):
+    async def scenario():
+        async with replicas(database, 2, longest_seconds=5.0) as (stopped, other):
+            await until(lambda: stopped.quota.limit == other.quota.limit == 5)
+            passes = [await stopped.gate.enter(Ticket()) for _ in range(3)]
+            stopped.fleet.stop()
+            for each in passes:
+                stopped.gate.leave(each, asyncio.CancelledError())  # cut off: the provider may still work on it
+            await stopped.kill()
+            await stopped.fleet.close()
+            stopped_at = time.monotonic()
+            assert database.query("SELECT slots FROM leases WHERE valid_until <= clock_timestamp()") == [(3,)]
+
+            await until(lambda: other.quota.limit == 7)
+            await until(lambda: other.quota.limit == 10)
+            assert time.monotonic() - stopped_at > 5.0 - 0.1
 
     run(scenario())
