@@ -11,7 +11,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, LiteralString, NamedTuple
 
@@ -284,8 +284,6 @@ class Fleet:
         self._me = uuid.uuid4().hex[:12]
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._woken = asyncio.Event()
-        self._held: dict[str, int] = {}
-        """Quota -> slots that requests held when `stop` was called."""
         self._lending: dict[Position, float] = {}
         self._lent: dict[Position, float] = {}
         self._is_urgent = True
@@ -314,18 +312,21 @@ class Fleet:
                     await self._woken.wait()
             await asyncio.sleep(max(0.0, began_at + WAKE_SECONDS - time.monotonic()))
 
-    def stop(self) -> None:
-        """Let no request begin any more. Call it before tasks are cancelled: their requests hold slots all the same."""
-        now = time.monotonic()
-        for gate in self._gates:
-            for name, quota in ((gate.name, gate.quota), (f"{gate.name} connections", gate.connections)):
-                self._held[name] = 0 if quota is None else quota.lower(0, now)
+    def stop(self) -> dict[str, int]:
+        """Let no request begin any more, and return quota -> slots that requests hold.
 
-    async def close(self) -> None:
-        """End the leases. Others may have the slots, but those of the last requests only once these have ended."""
+        Call it before tasks are cancelled: the provider may go on with their requests.
+        """
+        now = time.monotonic()
+        quotas = {gate.name: gate.quota for gate in self._gates}
+        quotas |= {_connections_of(gate): gate.connections for gate in self._gates}
+        return {name: 0 if quota is None else quota.lower(0, now) for name, quota in quotas.items()}
+
+    async def close(self, held: Mapping[str, int]) -> None:
+        """End the leases. Others may have the slots, but those that `stop` returned only when their requests ended."""
         await self._disconnect()  # a renewal may have been cut off in its transaction
         with contextlib.suppress(psycopg.Error):
-            await self._ask(_END_LEASES, [list(self._held), list(self._held.values()), self._me])
+            await self._ask(_END_LEASES, [list(held), list(held.values()), self._me])
         await self._disconnect()
 
     def lend(self, position: Position, awaited_until: float) -> None:
@@ -348,7 +349,7 @@ class Fleet:
                     slots -= slots // PROBE_PARTS
                 wanted = gate.connections_wanted()
                 awaited = min(awaited, wanted)
-                renewal.lease(gate, f"{gate.name} connections", gate.connections, slots, awaited, wanted - awaited)
+                renewal.lease(gate, _connections_of(gate), gate.connections, slots, awaited, wanted - awaited)
         lending, self._lending = self._lending, {}
         if lending:
             renewal.write(_LEND, *_columns([(*position, until) for position, until in lending.items()]))
@@ -385,6 +386,11 @@ class Fleet:
     async def _disconnect(self) -> None:
         if self._connection is not None:
             await self._connection.close()
+
+
+def _connections_of(gate: Gate) -> str:
+    """Return the name of the gate's quota of new connections."""
+    return f"{gate.name} connections"
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

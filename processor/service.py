@@ -234,14 +234,14 @@ class Service:
                 logger.warning("the ledger is pruned later: %s", why)
 
     async def _close(self) -> None:
-        self._fleet.stop()
+        held = self._fleet.stop()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         for gate in self._gates.values():
             gate.close()
-        await self._fleet.close()
+        await self._fleet.close(held)
         await self._postgres.close()
 
     # Health, called on its own threads -------------------------------------------------------------------------------

@@ -33,9 +33,9 @@ class Replica:
         self.task = asyncio.ensure_future(self.fleet.run())
 
     async def stop(self):
-        self.fleet.stop()
+        held = self.fleet.stop()
         await self.kill()
-        await self.fleet.close()
+        await self.fleet.close(held)
 
     async def kill(self):
         """End without giving anything back."""
@@ -246,10 +246,10 @@ def test_a_rate_and_new_connections_are_leased_too_and_some_connections_are_kept
             ("dadata", 20),
             ("dadata connections", 45),
         ]
-        fleet.stop()
+        held = fleet.stop()
         for task in (running, *tasks):
             task.cancel()
-        await fleet.close()
+        await fleet.close(held)
 
     run(scenario())
 
@@ -283,11 +283,11 @@ def test_requests_that_a_stop_cuts_off_hold_their_slots_until_they_must_have_end
         async with replicas(database, 2, longest_seconds=5.0) as (stopped, other):
             await until(lambda: stopped.quota.limit == other.quota.limit == 5)
             passes = [await stopped.gate.enter(Ticket()) for _ in range(3)]
-            stopped.fleet.stop()
+            held = stopped.fleet.stop()
             for each in passes:
                 stopped.gate.leave(each, asyncio.CancelledError())  # cut off: the provider may still work on it
             await stopped.kill()
-            await stopped.fleet.close()
+            await stopped.fleet.close(held)
             stopped_at = time.monotonic()
             assert database.query("SELECT slots FROM leases WHERE valid_until <= clock_timestamp()") == [(3,)]
 

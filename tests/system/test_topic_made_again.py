@@ -130,6 +130,7 @@ def test_results_go_to_all_partitions_of_a_result_topic_that_has_more_than_the_t
 
 
 def _records_in(topics, partition):
+    # A new client: the one that reads the results may still know the topic as it was.
     consumer = Consumer({**topics.kafka.connection, "group.id": "none"})
     try:
         return consumer.get_watermark_offsets(partition, timeout=30)[1]
