@@ -308,8 +308,9 @@ class ApplyAsync(StreamFunction):
         self.standings: Mapping[Partition, Standing | None] = {}
         """The assigned partitions' progress, at most a second old; None if it is not known yet. May be read from any
         thread."""
-        self.missing: list[str] = []
-        """What keeps the consumer out of its group, in words. The application sets it; an assignment clears it."""
+        self.missing = ["the pipeline"]
+        """What keeps the consumer out of its group, in words: until the run loop joins, that it does not run yet. The
+        application sets it; an assignment clears it."""
         self._oldest_taken_at: float | None = None
         self.handed_back = 0
         """Number of records that `stop` has handed back unfinished."""
@@ -578,6 +579,7 @@ class ApplyAsync(StreamFunction):
             self._disown(_named(partitions))
             on_lost(consumer, partitions)
 
+        self.missing = []
         self._join = partial(self._quix.subscribe, topics, on_assign=assign, on_revoke=revoke, on_lost=lose)
         self._join()
 

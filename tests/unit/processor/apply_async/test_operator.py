@@ -231,6 +231,7 @@ class Bench:
         stream = outcomes.stream.add_update(self.emit, metadata=True)
         self.take_record = stream.compose_single()
         nothing = {"on_revoke": lambda *_: None, "on_lost": lambda *_: None}
+        self.missing_at_first = self.operator.missing
         self.consumer.subscribe([], on_assign=lambda _, new: new and self.consumer.assign(new), **nothing)
         self.turn_periodic_tasks = context.dataframe_registry.run_periodic_tasks
         self.assign(0)
@@ -1419,6 +1420,11 @@ def test_messages_that_were_lost_in_a_rebalance_in_which_kafka_is_silent_are_rea
     run.consumer.before_consume = fail
     with pytest.raises(PartitionAssignmentError):
         run.consumer.poll(timeout=1)
+
+
+def test_a_consumer_is_ready_once_the_run_loop_joins_which_from_then_on_handles_signals(bench):
+    run = bench()
+    assert (run.missing_at_first, run.operator.missing) == (["the pipeline"], [])
 
 
 def test_a_group_that_has_no_partition_for_a_member_keeps_it_out_no_longer(bench):
