@@ -75,6 +75,7 @@ def application(settings: ProcessorSettings) -> DrainingApplication:
             "heartbeat.interval.ms": 1000,  # how late a replica notices a rebalance
             "queued.max.messages.kbytes": 16 * 1024,
             "fetch.error.backoff.ms": int(FETCH_BACK_OFF_SECONDS * 1000),
+            "log_level": 3,  # above it librdkafka warns of offsets that it resets, and the operator logs which are lost
             "enable.partition.eof": True,  # the operator commits past transaction markers at a partition's end
             **({"group.instance.id": settings.kafka_group_instance_id} if settings.kafka_group_instance_id else {}),
         },

@@ -464,13 +464,17 @@ class ApplyAsync(StreamFunction):
                 self._arrived.append(message)
             elif partition not in self._next_offsets:
                 continue  # it was revoked meanwhile
-            elif error is not None:
-                self._next_offsets[partition] = self._ends[partition] = message.offset()
-            elif message.offset() < self._position(partition) and self._has_position(partition):
+            elif error is None and message.offset() < self._position(partition) and self._has_position(partition):
                 strayed.add(partition)
             else:
-                self._next_offsets[partition] = message.offset() + 1
-                self._arrived.append(message)
+                offset = message.offset()
+                if offset != self._next_offsets[partition]:
+                    self._look_for_loss(partition, offset)
+                if error is None:
+                    self._next_offsets[partition] = offset + 1
+                    self._arrived.append(message)
+                else:
+                    self._next_offsets[partition] = self._ends[partition] = offset
         for partition in strayed:
             position = self._position(partition)
             logger.info("%s[%d] is read on at offset %d", *partition, position)
@@ -488,6 +492,29 @@ class ApplyAsync(StreamFunction):
         """
         _, end = self._quix.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
         return end >= self._position(partition)
+
+    def _look_for_loss(self, partition: Partition, offset: int) -> None:
+        """Log what Kafka has lost, if this offset is not the next one for that reason."""
+        position = self._next_offsets[partition]
+        if position < 0:  # nothing of it has been read
+            position = self._commits.committed.get(partition) or 0
+        first, end = self._quix.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        if 0 < position < first <= offset:
+            logger.error(
+                "%s[%d]: Kafka has deleted the records at offsets %d to %d before they were read: "
+                "look at the topic's retention.ms and retention.bytes",
+                *partition,
+                position,
+                first - 1,
+            )
+        elif 0 <= end < position:
+            logger.error(
+                "%s[%d] is shorter than it was, by the records at offsets %d to %d: it is read again from offset %d",
+                *partition,
+                end,
+                position - 1,
+                offset,
+            )
 
     def _reach_ends(self) -> None:
         """Count offsets without a record (transaction markers, aborted records) as finished at a partition's end."""

@@ -7,6 +7,7 @@ import threading
 import time
 
 import httpx
+from confluent_kafka import TopicPartition
 
 from tests.conftest import until
 
@@ -150,6 +151,30 @@ def test_reading_that_was_paused_at_a_partitions_end_goes_on_with_the_next_recor
 
     until(lambda: topics.read_results().keys() == {*range(24)}, "every task's result")
     until(lambda: topics.lag() == 0, "all offsets to be committed")
+
+
+def test_tasks_that_kafka_deletes_before_they_are_read_are_told_with_their_offsets(topics, start_processor):
+    def send(numbers):
+        topics.send_tasks(number * topics.partitions for number in numbers)  # all to the first partition
+
+    processor = start_processor()
+    send(range(10))
+    until(lambda: len(topics.read_results()) == 10, "the results")
+    assert processor.stop() == 0
+    send(range(10, 30))
+    kept = TopicPartition(topics.name, 0, 20)
+    topics.admin.delete_records([kept])[kept].result(30)
+
+    processor = start_processor()
+
+    until(lambda: len(topics.read_results()) == 20, "the results of those that are left")
+    lines = map(json.loads, processor.log_text().splitlines())
+    assert [
+        line["event"] for line in lines if line["level"] not in ("debug", "info") and "offset" in line["event"]
+    ] == [
+        f"{topics.name}[0]: Kafka has deleted the records at offsets 10 to 19 before they were read: "
+        "look at the topic's retention.ms and retention.bytes"
+    ]
 
 
 def test_records_without_key_and_headers_are_as_good_as_any(topics, start_processor):

@@ -35,7 +35,7 @@ class FakeConsumer:
         self.refused = None
         self.paused = set()  # as in librdkafka, these stay paused after a new assignment
         self.sought = []
-        self.end = 100
+        self.first, self.end = 0, 100
         self.failing = False
         self.arrived = []
         self.before_consume = lambda: None
@@ -78,7 +78,7 @@ class FakeConsumer:
         self.sought.append((partition.partition, partition.offset))
 
     def get_watermark_offsets(self, partition, cached):
-        return 0, self.end
+        return self.first, self.end
 
     def commit(self, offsets, asynchronous):
         if self.failing:
@@ -1494,13 +1494,45 @@ def test_a_partition_that_librdkafka_reads_from_its_beginning_is_read_on_where_i
     assert run.consumer.sought == [(0, 6), (1, 5)]
 
 
-def test_a_partition_that_has_become_shorter_is_read_from_its_beginning(bench):
+def test_a_partition_that_has_become_shorter_is_read_from_its_beginning(bench, caplog):
     run = bench()
+    run.consumer.stored[1] = (9, "")
+    run.assign(0, 1)
     run.consumer.end = 3
-    run.consumer.arrived = [*arrived("first", first=5), *arrived("another", "and another")]
+    run.consumer.arrived = [*arrived("first", first=5), *arrived("another", "and another"), End(3, 1)]
 
     assert [run.consumer.poll(timeout=1) for _ in range(3)] == ["first", "another", "and another"]
     assert run.consumer.sought == []
+    assert [line.message for line in caplog.records if line.levelname == "ERROR"] == [
+        "import[0] is shorter than it was, by the records at offsets 3 to 5: it is read again from offset 0",
+        "import[1] is shorter than it was, by the records at offsets 3 to 8: it is read again from offset 3",
+    ]
+
+
+@pytest.mark.parametrize("from_commit", [True, False])
+def test_records_that_kafka_deletes_before_they_are_read_are_told_and_those_that_never_were_are_not(
+    bench, caplog, from_commit
+):
+    run = bench()
+    run.consumer.stored = {1: (6, ""), 2: (6, "")} if from_commit else {}
+    run.assign(0, 1, 2)
+    run.consumer.first = 8
+    run.consumer.arrived = [
+        *arrived("of a new group", first=8),
+        *arrived("a marker is before", first=10),
+        *([] if from_commit else [*arrived("", first=5, partition=1), *arrived("", first=5, partition=2)]),
+        *arrived("the first that is left", first=8, partition=1),
+        End(8, 2),
+    ]
+
+    while run.consumer.poll(timeout=1) is not None:
+        pass
+
+    told = "Kafka has deleted the records at offsets 6 to 7 before they were read: look at the topic's retention.ms"
+    assert [line.message for line in caplog.records if line.levelname == "ERROR"] == [
+        f"import[1]: {told} and retention.bytes",
+        f"import[2]: {told} and retention.bytes",
+    ]
 
 
 def forget(brokers):
