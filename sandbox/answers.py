@@ -82,6 +82,7 @@ ROLES = {"info", "support", "admin", "sales", "office", "zakaz"}
 TEXTS = {
     "To be, or not to be: that is the question.": "This is the opening line of Hamlet's soliloquy in William "
     "Shakespeare's tragedy: the prince weighs life against death.",
+    "What is the capital of Russia?": "The capital of Russia is Moscow.",
     "Что такое Kafka?": "Apache Kafka — это распределённый журнал сообщений. Программы-производители записывают в него "
     "события, а потребители читают их в своём темпе. Kafka хранит сообщения на дисках нескольких серверов, поэтому "
     "их можно прочитать повторно, а отказ одного сервера не приводит к потере данных.",

@@ -12,7 +12,7 @@ from sandbox.child import Child, NotReady, free_port, port_or_free
 from sandbox.kafka import install, jar_folder
 from sandbox.services import ROOT, Services, answers, new_folder
 from sandbox.user_settings import PROVIDER_KEYS, PROVIDER_OF, for_the_stack, is_simulated
-from shared.messages import TASK_TYPES
+from shared.messages import TASK_TYPES, TaskType
 
 LOGS = ROOT / ".sandbox" / "logs"
 ENVIRONMENT = ROOT / ".sandbox" / "env"
@@ -135,9 +135,10 @@ class Stack(Services):
         return {**environment, **own, **{name: environment[same] for name, same in postgres.items()}}
 
     @property
-    def task_types(self) -> list[str]:
+    def task_types(self) -> list[TaskType]:
         """The task types that the processors handle."""
-        return [name.strip() for name in self.settings.get("TASK_TYPES", ",".join(TASK_TYPES)).split(",")]
+        named = [name.strip() for name in self.settings.get("TASK_TYPES", ",".join(TASK_TYPES)).split(",")]
+        return [task_type for task_type in TASK_TYPES if task_type in named]
 
     @property
     def real(self) -> list[str]:

@@ -15,14 +15,9 @@ from sandbox.left_running import LeftRunning
 from sandbox.services import ROOT
 from sandbox.stack import Stack, Step
 from sandbox.user_settings import for_the_stack, user_settings
+from shared.messages import TASK_DATA
 
 REPLY_SECONDS = 60.0
-FIRST_TASKS = {
-    "phone": "8 916 823 34 54",
-    "email": "serega@yandex/ru",
-    "gpt": "To be, or not to be: that is the question.",
-}
-
 NAME_CHARACTERS = 22
 
 
@@ -115,7 +110,7 @@ def show_first_task(console: Console, step: Step, stack: Stack) -> str:
     """
     free = [task_type for task_type in stack.task_types if stack.is_free(task_type)]
     task_type = (free or stack.task_types)[0]
-    task = json.dumps({"task_id": 1, "task_type": task_type, "data": FIRST_TASKS[task_type]})
+    task = json.dumps({"task_id": 1, "task_type": task_type, "data": TASK_DATA[task_type].example})
     has_tokens = stack.environment.get("GATEWAY_AUTH") == "required"
     request = request_of(stack.gateway_url, task, has_tokens=has_tokens)
     if not free:

@@ -507,7 +507,7 @@ class ApplyAsync(StreamFunction):
                 position,
                 first - 1,
             )
-        elif 0 <= end < position:
+        elif offset < position and 0 <= end < position:
             logger.error(
                 "%s[%d] is shorter than it was, by the records at offsets %d to %d: it is read again from offset %d",
                 *partition,

@@ -336,12 +336,13 @@ def test_all_gateways_of_a_name_get_requests_and_one_that_is_gone_costs_nobody_a
         edge, _ = stack(f"gateways.test:{first.port}", resolver=resolver)
         with httpx.Client(base_url=f"http://127.0.0.1:{edge.port}") as client:
             post = {"content": BODY, "headers": {"Content-Type": "application/json"}}
-            assert {client.post("/tasks", **post).status_code for _ in range(20)} == {200}
-            assert min(len(gateway.kafka.sent) for gateway in (first, second)) >= 5
+            assert {client.post("/tasks", **post).status_code for _ in range(100)} == {200}
+            # nginx chooses at random: in one of two million runs one of them gets fewer.
+            assert min(len(gateway.kafka.sent) for gateway in (first, second)) >= 25
 
             second.stop()
             assert {client.post("/tasks", **post).status_code for _ in range(20)} == {200}
-    assert len(first.kafka.sent) + len(second.kafka.sent) == 40
+    assert len(first.kafka.sent) + len(second.kafka.sent) == 120
 
 
 def test_callers_are_counted_by_their_own_address_and_not_by_one_they_make_up(stack):

@@ -1514,12 +1514,13 @@ def test_records_that_kafka_deletes_before_they_are_read_are_told_and_those_that
     bench, caplog, from_commit
 ):
     run = bench()
-    run.consumer.stored = {1: (6, ""), 2: (6, "")} if from_commit else {}
-    run.assign(0, 1, 2)
+    run.consumer.stored = {3: (200, ""), **({1: (6, ""), 2: (6, "")} if from_commit else {})}
+    run.assign(0, 1, 2, 3)
     run.consumer.first = 8
     run.consumer.arrived = [
         *arrived("of a new group", first=8),
         *arrived("a marker is before", first=10),
+        *arrived("an older end is known", first=200, partition=3),
         *([] if from_commit else [*arrived("", first=5, partition=1), *arrived("", first=5, partition=2)]),
         *arrived("the first that is left", first=8, partition=1),
         End(8, 2),
