@@ -482,7 +482,8 @@ class ApplyAsync(StreamFunction):
 
     def _position(self, partition: Partition) -> int:
         """Return the offset of the next record; 0 if it is not known."""
-        return max(self._next_offsets[partition], self._commits.committed.get(partition) or 0)
+        offset = self._next_offsets[partition]
+        return offset if offset >= 0 else self._commits.committed.get(partition) or 0
 
     def _has_position(self, partition: Partition) -> bool:
         """Return whether the partition is still as long. If so, it was librdkafka that went back.
@@ -495,9 +496,7 @@ class ApplyAsync(StreamFunction):
 
     def _look_for_loss(self, partition: Partition, offset: int) -> None:
         """Log what Kafka has lost, if this offset is not the next one for that reason."""
-        position = self._next_offsets[partition]
-        if position < 0:  # nothing of it has been read
-            position = self._commits.committed.get(partition) or 0
+        position = self._position(partition)
         first, end = self._quix.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
         if 0 < position < first <= offset:
             logger.error(

@@ -1509,6 +1509,20 @@ def test_a_partition_that_has_become_shorter_is_read_from_its_beginning(bench, c
     ]
 
 
+def test_a_shorter_partition_that_grows_past_the_old_commit_before_the_next_one_is_read_whole(bench):
+    run = bench()
+    run.consumer.stored[0] = (9, "")
+    run.assign(0)
+    run.consumer.end = 2
+    run.consumer.arrived = arrived("first", "second")
+    assert [run.consumer.poll(timeout=1) for _ in range(2)] == ["first", "second"]
+    run.consumer.end = 12
+    run.consumer.arrived = arrived("third", "fourth", first=2)
+
+    assert [run.consumer.poll(timeout=1) for _ in range(2)] == ["third", "fourth"]
+    assert run.consumer.sought == []
+
+
 @pytest.mark.parametrize("from_commit", [True, False])
 def test_records_that_kafka_deletes_before_they_are_read_are_told_and_those_that_never_were_are_not(
     bench, caplog, from_commit
