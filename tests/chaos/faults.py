@@ -32,6 +32,8 @@ class Fault:
     inject: Injected
     seconds: tuple[float, float]
     """Shortest and longest duration; the actual one is drawn at random."""
+    restarts_broker: bool = False
+    """Whether a broker of Kafka is stopped and started again."""
     cuts_calls: bool = False
     """Whether answers of providers are lost in transit, so that their calls are inevitably paid again."""
     dead_letters: bool = False
@@ -367,7 +369,7 @@ PROCESSES = [
     Fault("rolling restart", rolling_restart, (0, 0)),
     Fault("all replicas killed", all_replicas_killed, (0, 3)),
     Fault("all replicas stopped", all_replicas_stopped, (0, 3)),
-    Fault("broker killed", broker_killed, (0, 5)),
+    Fault("broker killed", broker_killed, (0, 5), restarts_broker=True),
     Fault("broker paused", broker_paused, (3, 8)),
     Fault("PostgreSQL killed", postgresql_killed, (1, 5)),
     Fault("PostgreSQL stopped at once", postgresql_stopped_at_once, (1, 5)),
@@ -389,9 +391,15 @@ STEADY = [
         ),
     )
 ]
-STORM = Fault("storm", storm(kills=6, stops=6), (0, 0), tasks=40_000)
+STORM = Fault("storm", storm(kills=6, stops=6), (0, 0), tasks=40_000, restarts_broker=True)
 THREE_BROKERS = [
-    Fault(name, inject, (STEADY_SECONDS, STEADY_SECONDS), steady=Steady(lasts_seconds=4 * STEADY_SECONDS))
+    Fault(
+        name,
+        inject,
+        (STEADY_SECONDS, STEADY_SECONDS),
+        restarts_broker=True,
+        steady=Steady(lasts_seconds=4 * STEADY_SECONDS),
+    )
     for name, inject in (
         ("leader killed", broker_of_three_killed(lambda fleet, cluster: cluster.leader(fleet.imports, 0))),
         ("coordinator killed", broker_of_three_killed(lambda fleet, cluster: cluster.coordinator(fleet.group))),

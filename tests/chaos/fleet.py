@@ -178,11 +178,12 @@ class Fleet:
     @contextlib.contextmanager
     def cutting(self, *programs: Program) -> Iterator[None]:
         """Record what these processors have in flight when the block kills them or cuts them off."""
-        in_flight, at = sum(program.in_flight() for program in programs), time.time()
+        in_flight = sum(program.in_flight() for program in programs)
         with psycopg.connect(self.conninfo) as connection:
             [(rows,)] = connection.execute("SELECT count(*) FROM integration_service")
         before = self.services.counts()
         yield
+        at = time.time()
         after, counts = self.services.counts().json(), before.json()
         # A call that has come since may have been at a provider when the block cut.
         at_provider = sum(counts["in_flight"].values()) + _calls(after) - _calls(counts)
@@ -197,7 +198,7 @@ class Fleet:
         """Record programs that ended by themselves and restart them, as an orchestrator would."""
         for program in self.replicas + self.gateways:
             if program.wanted and not program.running:
-                self.exits.append(Exit(self.round, program.name, program.returncode))
+                self.exits.append(Exit(self.round, program.name, program.returncode, f". {program.tail()}"))
                 program.start()
 
     def end(self) -> None:

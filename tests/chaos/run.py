@@ -93,6 +93,7 @@ class Run:
         round_ = Round(
             number,
             " + ".join(fault.name for fault in faults),
+            restarts_broker=any(fault.restarts_broker for fault in faults),
             cuts_calls=any(fault.cuts_calls for fault in faults),
             dead_letters=any(fault.dead_letters for fault in faults),
             seconds_to_settle=None if settle_seconds is None else max(0.0, settle_seconds),
@@ -104,7 +105,12 @@ class Run:
         return round_
 
     def finish(self) -> History:
-        """Stop everything and return the whole history."""
+        """Stop everything and return the whole history.
+
+        Raises:
+            sandbox.child.NotReady: a program that had ended by itself is not ready again in time.
+        """
+        self.fleet.wait()
         self._traffic.ask_later(TOLD_SECONDS)
         self.history.lag = self._watch.lag_at[1]
         self.history.leaks += self._leaks_in_metrics()

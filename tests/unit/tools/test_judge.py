@@ -1,5 +1,6 @@
 """The judge of the fault runs reports every broken promise, and nothing if all promises hold."""
 
+import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -38,6 +39,7 @@ def clean():
     history.ids_looked_up = 20
     history.committed = [
         (STARTED_AT + 0.5, {}),
+        (STARTED_AT + 4.2, {0: 2, 1: 2}),
         (STARTED_AT + 9, {0: 3, 1: 4}),
         (STARTED_AT + 30, {0: 10, 1: 10}),
     ]
@@ -50,17 +52,51 @@ def test_where_everything_holds_nothing_is_broken():
 
 def test_results_that_were_in_flight_or_not_committed_at_a_kill_may_be_repeated_and_no_more():
     history = clean()
-    # 3 were in flight, and task 5 had its result within the last half second.
-    history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(4)]
-    history.ids_looked_up += 4
+    # 3 were in flight, and tasks 4 and 5 had their results and were not committed when the offsets were last seen.
+    history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(4, 9)]
+    history.ids_looked_up += 5
 
     assert judge(history).violations == []
-    assert judge(history).lines[0].results_allowed == 4
+    assert judge(history).lines[0].results_allowed == 5
 
     history.answers.append(replace(history.answers[9], position=("results", 1, 9)))
     history.ids_looked_up += 1
 
-    assert judge(history).violations == ["round 1, replica killed: 5 results are repeated, 4 may be"]
+    assert judge(history).violations == ["round 1, replica killed: 6 results are repeated, 5 may be"]
+
+
+def test_results_of_tasks_whose_offsets_are_not_known_may_be_repeated():
+    history = clean()
+    history.tasks[0] = replace(history.tasks[0], partition=-1, offset=-1)
+
+    assert judge(history).lines[0].results_allowed == 6
+
+
+@pytest.mark.parametrize(("program", "broken"), [("gateway-1", ["6 results", "4 calls"]), ("processor-1", [])])
+def test_a_crash_of_librdkafka_when_a_broker_comes_back_is_shown_and_a_processor_s_leaves_nothing_to_count(
+    program, broken
+):
+    history = clean()
+    history.rounds[0] = replace(history.rounds[0], restarts_broker=True)
+    history.exits.append(Exit(1, program, -signal.SIGSEGV))
+
+    assert judge(history).violations == []
+    assert judge(history).lines[0].exits == 1
+
+    history.answers += [replace(history.answers[n], position=("results", 1, n)) for n in range(6)]
+    history.ids_looked_up += 6
+    history.paid["input 3"] += 4
+
+    assert [" ".join(text.split(": ")[1].split()[:2]) for text in judge(history).violations] == broken
+
+
+@pytest.mark.parametrize(("round_number", "code"), [(1, 1), (1, -signal.SIGABRT), (2, -signal.SIGSEGV)])
+def test_any_other_exit_is_a_broken_promise(round_number, code):
+    history = clean()
+    history.rounds[0] = replace(history.rounds[0], restarts_broker=True)
+    history.exits.append(Exit(round_number, "gateway-1", code, ". The last lines"))
+
+    assert judge(history).violations == [f"gateway-1 ended by itself with code {code}. The last lines"]
 
 
 @pytest.mark.parametrize(("unstored", "allowed"), [(3, 2 + 3), (2000, 2 + ROWS_WAITING_MAX)])
@@ -96,11 +132,11 @@ def test_rounds_with_the_same_fault_share_a_line_and_the_last_line_has_all():
     verdict = judge(history)
 
     assert verdict.lines == [
-        Line("replica killed", 2, 15, results_allowed=4, calls_allowed=2, seconds_to_settle=11.0),
+        Line("replica killed", 2, 15, results_allowed=5, calls_allowed=2, seconds_to_settle=11.0),
         Line("providers: 503", 1, 5, dead_letters=1, seconds_to_settle=2.0),
     ]
     assert verdict.total == Line(
-        "all", 3, 20, dead_letters=1, results_allowed=4, calls_allowed=2, seconds_to_settle=11.0
+        "all", 3, 20, dead_letters=1, results_allowed=5, calls_allowed=2, seconds_to_settle=11.0
     )
 
 
