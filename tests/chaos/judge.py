@@ -272,14 +272,17 @@ def _unsteady(round_: Round, line: Line) -> Iterator[str]:
 def _results_allowed(history: History, round_: Round) -> int:
     """Return how many records were in flight, or done but not known as committed, in processors killed or cut off."""
     cuts = [cut for cut in history.cuts if cut.round == round_.number]
-    positions = {task.task_id: (task.partition, task.offset) for task in history.tasks if task.offset >= 0}
+    tasks = {task.task_id: task for task in history.tasks if task.round == round_.number}
+    answers = [answer for answer in history.answers if answer.task_id in tasks]
     not_committed = set()
     for cut in cuts:
         looks = [committed for at, committed in history.committed if at <= cut.at]
         committed = looks[-1] if looks else {}
-        for answer in history.answers:
-            partition, offset = positions.get(answer.task_id, (-1, 0))  # not known of a task that was sent by REST
-            if answer.written_at <= cut.at and offset >= committed.get(partition, 0):
+        for answer in answers:
+            task = tasks[answer.task_id]
+            position_known = task.offset >= 0  # it is not if the task was sent by REST
+            is_committed = position_known and task.offset < committed.get(task.partition, 0)
+            if answer.written_at <= cut.at and not is_committed:
                 not_committed.add(answer.task_id)
     return sum(cut.in_flight for cut in cuts) + len(not_committed)
 

@@ -72,6 +72,14 @@ def test_results_of_tasks_whose_offsets_are_not_known_may_be_repeated():
     assert judge(history).lines[0].results_allowed == 6
 
 
+def test_results_of_the_tasks_of_other_rounds_may_not_be_repeated():
+    history = clean()
+    history.tasks[4] = replace(history.tasks[4], round=2)
+    history.tasks[5] = replace(history.tasks[5], round=2, partition=-1, offset=-1)
+
+    assert judge(history).lines[0].results_allowed == 3
+
+
 @pytest.mark.parametrize(("program", "broken"), [("gateway-1", ["6 results", "4 calls"]), ("processor-1", [])])
 def test_a_crash_of_librdkafka_when_a_broker_comes_back_is_shown_and_a_processor_s_leaves_nothing_to_count(
     program, broken
